@@ -1,0 +1,80 @@
+//! The primitives that everything concurrent here is built from: the standard library's, or loom's under `--cfg loom`.
+//!
+//! The one file that knows which of the two is in use. [`Mutex`] differs from the standard one in a single point: a
+//! panic while it is held does not poison it, because a panicking task must stay in that task's `JoinHandle`.
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{
+    Arc, Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+pub(crate) use std::sync::{
+    Arc, Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+};
+use std::time::Duration;
+
+/// A mutex that ignores poisoning.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(RawMutex<T>);
+
+impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        Mutex(RawMutex::new(value))
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(RawMutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The guard, or `None` when another thread holds the lock now.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        use std::sync::TryLockError;
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Mutex::new(T::default())
+    }
+}
+
+/// A condition variable for [`Mutex`].
+#[derive(Debug)]
+pub(crate) struct Condvar(RawCondvar);
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Condvar(RawCondvar::new())
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits at most `timeout`; may return early without a notification, as any condition variable may.
+    pub(crate) fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, timeout: Duration) -> MutexGuard<'a, T> {
+        self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
+    }
+}

@@ -1,0 +1,247 @@
+//! Time as the machinery sees it: a number of nanoseconds that a [`Clock`] hands in.
+//!
+//! Below the API nobody asks the operating system for the time. A [`Clock::Virtual`] stands still until it is advanced,
+//! so the same code runs in simulation.
+
+use crate::atomic::{AtomicU64, Ordering};
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A point in time, in nanoseconds, monotone and comparable within one process.
+///
+/// Eight bytes where the standard library's type has sixteen, because every packet and timer carries one. It reaches
+/// more than 500 years in both directions that matter: programs neither start before it nor run past it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+/// Where counting starts. Not zero, so that a program may subtract a year from its first moment, as it may with the
+/// operating system's clock.
+const START_NS: u64 = 1 << 55;
+
+fn anchor() -> std::time::Instant {
+    static ANCHOR: OnceLock<std::time::Instant> = OnceLock::new();
+    *ANCHOR.get_or_init(std::time::Instant::now)
+}
+
+impl Instant {
+    /// The last moment that can be named; waiting for it is waiting for ever.
+    pub const FAR_FUTURE: Instant = Instant(u64::MAX);
+
+    /// The operating system's monotone clock, now.
+    pub(crate) fn now_real() -> Instant {
+        let since = std::time::Instant::now().saturating_duration_since(anchor());
+        Instant(START_NS).saturating_add(since)
+    }
+
+    /// The moment that lies `ns` nanoseconds after the start of a virtual clock.
+    #[must_use]
+    pub const fn from_virtual_ns(ns: u64) -> Instant {
+        Instant(START_NS.saturating_add(ns))
+    }
+
+    /// Nanoseconds since the (arbitrary) point at which counting starts.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time that has passed since `earlier`; zero when `earlier` is later.
+    #[must_use]
+    pub const fn saturating_duration_since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time that has passed since `earlier`; zero when `earlier` is later, as the standard library does.
+    #[must_use]
+    pub const fn duration_since(self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+
+    /// The time that has passed since `earlier`, or `None` when `earlier` is later.
+    #[must_use]
+    pub fn checked_duration_since(self, earlier: Instant) -> Option<Duration> {
+        self.0.checked_sub(earlier.0).map(Duration::from_nanos)
+    }
+
+    /// `self + duration`, or `None` past the end of time.
+    #[must_use]
+    pub fn checked_add(self, duration: Duration) -> Option<Instant> {
+        let ns = u64::try_from(duration.as_nanos()).ok()?;
+        self.0.checked_add(ns).map(Instant)
+    }
+
+    /// `self - duration`, or `None` before the start of time.
+    #[must_use]
+    pub fn checked_sub(self, duration: Duration) -> Option<Instant> {
+        let ns = u64::try_from(duration.as_nanos()).ok()?;
+        self.0.checked_sub(ns).map(Instant)
+    }
+
+    /// `self + duration`, at most [`Instant::FAR_FUTURE`].
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Instant {
+        self.checked_add(duration).unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    /// The same moment on the standard library's clock. Moments of a virtual clock have no meaning there.
+    ///
+    /// # Panics
+    /// When the moment lies beyond what the standard library can name.
+    #[must_use]
+    pub fn into_std(self) -> std::time::Instant {
+        if self.0 >= START_NS {
+            anchor() + Duration::from_nanos(self.0 - START_NS)
+        } else {
+            anchor() - Duration::from_nanos(START_NS - self.0)
+        }
+    }
+
+    /// The same moment as one of the standard library's clock.
+    #[must_use]
+    pub fn from_std(std: std::time::Instant) -> Instant {
+        let anchor = anchor();
+        if std >= anchor {
+            Instant(START_NS).saturating_add(std - anchor)
+        } else {
+            Instant(START_NS).checked_sub(anchor - std).unwrap_or(Instant(0))
+        }
+    }
+}
+
+impl From<std::time::Instant> for Instant {
+    fn from(std: std::time::Instant) -> Self {
+        Instant::from_std(std)
+    }
+}
+
+impl From<Instant> for std::time::Instant {
+    fn from(instant: Instant) -> Self {
+        instant.into_std()
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+    /// # Panics
+    /// On overflow, as the standard library's type.
+    fn add(self, duration: Duration) -> Instant {
+        self.checked_add(duration).expect("overflow when adding a duration to an instant")
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+    /// # Panics
+    /// On overflow, as the standard library's type.
+    fn sub(self, duration: Duration) -> Instant {
+        self.checked_sub(duration).expect("overflow when subtracting a duration from an instant")
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+    fn sub(self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, duration: Duration) {
+        *self = *self - duration;
+    }
+}
+
+impl std::fmt::Debug for Instant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sign, ns) = if self.0 >= START_NS { ("", self.0 - START_NS) } else { ("-", START_NS - self.0) };
+        write!(f, "Instant({sign}{}.{:09}s)", ns / 1_000_000_000, ns % 1_000_000_000)
+    }
+}
+
+/// Who says what time it is.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The operating system's monotone clock.
+    Real,
+    /// Stands still until advanced: the clock of a simulation.
+    Virtual(VirtualClock),
+}
+
+impl Clock {
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        match self {
+            Clock::Real => Instant::now_real(),
+            Clock::Virtual(clock) => clock.now(),
+        }
+    }
+}
+
+/// A clock that moves only when told to. Clones share one time.
+#[derive(Clone, Debug)]
+pub struct VirtualClock(Arc<AtomicU64>);
+
+impl VirtualClock {
+    /// A clock that shows the start of virtual time.
+    #[must_use]
+    pub fn new() -> VirtualClock {
+        VirtualClock(Arc::new(AtomicU64::new(START_NS)))
+    }
+
+    /// The moment the clock shows.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant(self.0.load(Ordering::Acquire))
+    }
+
+    /// Moves the clock to `moment`; a clock never goes back, so an earlier moment changes nothing.
+    pub fn advance_to(&self, moment: Instant) {
+        self.0.fetch_max(moment.0, Ordering::AcqRel);
+    }
+}
+
+impl Default for VirtualClock {
+    fn default() -> Self {
+        VirtualClock::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_where_it_says_so() {
+        let now = Clock::Real.now();
+        assert_eq!(now.saturating_add(Duration::MAX), Instant::FAR_FUTURE);
+        assert_eq!(now.checked_add(Duration::MAX), None);
+        assert_eq!(now - now.saturating_add(Duration::from_secs(1)), Duration::ZERO);
+        assert!(now.checked_sub(Duration::from_secs(86_400 * 365)).is_some(), "a year back is still a moment");
+    }
+
+    #[test]
+    fn conversion_to_std_and_back_is_exact() {
+        let now = Clock::Real.now();
+        assert_eq!(Instant::from_std(now.into_std()), now);
+        let past = now - Duration::from_secs(10);
+        assert_eq!(Instant::from_std(past.into_std()), past);
+    }
+
+    #[test]
+    fn a_virtual_clock_only_moves_forward_and_is_shared() {
+        let clock = VirtualClock::new();
+        let same = Clock::Virtual(clock.clone());
+        let start = same.now();
+        clock.advance_to(start + Duration::from_millis(5));
+        clock.advance_to(start + Duration::from_millis(3));
+        assert_eq!(same.now() - start, Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,166 @@
+//! The order and quota of wakes, cancellation, and the two ready-made protocols.
+
+use super::*;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex as StdMutex};
+use std::task::Wake;
+
+/// A waker that writes its name into a log.
+struct Named(&'static str, Arc<StdMutex<Vec<&'static str>>>);
+
+impl Wake for Named {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+struct World {
+    list: WaitList,
+    log: Arc<StdMutex<Vec<&'static str>>>,
+}
+
+impl World {
+    fn new() -> World {
+        World { list: WaitList::new(), log: Arc::default() }
+    }
+
+    fn waker(&self, name: &'static str) -> Waker {
+        Waker::from(Arc::new(Named(name, self.log.clone())))
+    }
+
+    fn join(&mut self, name: &'static str, interest: Events, mode: Mode) -> WaitSlot {
+        let mut slot = WaitSlot::new();
+        let waker = self.waker(name);
+        self.list.join(&mut slot, &waker, interest, mode);
+        slot
+    }
+
+    /// Wakes and returns the names that were told, in order.
+    fn wake(&mut self, key: Events, exclusive: usize) -> Vec<&'static str> {
+        let mut batch = WakeBatch::new();
+        let told = self.list.wake(key, exclusive, &mut batch);
+        assert_eq!(told, batch.len());
+        batch.wake_all();
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+}
+
+/// RXPATH row 40: non-exclusive LIFO first, exclusive FIFO behind them.
+#[test]
+fn shared_waiters_come_newest_first_and_before_exclusive_ones_oldest_first() {
+    let mut world = World::new();
+    for (name, mode) in [
+        ("e1", Mode::Exclusive),
+        ("s1", Mode::Shared),
+        ("e2", Mode::Exclusive),
+        ("s2", Mode::Shared),
+        ("e3", Mode::Exclusive),
+    ] {
+        world.join(name, Events::READABLE, mode);
+    }
+    assert_eq!(world.wake(Events::READABLE, 1), ["s2", "s1", "e1"]);
+    assert_eq!(world.wake(Events::READABLE, 5), ["e2", "e3"]);
+    assert!(world.list.is_empty());
+}
+
+/// RXPATH row 44: a waiter for OUT hears nothing of IN, but always of errors and of a wake without a key.
+#[test]
+fn the_key_filters_and_errors_pass_every_filter() {
+    let mut world = World::new();
+    world.join("out", Events::WRITABLE, Mode::Shared);
+    world.join("in", Events::READABLE, Mode::Shared);
+    assert_eq!(world.wake(Events::READABLE, 1), ["in"]);
+    assert_eq!(world.wake(Events::READABLE, 1), [] as [&str; 0]);
+    assert_eq!(world.wake(Events::ERR, 1), ["out"]);
+    world.join("out", Events::WRITABLE, Mode::Exclusive);
+    assert_eq!(world.wake(Events::ANY, usize::MAX), ["out"]);
+}
+
+/// A filtered exclusive waiter does not use up the quota.
+#[test]
+fn an_uninterested_exclusive_waiter_is_skipped() {
+    let mut world = World::new();
+    world.join("out", Events::WRITABLE, Mode::Exclusive);
+    world.join("in", Events::READABLE, Mode::Exclusive);
+    assert_eq!(world.wake(Events::READABLE, 1), ["in"]);
+    assert_eq!(world.list.len(), 1);
+}
+
+#[test]
+fn joining_again_keeps_the_place_and_takes_the_new_waker() {
+    let mut world = World::new();
+    let mut first = world.join("old", Events::READABLE, Mode::Exclusive);
+    world.join("second", Events::READABLE, Mode::Exclusive);
+    let waker = world.waker("new");
+    world.list.join(&mut first, &waker, Events::READABLE, Mode::Exclusive);
+    assert_eq!(world.list.len(), 2);
+    assert_eq!(world.wake(Events::READABLE, 2), ["new", "second"]);
+}
+
+#[test]
+fn a_stale_slot_is_recognised_even_when_its_place_was_taken_again() {
+    let mut world = World::new();
+    let mut told = world.join("told", Events::READABLE, Mode::Shared);
+    assert!(world.list.is_waiting(&told));
+    world.wake(Events::READABLE, 1);
+    let mut other = world.join("other", Events::READABLE, Mode::Shared);
+    assert!(!world.list.is_waiting(&told));
+    assert_eq!(world.list.remove(&mut told), Removed::Told);
+    assert_eq!(world.list.remove(&mut told), Removed::Absent);
+    assert_eq!(world.list.remove(&mut other), Removed::Waiting);
+    assert!(world.list.is_empty());
+}
+
+#[test]
+fn a_dropped_batch_still_wakes() {
+    let mut world = World::new();
+    world.join("a", Events::READABLE, Mode::Shared);
+    let mut batch = WakeBatch::new();
+    world.list.wake(Events::READABLE, 1, &mut batch);
+    drop(batch);
+    assert_eq!(*world.log.lock().unwrap(), ["a"]);
+}
+
+#[test]
+fn an_exclusive_waiter_that_gives_up_after_being_told_passes_it_on() {
+    let queue = WaitQueue::new();
+    let log: Arc<StdMutex<Vec<&'static str>>> = Arc::default();
+    let waker = |name| Waker::from(Arc::new(Named(name, log.clone())));
+    let never = || None::<()>;
+    let mut first = queue.wait_until(Events::IN, Mode::Exclusive, never);
+    let mut second = queue.wait_until(Events::IN, Mode::Exclusive, never);
+    assert!(Pin::new(&mut first).poll(&mut Context::from_waker(&waker("first"))).is_pending());
+    assert!(Pin::new(&mut second).poll(&mut Context::from_waker(&waker("second"))).is_pending());
+    assert_eq!(queue.wake(Events::IN, 1), 1);
+    assert_eq!(*log.lock().unwrap(), ["first"]);
+    drop(first);
+    assert_eq!(*log.lock().unwrap(), ["first", "second"]);
+    drop(second);
+    assert!(!queue.has_sleeper());
+}
+
+#[test]
+fn a_blocking_wait_times_out_and_leaves_the_queue() {
+    let queue = WaitQueue::new();
+    let got = queue.wait_until_blocking(Events::IN, Mode::Shared, Some(Duration::from_millis(2)), || None::<()>);
+    assert_eq!(got, None);
+    assert!(!queue.has_sleeper());
+}
+
+#[test]
+fn threads_and_wakers_meet_without_loss() {
+    use std::sync::atomic::Ordering::SeqCst;
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    static QUEUE: WaitQueue = WaitQueue::new();
+    let waiter = std::thread::spawn(|| {
+        for _ in 0..20_000 {
+            QUEUE.wait_until_blocking(Events::IN, Mode::Shared, None, || FLAG.swap(false, SeqCst).then_some(()));
+        }
+    });
+    while !waiter.is_finished() {
+        if !FLAG.swap(true, SeqCst) {
+            QUEUE.wake(Events::IN, 1);
+        }
+    }
+    waiter.join().unwrap();
+}
