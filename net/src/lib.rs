@@ -1,1 +1,3 @@
 //! The network half of wakeline.
+
+pub mod event;
