@@ -122,6 +122,8 @@ bitflags::bitflags! {
         const TEXT_SEEN = 1 << 10;
         /// The peer's FIN has arrived, in order.
         const FIN_RECEIVED = 1 << 11;
+        /// What is to be acknowledged ended in less than a full segment (`ICSK_ACK_PUSHED`): more may not come.
+        const PUSHED = 1 << 13;
         /// The timer has overruled silly-window avoidance: what the window takes is sent.
         const OVERRIDE = 1 << 12;
     }
@@ -352,7 +354,8 @@ impl ControlBlock {
         }
         if self.ack == AckDue::Delayed {
             let unacked = self.rcv_nxt - self.rcv_wup;
-            let drained = self.recv.len() == 0 && !self.flags.contains(Flags::PINGPONG);
+            let pushed = self.flags & (Flags::PUSHED | Flags::PINGPONG) == Flags::PUSHED;
+            let drained = self.recv.len() == 0 && pushed;
             if unacked > u32::from(self.rcv_mss) || drained {
                 self.ack = AckDue::Now;
             }

@@ -472,6 +472,9 @@ impl ControlBlock {
     /// `tcp_event_data_recv` and `tcp_measure_rcv_mss`.
     fn note_arrival(&mut self, now: Instant, text_len: usize) {
         self.rcv_mss = self.rcv_mss.max(text_len.min(self.adv_mss.into()) as u16);
+        if text_len < self.rcv_mss.into() {
+            self.flags |= Flags::PUSHED;
+        }
         if !self.flags.contains(Flags::TEXT_SEEN) {
             self.flags |= Flags::TEXT_SEEN;
             self.quick = QUICK_ACKS;

@@ -44,7 +44,7 @@ mod tests {
             remote: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 80),
         };
         let secrets = Secrets::new([1, 2, 3, 4]);
-        let at = |ms| Instant::from_virtual_ns(ms * 1_000_000);
+        let at = |ms: u64| Instant::from_virtual_ns(ms * 1_000_000);
         assert_eq!(secrets.isn(&flow(1), at(64)) - secrets.isn(&flow(1), at(0)), 1_000_000);
         assert_ne!(secrets.isn(&flow(1), at(0)), secrets.isn(&flow(2), at(0)));
         assert_ne!(secrets.isn(&flow(1), at(0)), Secrets::new([9, 2, 3, 4]).isn(&flow(1), at(0)));

@@ -59,7 +59,7 @@ impl OutOfOrder {
 
     /// Keeps `packet`, whose text begins at `seq`, without what is there already.
     pub(crate) fn insert(&mut self, mut seq: SeqNumber, mut packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
-        let mut at = self.pieces.partition_point(|piece| !piece.seq.is_after(seq));
+        let at = self.pieces.partition_point(|piece| !piece.seq.is_after(seq));
         if let Some(before) = at.checked_sub(1).map(|before| self.pieces[before].end()) {
             let overlap = before.distance(seq).max(0) as usize;
             if overlap >= packet.len() {
@@ -74,11 +74,11 @@ impl OutOfOrder {
             if !next.seq.is_before(end) {
                 break;
             }
-            if next.end().is_after(end) {
+            if !next.end().is_before(end) {
                 packet.truncate((next.seq - seq) as usize);
                 break;
             }
-            // The new piece covers the old one.
+            // The new piece covers the old one, and more.
             if let Some(covered) = self.pieces.remove(at) {
                 self.truesize -= covered.packet.truesize() as u32;
                 pool.free(covered.packet);
@@ -89,12 +89,7 @@ impl OutOfOrder {
             return Inserted::Duplicate;
         }
         self.truesize += packet.truesize() as u32;
-        if at == self.pieces.len() {
-            self.pieces.push_back(Piece { seq, packet });
-        } else {
-            at = at.min(self.pieces.len());
-            self.pieces.insert(at, Piece { seq, packet });
-        }
+        self.pieces.insert(at, Piece { seq, packet });
         Inserted::Kept
     }
 

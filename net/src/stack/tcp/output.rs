@@ -253,6 +253,7 @@ impl ControlBlock {
             self.ack = AckDue::No;
             self.ack_at = Instant::FAR_FUTURE;
             self.quick = self.quick.saturating_sub(1);
+            self.flags.remove(Flags::PUSHED);
         }
     }
 
