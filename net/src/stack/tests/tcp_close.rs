@@ -68,7 +68,7 @@ fn half_closed_the_other_direction_goes_on() {
     assert_eq!(world.recv(CLIENT, client), Ok(vec![]));
     assert_eq!(world.state(CLIENT, client), "TCP_CLOSE");
     assert_eq!(world.stacks[CLIENT].time_wait_count(), 1);
-    assert_eq!(world.stacks[SERVER].readiness(server).contains(Events::HUP), true);
+    assert!(world.stacks[SERVER].readiness(server).contains(Events::HUP));
     world.close(CLIENT, client);
     world.close(SERVER, server);
     assert_eq!(world.stacks[CLIENT].socket_count(), 0);
