@@ -74,8 +74,6 @@ fn the_table_follows_the_journey() {
 
 #[test]
 fn wrong_input_gets_one_line_and_exit_code_2() {
-    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = busy.local_addr().unwrap().to_string();
     for args in [
         &["--size", "0"][..],
         &["--connections", "0"],
@@ -100,8 +98,8 @@ fn wrong_input_gets_one_line_and_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stderr.starts_with(b"error: "));
     }
-    let _busy = std::net::TcpListener::bind(&busy).unwrap();
-    let output = run(&["--listen", &busy]);
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = run(&["--listen", &busy.local_addr().unwrap().to_string()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("in use"));
 }
