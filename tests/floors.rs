@@ -44,6 +44,7 @@ const LAW: Law = Law {
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",
+                "engine",                               // what runs by itself, on a task or on a thread
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
@@ -139,16 +140,16 @@ fn every_file_keeps_its_floor() {
 fn collect(folder: &Path, root: &Path, files: &mut Vec<(String, String)>) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("a folder that opened can be listed").path())
         .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
             collect(&path, root, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root).unwrap().components();
+            let name = path.strip_prefix(root).expect("it was found below the root").components();
             let name: Vec<_> = name.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
-            files.push((name.join("/"), std::fs::read_to_string(&path).unwrap()));
+            files.push((name.join("/"), std::fs::read_to_string(&path).expect("sources are readable UTF-8")));
         }
     }
 }
