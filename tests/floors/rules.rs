@@ -11,6 +11,7 @@ pub(crate) struct Law {
     pub(crate) meetings: &'static [(&'static str, [&'static str; 2], &'static [&'static str])],
     pub(crate) limits: &'static [Limit],
     pub(crate) keeps: &'static [Keep],
+    pub(crate) parents: &'static [Listed],
     pub(crate) atomics: &'static [Listed],
     pub(crate) unsafes: &'static [Listed],
     pub(crate) clocks: &'static [Listed],
@@ -118,6 +119,7 @@ impl Building {
         let own = scans.iter().filter_map(|(&file, found)| Some((file, self.module(file)?, found)));
         let own: Vec<(&str, Module, &Scan)> = own.collect();
         let modules: BTreeSet<&Module> = own.iter().map(|(_, module, _)| module).collect();
+        let mut listed_parents = BTreeSet::new();
         for (file, module, found) in &own {
             let mut fault = |line, text: String| faults.push(Fault { file: (*file).to_owned(), line, text });
             let Some((floor, word)) = self.place(module) else {
@@ -137,7 +139,12 @@ impl Building {
                 if target.is_empty() {
                     fault(named.line, format!("`{path}` goes through the crate's root: name the file that defines it"));
                 } else if module.starts_with(&target) {
-                    fault(named.line, format!("`{path}` names its parent: the parent passes down what its parts need"));
+                    if law.parents.iter().any(|listed| listed.file == *file) {
+                        listed_parents.insert(*file);
+                        continue;
+                    }
+                    let mend = "move what both need into a file beside this one";
+                    fault(named.line, format!("`{path}` names its parent: {mend}"));
                 } else if let Some(why) = law.why_strangers(self.src, word, target_word) {
                     fault(named.line, format!("`{path}`: `{word}` and `{target_word}` do not know each other: {why}"));
                 } else if target_floor < floor {
@@ -151,6 +158,8 @@ impl Building {
                 }
             }
         }
+        let gone = |listed: &&Listed| is_within(listed.file, self.src) && !listed_parents.contains(listed.file);
+        faults.extend(law.parents.iter().filter(gone).map(|listed| stale(listed, "naming its parent")));
     }
 
     /// The module of a file of this crate.
@@ -213,20 +222,23 @@ fn judge_list(
     faults: &mut Vec<Fault>,
 ) {
     for (&file, found) in scans {
-        if list.iter().any(|listed| listed.file == file) {
-            continue;
-        }
-        for line in lines(found) {
-            let text = format!("{what} stands only in the files listed for it in tests/floors.rs");
-            faults.push(Fault { file: file.into(), line, text });
+        let lines = lines(found);
+        if let (Some(&first), false) = (lines.first(), list.iter().any(|listed| listed.file == file)) {
+            let count = lines.len();
+            let text = format!("{what} ({count} in all) stands only in the files listed for it in tests/floors.rs");
+            faults.push(Fault { file: file.into(), line: first, text });
         }
     }
     for listed in list {
         if scans.get(listed.file).is_none_or(|found| lines(found).is_empty()) {
-            let text = format!("is listed for {what} (\"{}\") but has none: take it off the list", listed.why);
-            faults.push(Fault { file: listed.file.into(), line: 1, text });
+            faults.push(stale(listed, what));
         }
     }
+}
+
+fn stale(listed: &Listed, what: &str) -> Fault {
+    let text = format!("is listed for {what} (\"{}\") but has none: take it off the list", listed.why);
+    Fault { file: listed.file.into(), line: 1, text }
 }
 
 fn atomic_lines(found: &Scan) -> Vec<usize> {
