@@ -98,6 +98,9 @@ const LAW: Law = Law {
         },
     ],
 
+    // Children that name their parent all the same.
+    parents: &[],
+
     // Files that own an atomic word. Everyone else takes a lock, or calls a verb of the file that owns the word.
     atomics: &[
         Listed { file: "runtime/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },

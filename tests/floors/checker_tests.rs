@@ -23,6 +23,7 @@ const LAW: Law = Law {
         out: &["std::thread", "std::sync::Mutex"],
         why: "no thread or lock",
     }],
+    parents: &[],
     atomics: &[],
     unsafes: &[],
     clocks: &[],
@@ -143,6 +144,17 @@ fn a_child_does_not_name_its_parent() {
 }
 
 #[test]
+fn a_child_on_the_list_may_and_must_name_its_parent() {
+    let law = Law { parents: &[Listed { file: "net/src/left/inner.rs", why: "old" }], ..LAW };
+    let (parent, top) = (("net/src/left.rs", ""), ("net/src/top.rs", ""));
+    check_by(&law, &[parent, ("net/src/left/inner.rs", "use super::Left;")], &[]);
+    let stale = ("net/src/left/inner.rs:1", "is listed for naming its parent (\"old\") but has none");
+    check_by(&law, &[parent, ("net/src/left/inner.rs", "")], &[stale]);
+    let up = ("net/src/left/inner.rs:1", "points up");
+    check_by(&law, &[parent, top, ("net/src/left/inner.rs", "use super::Left; use crate::top::X;")], &[up]);
+}
+
+#[test]
 fn the_root_is_no_detour() {
     check("net/src/middle.rs", "use crate::Exported;", &[("net/src/middle.rs:1", "goes through the crate's root")]);
     check("net/src/middle.rs", "use super::Exported;", &[("net/src/middle.rs:1", "goes through the crate's root")]);
@@ -212,9 +224,15 @@ fn the_longest_word_places_a_file() {
 
 #[test]
 fn atomics_unsafe_and_clocks_are_listed() {
-    let what = "stands only in the files listed";
+    let what = "(1 in all) stands only in the files listed";
     check("net/src/left.rs", "use std::cmp::Ordering; fn f() { Ordering::Less; g(Ordering::Equal) }", &[]);
     check("net/src/left.rs", "fn f() {\n x.load(Ordering::Relaxed) }", &[("net/src/left.rs:2", what)]);
+    let twice = "use std::sync::atomic::Ordering;\nfn f() { unsafe { x.load(Ordering::SeqCst); unsafe {} } }";
+    check(
+        "net/src/left.rs",
+        twice,
+        &[("net/src/left.rs:1", "(2 in all)"), ("net/src/left.rs:2", "`unsafe` (2 in all)")],
+    );
     check("net/src/left.rs", "use std::sync::atomic::{AtomicU8, Ordering};", &[("net/src/left.rs:1", what)]);
     check("net/src/left.rs", "use crate::ground::atomic::*;", &[("net/src/left.rs:1", "an atomic ordering")]);
     check("net/src/left.rs", "use std::sync::atomic::Ordering::SeqCst;", &[("net/src/left.rs:1", what)]);

@@ -11,6 +11,7 @@ pub(crate) struct Law {
     pub(crate) meetings: &'static [(&'static str, [&'static str; 2], &'static [&'static str])],
     pub(crate) limits: &'static [Limit],
     pub(crate) keeps: &'static [Keep],
+    pub(crate) parents: &'static [Listed],
     pub(crate) atomics: &'static [Listed],
     pub(crate) unsafes: &'static [Listed],
     pub(crate) clocks: &'static [Listed],
@@ -118,39 +119,51 @@ impl Building {
         let own = scans.iter().filter_map(|(&file, found)| Some((file, self.module(file)?, found)));
         let own: Vec<(&str, Module, &Scan)> = own.collect();
         let modules: BTreeSet<&Module> = own.iter().map(|(_, module, _)| module).collect();
+        let mut listed_parents = BTreeSet::new();
         for (file, module, found) in &own {
-            let mut fault = |line, text: String| faults.push(Fault { file: (*file).to_owned(), line, text });
-            let Some((floor, word)) = self.place(module) else {
+            let mut fault = |line, text| faults.push(Fault { file: (*file).to_owned(), line, text });
+            let Some(from) = self.place(module) else {
                 fault(1, "stands on no floor: add it to the table in tests/floors.rs, where it belongs".into());
                 continue;
             };
-            // First line on which each part is met.
-            let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut met: BTreeMap<&str, usize> = BTreeMap::new(); // the first line that names each part
             for named in &found.paths {
                 let Some(target) = resolve(named, module, &modules) else { continue };
-                let Some((target_floor, target_word)) = self.place(&target) else { continue };
-                met.entry(target_word).or_insert(named.line);
-                let path = named.segments.join("::");
-                if target == *module || target.starts_with(module) {
-                    continue; // itself, or its own parts
-                }
-                if target.is_empty() {
-                    fault(named.line, format!("`{path}` goes through the crate's root: name the file that defines it"));
-                } else if module.starts_with(&target) {
-                    fault(named.line, format!("`{path}` names its parent: the parent passes down what its parts need"));
-                } else if let Some(why) = law.why_strangers(self.src, word, target_word) {
-                    fault(named.line, format!("`{path}`: `{word}` and `{target_word}` do not know each other: {why}"));
-                } else if target_floor < floor {
-                    let why = "what needs it stands too low, or it stands too high";
-                    fault(named.line, format!("`{path}` points up, from `{word}` to `{target_word}`: {why}"));
+                let Some(to) = self.place(&target) else { continue };
+                met.entry(to.word).or_insert(named.line);
+                if is_parent(&target, module) && law.parents.iter().any(|listed| listed.file == *file) {
+                    listed_parents.insert(*file);
+                } else if let Some(what) = self.why_not(law, (module, from), (&target, to)) {
+                    fault(named.line, format!("`{}` {what}", named.segments.join("::")));
                 }
             }
             for (_, [one, other], places) in law.meetings.iter().filter(|(src, ..)| *src == self.src) {
-                if let (Some(first), Some(second), false) = (met.get(one), met.get(other), places.contains(&word)) {
+                if let (Some(first), Some(second), false) = (met.get(one), met.get(other), places.contains(&from.word))
+                {
                     fault(*first.max(second), format!("`{one}` and `{other}` meet only in: {}", places.join(", ")));
                 }
             }
         }
+        let gone = |listed: &&Listed| is_within(listed.file, self.src) && !listed_parents.contains(listed.file);
+        faults.extend(law.parents.iter().filter(gone).map(|listed| stale(listed, "naming its parent")));
+    }
+
+    /// What is wrong with one module naming another, if anything is.
+    fn why_not(&self, law: &Law, (module, from): (&Module, Place), (target, to): (&Module, Place)) -> Option<String> {
+        if target.starts_with(module) {
+            return None; // itself, or its own parts
+        }
+        if target.is_empty() {
+            return Some("goes through the crate's root: name the file that defines it".into());
+        }
+        if is_parent(target, module) {
+            return Some("names its parent: move what both need into a file beside this one".into());
+        }
+        if let Some(why) = law.why_strangers(self.src, from.word, to.word) {
+            return Some(format!("is wrong here: `{}` and `{}` do not know each other: {why}", from.word, to.word));
+        }
+        let why = "what needs it stands too low, or it stands too high";
+        (to.floor < from.floor).then(|| format!("points up, from `{}` to `{}`: {why}", from.word, to.word))
     }
 
     /// The module of a file of this crate.
@@ -163,13 +176,25 @@ impl Building {
         Some(module)
     }
 
-    /// The floor on which `module` stands (0 is the highest), and the table's word for it.
-    fn place(&self, module: &Module) -> Option<(usize, &'static str)> {
+    /// Where the table puts `module`.
+    fn place(&self, module: &Module) -> Option<Place> {
         let path = if module.is_empty() { "lib".to_owned() } else { module.join("/") };
-        let words = self.floors.iter().enumerate();
-        let words = words.flat_map(|(floor, line)| line.split_whitespace().map(move |word| (floor, word)));
-        words.filter(|(_, word)| is_within(&path, word)).max_by_key(|(_, word)| word.len())
+        let floors = self.floors.iter().enumerate();
+        let places = floors.flat_map(|(floor, line)| line.split_whitespace().map(move |word| Place { floor, word }));
+        places.filter(|place| is_within(&path, place.word)).max_by_key(|place| place.word.len())
     }
+}
+
+/// A floor, 0 being the highest, and the table's word on it.
+#[derive(Clone, Copy)]
+struct Place {
+    floor: usize,
+    word: &'static str,
+}
+
+/// Whether `target` is above `module` in the tree of modules, and not the crate's root.
+fn is_parent(target: &Module, module: &Module) -> bool {
+    !target.is_empty() && target.len() < module.len() && module.starts_with(target)
 }
 
 impl Law {
@@ -213,20 +238,23 @@ fn judge_list(
     faults: &mut Vec<Fault>,
 ) {
     for (&file, found) in scans {
-        if list.iter().any(|listed| listed.file == file) {
-            continue;
-        }
-        for line in lines(found) {
-            let text = format!("{what} stands only in the files listed for it in tests/floors.rs");
-            faults.push(Fault { file: file.into(), line, text });
+        let lines = lines(found);
+        if let (Some(&first), false) = (lines.first(), list.iter().any(|listed| listed.file == file)) {
+            let count = lines.len();
+            let text = format!("{what} ({count} in all) stands only in the files listed for it in tests/floors.rs");
+            faults.push(Fault { file: file.into(), line: first, text });
         }
     }
     for listed in list {
         if scans.get(listed.file).is_none_or(|found| lines(found).is_empty()) {
-            let text = format!("is listed for {what} (\"{}\") but has none: take it off the list", listed.why);
-            faults.push(Fault { file: listed.file.into(), line: 1, text });
+            faults.push(stale(listed, what));
         }
     }
+}
+
+fn stale(listed: &Listed, what: &str) -> Fault {
+    let text = format!("is listed for {what} (\"{}\") but has none: take it off the list", listed.why);
+    Fault { file: listed.file.into(), line: 1, text }
 }
 
 fn atomic_lines(found: &Scan) -> Vec<usize> {
