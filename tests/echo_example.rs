@@ -59,7 +59,8 @@ fn a_lossy_link_loses_frames_and_every_byte_is_verified() {
 
 #[test]
 fn large_requests_and_several_cpus_echo() {
-    let args = ["--size", "100000", "--connections", "3", "--requests", "30", "--cpus", "2", "--workers", "2", "--json"];
+    let args =
+        ["--size", "100000", "--connections", "3", "--requests", "30", "--cpus", "2", "--workers", "2", "--json"];
     assert_eq!(json(&args).len(), 2);
 }
 

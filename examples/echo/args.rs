@@ -113,7 +113,9 @@ impl Args {
             return Err(format!("--workers must be from 1 to 1024, not {}", self.workers));
         }
         if self.backend == Backend::Os && !self.link_is_plain() {
-            return Err("--loss and --delay need the emulated network: the operating system's loopback has neither".into());
+            return Err(
+                "--loss and --delay need the emulated network: the operating system's loopback has neither".into()
+            );
         }
         self.check_capacity()
     }

@@ -56,8 +56,19 @@ pub fn table(args: &Args, outcomes: &[Outcome]) {
     );
     println!(
         "{:<9} {:>11} {:>9} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}",
-        "mode", "requests/s", "p50 us", "p99 us", "p99.9 us", "threads", "switches", "wakeups", "irqs", "polls", "packets",
-        "pkt/poll", "drops"
+        "mode",
+        "requests/s",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "threads",
+        "switches",
+        "wakeups",
+        "irqs",
+        "polls",
+        "packets",
+        "pkt/poll",
+        "drops"
     );
     for outcome in outcomes {
         let quantile = |q| us(outcome.latency_ns.value_at_quantile(q));

@@ -61,12 +61,7 @@ pub async fn client(
 }
 
 /// One request and its echo. A request that is larger than the buffers on the way is read while it is written.
-pub async fn exchange(
-    stream: &mut TcpStream,
-    request: &mut Request,
-    connection: usize,
-    number: u64,
-) -> io::Result<()> {
+pub async fn exchange(stream: &mut TcpStream, request: &mut Request, connection: usize, number: u64) -> io::Result<()> {
     request.stamp(number);
     let (message, answer) = request.both();
     if message.len() <= IN_ONE_GO {

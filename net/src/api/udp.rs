@@ -1,7 +1,7 @@
 //! UDP for tasks.
 
-use super::budgeted;
-use super::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::api::budget::budgeted;
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;

@@ -1,6 +1,6 @@
 //! UDP for threads.
 
-use super::tcp::not_zero;
+use crate::blocking::tcp::not_zero;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;

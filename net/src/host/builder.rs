@@ -1,7 +1,7 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
-use crate::host::Host;
+use crate::host::handle::Host;
 use crate::host::cpu::{Cpu, CpuShared};
 use crate::host::lan::{LanInner, PREFIX_LEN, Station};
 use crate::host::machine::{Machine, Parts, Shard};
@@ -177,6 +177,7 @@ impl HostBuilder {
             mac: station.mac,
             addr: station.addr,
             prefix_len: PREFIX_LEN,
+            gateway: None,
             mtu: 1500,
             dev: nic.name().clone(),
             secret,

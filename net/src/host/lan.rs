@@ -6,7 +6,7 @@ use crate::link::netem::Netem;
 use crate::link::port::{Port, RawQueue, Sink};
 use crate::link::switch::{PortId, Switch};
 use crate::packet::{PacketBuf, Pool};
-use crate::wire::MacAddr;
+use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;

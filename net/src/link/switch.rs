@@ -8,7 +8,7 @@ use crate::event::DropReason;
 use crate::link::netem::{Verdict, Wire};
 use crate::link::port::Port;
 use crate::packet::{PacketBuf, Pool};
-use crate::wire::MacAddr;
+use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use wakeline_runtime::clock::Clock;

@@ -5,7 +5,7 @@
 //! Because a waiter stands in several queues it may be told twice for two arrivals and take only one; what it leaves
 //! behind it passes on ([`Spread::release`]).
 
-use super::{Place, Time, Waiting, attempt};
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
 use crate::host::machine::Machine;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -32,8 +32,8 @@ pub(crate) struct SpreadSlots {
 }
 
 impl SpreadSlots {
-    pub(crate) const fn new() -> SpreadSlots {
-        SpreadSlots { slots: SmallVec::new_const(), first: 0 }
+    pub(crate) fn new() -> SpreadSlots {
+        SpreadSlots::default()
     }
 }
 

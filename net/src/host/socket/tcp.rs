@@ -1,7 +1,7 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
-use super::spread::{Spread, SpreadSlots};
-use super::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::event::Event;
 use crate::host::machine::Machine;
 use crate::stack::effects::Effects;

@@ -1,8 +1,8 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
-use super::spread::{Spread, SpreadSlots};
-use super::tcp::with_port;
-use super::{Place, Time, Waiting, attempt, block};
+use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::tcp::with_port;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::machine::Machine;
 use crate::stack::Protocol;
 use crate::stack::error::SocketError;
