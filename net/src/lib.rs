@@ -1,3 +1,4 @@
 //! The network half of wakeline.
 
 pub mod event;
+pub mod os;

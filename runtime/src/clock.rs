@@ -46,6 +46,11 @@ impl Instant {
         self.0
     }
 
+    /// The moment of which [`as_nanos`](Instant::as_nanos) is `ns`.
+    pub(crate) const fn from_nanos(ns: u64) -> Instant {
+        Instant(ns)
+    }
+
     /// The time that has passed since `earlier`; zero when `earlier` is later.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Instant) -> Duration {
