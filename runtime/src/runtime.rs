@@ -67,7 +67,7 @@ impl Runtime {
         let _g = self.0.enter();
         let main = Arc::new(Main(self.0.clone(), std::sync::atomic::AtomicBool::new(true)));
         let waker = Waker::from(main.clone());
-        let mut driver = self.1.lock().unwrap();
+        let mut driver = self.1.lock().unwrap_or_else(|e| e.into_inner());
         let mut f = std::pin::pin!(f);
         let shared = &self.0.0;
         loop {
@@ -92,8 +92,8 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let shared = &self.0.0;
-        self.1.get_mut().unwrap().shutdown(&shared.driver);
-        shared.ready.lock().unwrap().clear();
+        self.1.get_mut().unwrap_or_else(|e| e.into_inner()).shutdown(&shared.driver);
+        shared.ready.lock().unwrap_or_else(|e| e.into_inner()).clear();
     }
 }
 /// Stand-in.
