@@ -12,6 +12,7 @@
 //! # Time
 //! Under [`Clock::Virtual`] it does not sleep while a timer is pending, but moves the clock to the next deadline.
 
+mod slack;
 mod sleep_word;
 
 use crate::clock::{Clock, Instant, VirtualClock};
@@ -153,6 +154,7 @@ impl Driver {
             None => self.parker.park(),
             Some(Duration::ZERO) => {}
             Some(wait) => {
+                slack::let_this_thread_wake_in_time();
                 self.parker.park_timeout(wait);
             }
         }

@@ -89,18 +89,20 @@ const PLANNING: u64 = u64::MAX;
 const FIRED_MAX: usize = 1024;
 
 impl Timers {
-    /// Timers in `shards` shards, from `now` on.
+    /// Timers for `shards` threads that set some, from `now` on.
     pub(crate) fn new(shards: usize, now: Instant) -> Timers {
-        let shard = |_| Shard {
+        // A power of two, so that a mask finds the shard.
+        let shards = shards.max(1).next_power_of_two();
+        let new_shard = |_| Shard {
             next: AtomicU64::new(u64::MAX),
             wheel: Mutex::new(Guarded { wheel: Wheel::new(now), closed: false }),
         };
-        Timers { shards: (0..shards.max(1)).map(shard).collect(), sleep_until: AtomicU64::new(AWAKE) }
+        Timers { shards: (0..shards).map(new_shard).collect(), sleep_until: AtomicU64::new(AWAKE) }
     }
 
     /// Adds a timer to the calling thread's shard.
     pub(crate) fn insert(&self, deadline: Instant, waker: &Waker) -> Inserted {
-        let at = shard_of_this_thread() % self.shards.len();
+        let at = shard_of_this_thread() & (self.shards.len() - 1);
         self.insert_into(at, deadline, waker.clone())
     }
 
