@@ -2,6 +2,7 @@
 //!
 //! What needs the thread's ambient runtime (`current`, `enter`, `block_on`, `spawn_blocking`) is in [`crate::context`].
 
+use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::namespace;
 use crate::scheduler::{RuntimeMetrics, Shared};
@@ -46,8 +47,13 @@ impl Handle {
         self.shared.metrics()
     }
 
+    /// The clock by which this runtime's timers go.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.driver().clock()
+    }
+
     /// The driver's shared half, for sources and timers.
-    #[allow(dead_code, reason = "sources and timers stand on it")]
     pub(crate) fn driver(&self) -> &DriverHandle {
         self.shared.driver()
     }

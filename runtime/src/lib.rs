@@ -1,4 +1,6 @@
-//! The executor half of wakeline.
+//! The executor half of wakeline: tasks, the scheduler, timers, the reactor, wait queues, the blocking pool.
+//!
+//! It has never heard of a packet. `wakeline-net` and the facade `wakeline` stand on its public face.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod atomic;
@@ -6,9 +8,11 @@ pub mod clock;
 pub mod coop;
 pub mod namespace;
 pub mod park;
+mod reactor;
 pub mod rng;
 mod scheduler;
 pub mod task;
+mod timer;
 pub mod wait_queue;
 
 #[cfg(not(loom))]
@@ -22,9 +26,15 @@ mod driver;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+pub mod io;
+#[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
 mod spawn;
+#[cfg(not(loom))]
+pub mod time;
+
+pub use wakeline_macros::{main, test};
 
 #[cfg(not(loom))]
 pub use self::{
