@@ -1,8 +1,18 @@
-//! An async runtime whose network can be the operating system's or its own. This crate re-exports; see the README.
+#![doc = include_str!("../README.md")]
 
-#[doc(inline)]
-pub use wakeline_runtime::{clock, coop, namespace, park, rng, runtime, task, time, wait_queue};
-pub use wakeline_runtime::{main, spawn, test};
+pub use wakeline_runtime::{clock, coop, namespace, park, rng, time, wait_queue};
+pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
+
+/// Runtimes: building them, holding them, asking them.
+pub mod runtime {
+    pub use wakeline_runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeMetrics, TryCurrentError, WorkerMetrics};
+}
+
+/// Tasks: spawning them, waiting for them, ending them.
+pub mod task {
+    pub use wakeline_runtime::task::*;
+    pub use wakeline_runtime::{spawn, spawn_blocking, yield_now};
+}
 
 /// Networking: sockets, for tasks and for threads, and the emulated network.
 pub mod net {
@@ -14,4 +24,5 @@ pub mod net {
 pub mod io {
     pub use futures_lite::future::try_zip;
     pub use futures_lite::io::*;
+    pub use wakeline_runtime::io::Source;
 }

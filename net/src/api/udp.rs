@@ -157,9 +157,7 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) if peek => socket.poll_peek_from(cx, &mut wait.os, buf),
             Socket::Os(socket) => socket.poll_recv_from(cx, &mut wait.os, buf),
-            Socket::Emulated(socket) => {
-                budgeted(cx, |cx| socket.poll_recv_from(cx, &mut wait.emulated, buf, peek))
-            }
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_recv_from(cx, &mut wait.emulated, buf, peek)),
         }
     }
 }

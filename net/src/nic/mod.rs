@@ -15,7 +15,6 @@ pub(crate) mod rss;
 pub(crate) mod stats;
 
 use crate::packet::PacketBuf;
-use crate::wire::ethernet::MacAddr;
 use irq::IrqLine;
 use ring::{RxQueue, TxQueue};
 use rss::Rss;
@@ -26,7 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Nic {
     name: Arc<str>,
-    mac: MacAddr,
     rss: Rss,
     queues: Box<[QueuePair]>,
 }
@@ -40,31 +38,19 @@ struct QueuePair {
 
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
-    pub(crate) fn new(
-        name: Arc<str>,
-        mac: MacAddr,
-        rss: Rss,
-        lines: Vec<IrqLine>,
-        rx_ring: usize,
-        tx_ring: usize,
-    ) -> Nic {
+    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, rx_ring: usize, tx_ring: usize) -> Nic {
         let fifo_bytes = FIFO_BYTES / lines.len().max(1);
         let pair = |line| QueuePair {
             line,
             rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
             tx: Mutex::new(TxQueue::new(tx_ring)),
         };
-        Nic { name, mac, rss, queues: lines.into_iter().map(pair).collect() }
+        Nic { name, rss, queues: lines.into_iter().map(pair).collect() }
     }
 
     /// The interface's name, as `ip link` shows it.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// The station address.
-    pub(crate) fn mac(&self) -> MacAddr {
-        self.mac
     }
 
     /// How received flows are spread over the queues.

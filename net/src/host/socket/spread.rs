@@ -5,8 +5,8 @@
 //! Because a waiter stands in several queues it may be told twice for two arrivals and take only one; what it leaves
 //! behind it passes on ([`Spread::release`]).
 
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
 use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::{SocketId, Stack};
@@ -81,18 +81,12 @@ impl Spread {
     }
 
     /// Calls `f` on the first member: for what all members agree on.
-    pub(crate) fn query<R>(
-        &self,
-        f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>,
-    ) -> io::Result<R> {
+    pub(crate) fn query<R>(&self, f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>) -> io::Result<R> {
         self.host.with_stack_recent(0, |stack, _, _| f(stack, self.ids[0])).map_err(Into::into)
     }
 
     /// Calls `f` on every member; the first error wins.
-    pub(crate) fn each(
-        &self,
-        mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>,
-    ) -> io::Result<()> {
+    pub(crate) fn each(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>) -> io::Result<()> {
         for (cpu, &id) in self.ids.iter().enumerate() {
             self.host.with_stack_recent(cpu, |stack, _, _| f(stack, id))?;
         }

@@ -1,9 +1,9 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
-use crate::host::socket::spread::{Spread, SpreadSlots};
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::event::Event;
 use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::{Protocol, SocketId, Stack};
@@ -138,7 +138,9 @@ impl TcpStream {
     }
 
     pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.host.with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx)).map_err(Into::into)
+        self.host
+            .with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx))
+            .map_err(Into::into)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {

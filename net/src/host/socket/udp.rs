@@ -1,9 +1,9 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
+use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
-use crate::host::machine::Machine;
 use crate::stack::Protocol;
 use crate::stack::error::SocketError;
 use std::io;
