@@ -3,7 +3,7 @@
 use crate::park::Parker;
 use crate::rng::Rng;
 use crate::scheduler::inject::Injector;
-use crate::scheduler::queue::{Item, Local};
+use crate::scheduler::queue::{CAPACITY, Item, Local};
 use crate::task::{Header, IdBlock, Notified};
 use std::ptr::NonNull;
 
@@ -90,7 +90,7 @@ impl Core {
         self.until_injector -= 1;
         if self.until_injector == 0 {
             self.until_injector = self.global_queue_interval;
-            if let Some(task) = injector.pop() {
+            if let Some(task) = self.next_from(injector, workers) {
                 return Some(task);
             }
         }
@@ -110,10 +110,14 @@ impl Core {
         if task.is_none() && self.lifo { self.queue.pop_lifo() } else { task }
     }
 
-    /// Takes this worker's share of the injector: one to run, the rest into the ring, which is empty.
+    /// Takes this worker's share of the injector: one to run, and as many more as the ring has room for.
+    ///
+    /// As many, because what overflows from a full ring comes to the injector as fast as tasks are polled; a worker that
+    /// took back one at a time would let the others wait while it goes round and round in its ring.
     pub(super) fn next_from(&mut self, injector: &Injector<Notified>, workers: usize) -> Option<Notified> {
         let mut first = None;
-        let (queue, max) = (&mut self.queue, crate::scheduler::queue::CAPACITY / 2);
+        let room = CAPACITY - self.queue.ring_len();
+        let (queue, max) = (&mut self.queue, (1 + room).min(CAPACITY / 2));
         injector.pop_share(workers, max, |task| {
             if first.is_none() {
                 first = Some(task);
