@@ -263,3 +263,9 @@ impl<T: Item> Drop for Local<T> {
         while self.pop().is_some() {}
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

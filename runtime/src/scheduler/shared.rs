@@ -171,8 +171,10 @@ impl Shared {
         }
     }
 
-    /// Whether there is work that no worker has taken on.
-    pub(super) fn has_open_work(&self) -> bool {
-        self.injector.len() > 0 || self.workers.iter().any(|worker| worker.queue.ring_len() > 0)
+    /// What [`Idle`] asks of a worker that stops being one of whom others expect that it finds new work.
+    pub(super) fn look_again(&self) {
+        if self.injector.len() > 0 || self.workers.iter().any(|worker| worker.queue.ring_len() > 0) {
+            self.wake(self.idle.for_own_work());
+        }
     }
 }

@@ -6,7 +6,7 @@
 use crate::coop;
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
-use crate::scheduler::idle::{Leave, Sleep};
+use crate::scheduler::idle::Leave;
 use crate::scheduler::metrics::Counters;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
@@ -189,7 +189,7 @@ impl Worker<'_> {
         core.searching = false;
         let shared = self.shared();
         if shared.idle.stop_searching() {
-            shared.wake(shared.idle.for_own_work());
+            shared.look_again();
         }
     }
 
@@ -197,10 +197,9 @@ impl Worker<'_> {
     fn park<M: Main>(&mut self, mut core: Box<Core>, main: &M) -> Box<Core> {
         let shared = self.shared().clone();
         let (idle, index) = (&shared.idle, core.index);
-        if idle.sleep(index, std::mem::take(&mut core.searching)) == Sleep::LookAgain && shared.has_open_work() {
-            // Perhaps this worker: then it is notified, and the sleep below ends at once.
-            shared.wake(idle.for_own_work());
-        }
+        idle.sleep(index, std::mem::take(&mut core.searching));
+        // May wake this worker: then the sleep below ends at once.
+        shared.look_again();
         loop {
             if main.is_woken() || shared.injector.is_closed() || !core.queue.is_empty() {
                 core.searching = idle.leave(index) == Leave::Searching;

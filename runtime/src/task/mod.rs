@@ -128,3 +128,9 @@ where
     let join = unsafe { JoinHandle::from_raw(task) };
     (notified, join)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
