@@ -96,10 +96,6 @@ impl Condvar {
         self.0.notify_one();
     }
 
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
-    }
-
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }

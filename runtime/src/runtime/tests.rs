@@ -103,8 +103,9 @@ fn n_wakes_while_running_are_one_more_poll() {
         let task = spawn(poll_fn(move |cx| {
             if counted.fetch_add(1, Ordering::SeqCst) == 0 {
                 for _ in 0..5 {
+                    let by_value = cx.waker().clone();
                     cx.waker().wake_by_ref();
-                    cx.waker().clone().wake();
+                    by_value.wake();
                 }
             }
             Poll::<()>::Pending

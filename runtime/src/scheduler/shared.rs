@@ -160,14 +160,14 @@ impl Shared {
         if let Some(index) = worker {
             let worker = &self.workers[index];
             worker.counters.unparks.add_shared(1);
-            worker.seat.unpark(&self.driver_handle);
+            worker.seat.unpark(|| self.driver_handle.unpark());
         }
     }
 
     /// Wakes every worker, asleep or about to be.
     pub(super) fn wake_all(&self) {
         for worker in &self.workers {
-            worker.seat.unpark(&self.driver_handle);
+            worker.seat.unpark(|| self.driver_handle.unpark());
         }
     }
 

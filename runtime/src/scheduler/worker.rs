@@ -52,10 +52,10 @@ pub(crate) fn drive(shared: Arc<Shared>) {
 
 /// The loop. Begins and ends with the core in its place in `context`.
 pub(super) fn run<M: Main>(context: &Context, main: &mut M) {
-    let Some(core) = context.core.take() else { return };
+    let Some(core) = context.take() else { return };
     let mut worker = Worker { context, counters: &context.shared.workers[core.index].counters, unturned: 0 };
     let core = worker.run(core, main);
-    context.core.set(Some(core));
+    context.put(core);
 }
 
 struct Worker<'a> {
@@ -117,9 +117,9 @@ impl Worker<'_> {
 
     /// Runs `f`, which may schedule tasks, with the core where the scheduler finds it.
     fn away<R>(&self, core: Box<Core>, f: impl FnOnce() -> R) -> (Box<Core>, R) {
-        self.context.core.set(Some(core));
+        self.context.put(core);
         let result = f();
-        (self.context.core.take().expect("nobody keeps a core that it borrowed"), result)
+        (self.context.take().expect("nobody keeps a core that it borrowed"), result)
     }
 
     /// Looks at the driver without sleeping.
@@ -225,7 +225,10 @@ impl Worker<'_> {
         let shared = self.shared();
         let seat = &shared.workers[core.index].seat;
         let parker = core.parker.take().expect("a worker sleeps once at a time");
-        let (mut core, ()) = self.away(core, || seat.sleep(&parker, &shared.driver, &shared.driver_handle, None));
+        let (mut core, ()) = self.away(core, || match shared.driver.try_lock() {
+            Some(mut driver) => seat.sleep_in_driver(|| driver.park(&shared.driver_handle, None)),
+            None => seat.sleep_on_parker(&parker),
+        });
         core.parker = Some(parker);
         core
     }

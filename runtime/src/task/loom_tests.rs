@@ -1,4 +1,5 @@
 //! The task under every interleaving that loom can make: who wakes, polls, aborts, joins and shuts down, all at once.
+#![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
 use crate::atomic::Mutex;

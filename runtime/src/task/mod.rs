@@ -1,11 +1,11 @@
 //! The task: one allocation with a future in it, and everything that may happen to it.
 //!
-//! It knows that there is a [`Schedule`] which takes it when it is ready, and nothing of queues, workers or threads.
+//! It knows that there is a `Schedule` which takes it when it is ready, and nothing of queues, workers or threads.
 //!
 //! # References
 //! All are counted in the state word; whoever gives up the last one frees the allocation.
-//! - [`Owned`], at most one: the registry's. It goes when the task completes, or turns into a shutdown.
-//! - [`Notified`], at most one: it exists while `NOTIFIED` is set and `RUNNING` is not, and stands in a queue. A poll
+//! - `Owned`, at most one: the registry's. It goes when the task completes, or turns into a shutdown.
+//! - `Notified`, at most one: it exists while `NOTIFIED` is set and `RUNNING` is not, and stands in a queue. A poll
 //!   takes it over, and so the poller always has a reference too.
 //! - [`JoinHandle`], at most one; it stands for `JOIN_INTEREST`.
 //! - [`AbortHandle`], any number.
@@ -47,7 +47,7 @@
 //! - A stage is never touched by two: `RUNNING` is taken by a compare-and-exchange out of a word without it
 //!   (`start_poll`, `shutdown`), and `COMPLETE`, which never goes away, keeps both from succeeding again.
 //! - The future is never moved: it is built in the box, polled there, and dropped by assignment to the stage.
-//! - A future that is `!Sync` is only ever reached by one thread at a time, and [`new`] asks for `Send`.
+//! - A future that is `!Sync` is only ever reached by one thread at a time, and `new` asks for `Send`.
 //! - A waker used after completion finds `COMPLETE`, and only counts down. One used after its runtime is gone finds the
 //!   same, because a runtime completes all its tasks before it goes; the scheduler in the task keeps what is left alive.
 //! - A panic in a poll, in a drop of the future or of an unread output stays in the task. A panicking drop of an output

@@ -1,4 +1,5 @@
 //! A task driven by hand, with a plain list for a scheduler.
+#![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
 use std::cell::Cell;

@@ -1,4 +1,5 @@
 //! The queue under every interleaving that loom can make; the ring has four slots here.
+#![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
 use loom::thread;

@@ -1,4 +1,5 @@
 //! The queue with numbers in it.
+#![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
 use std::collections::VecDeque;
@@ -60,7 +61,7 @@ fn the_lifo_slot_displaces_and_can_be_stolen() {
     let (mut local, remote) = new(false);
     assert_eq!((local.push_lifo(Number(1)), remote.lifo_mark()), (None, 2));
     assert_eq!(local.push_lifo(Number(2)), Some(Number(1)));
-    assert!(!remote.is_empty() && remote.ring_len() == 0);
+    assert!(!local.is_empty() && remote.ring_len() == 0);
     assert_eq!((remote.steal_lifo(), local.pop_lifo(), remote.lifo_mark()), (Some(Number(2)), None, 0));
     assert!(local.is_empty());
 }
