@@ -3,14 +3,13 @@
 
 use super::*;
 use loom::thread;
-use std::num::NonZeroUsize;
 
 /// A number in the guise of a pointer; never followed.
 struct Number(usize);
 
 impl Item for Number {
     fn into_raw(self) -> NonNull<()> {
-        NonNull::without_provenance(NonZeroUsize::MIN.saturating_add(self.0))
+        NonNull::new(std::ptr::without_provenance_mut(self.0 + 1)).unwrap()
     }
 
     unsafe fn from_raw(raw: NonNull<()>) -> Number {

@@ -3,7 +3,6 @@
 
 use super::*;
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// A number in the guise of a pointer; never followed.
@@ -12,7 +11,7 @@ struct Number(usize);
 
 impl Item for Number {
     fn into_raw(self) -> NonNull<()> {
-        NonNull::without_provenance(NonZeroUsize::MIN.saturating_add(self.0))
+        NonNull::new(std::ptr::without_provenance_mut(self.0 + 1)).unwrap()
     }
 
     unsafe fn from_raw(raw: NonNull<()>) -> Number {
