@@ -155,6 +155,27 @@ fn loom_a_wake_is_followed_by_a_poll_that_sees_what_came_before() {
     });
 }
 
+/// The same when the task is queued already, so that the wake has nothing to change in the word.
+#[test]
+fn loom_a_wake_of_a_queued_task_is_seen_by_its_poll() {
+    loom::model(|| {
+        let (world, join) = world(2);
+        world.wakers.lock().pop().unwrap().wake();
+        let thread = {
+            let (waker, ready) = (world.wakers.lock().pop().unwrap(), world.ready.clone());
+            thread::spawn(move || {
+                ready.store(1, Ordering::Relaxed);
+                waker.wake_by_ref();
+                waker
+            })
+        };
+        world.list.run();
+        drop(thread.join().unwrap());
+        world.list.run();
+        assert!(join.is_finished());
+    });
+}
+
 /// RXPATH row 54: n wakes while the task runs are exactly one more poll.
 #[test]
 fn loom_n_wakes_while_running_are_one_more_poll() {
