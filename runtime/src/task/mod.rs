@@ -13,24 +13,21 @@
 //!
 //! # State
 //! ```text
-//!                     1 wake_by_value, wake_by_ref, abort
-//!        +-------------------------------------------------------+
-//!        |                                                       v
-//!    +------+   3 finish_poll: Idle   +---------+  2 start_poll +----------+
-//!    | idle | <---------------------- | running | <------------ | notified | <- new
-//!    +------+                         +---------+               +----------+
-//!        |                             |   |   |   4 finish_poll: Again  ^
-//!        |         5 wake, abort while |   |   +-------------------------+
-//!        |         running: NOTIFIED,  +---+
-//!        |         CANCELLED; stays there  | 6 complete (after Ready, a panic, or 8)
-//!        |                                 v
-//!        |  7 shutdown: Cancel        +----------+
-//!        +--------------------------> | complete |
-//!           (from notified too, and   +----------+
-//!            start_poll: Cancel)
+//!         1 wake_*, abort: Schedule         2 start_poll: Poll
+//!   idle --------------------------> notified ----------------> running ---+
+//!    ^                                ^   ^                     | | | ^    | 5 wake_*, abort: Done
+//!    |                          new --+   |                     | | | +----+   (NOTIFIED, CANCELLED remembered)
+//!    |                                    | 4 finish_poll: Again| | |
+//!    |                                    +---------------------+ | |
+//!    | 3 finish_poll: Idle                                        | |
+//!    +------------------------------------------------------------+ | 6 complete: after Ready, a panic, 7 or 8
+//!                                                                   v
+//!   7 shutdown: Cancel (from idle and notified) and             complete
+//!     start_poll: Cancel (from notified) lead to running too,
+//!     where the future is not polled but dropped; so does
+//!   8 finish_poll: Cancel, which stays there for it
 //! ```
-//! 7 and 8 (`finish_poll: Cancel`) pass through `RUNNING`: the future is dropped under it, then 6 follows. Woken any number
-//! of times while running, a task is queued once (4). `CANCELLED` is only ever set; it has no effect after 6.
+//! Woken any number of times while running, a task is queued once (4). `CANCELLED` is only ever set, and means nothing after 6.
 //!
 //! # Fields
 //! | field | who may touch it, when |
