@@ -656,7 +656,11 @@ fn the_numbers_add_up() {
     });
     let metrics = runtime.metrics();
     assert_eq!((metrics.num_workers(), metrics.live_tasks), (2, 100));
-    assert!(metrics.polls() >= 100 && metrics.parks() > 0 && metrics.unparks() > 0);
+    assert!(metrics.polls() >= 100);
+    // Between two tasks from outside the workers find time to sleep, sooner or later.
+    while runtime.metrics().parks() == 0 || runtime.metrics().unparks() == 0 {
+        runtime.block_on(runtime.spawn(async {})).unwrap();
+    }
     tasks.iter().for_each(JoinHandle::abort);
     runtime.block_on(async {
         for task in tasks {
