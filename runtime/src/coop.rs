@@ -1,7 +1,7 @@
 //! The budget that keeps one task from holding its worker for ever.
 //!
-//! A poll may take [`BUDGET`] steps of progress on the resources of this runtime; after that they all say `Pending`, having
-//! woken the task, so that it goes to the end of the queue. A leaf future asks [`poll_proceed`] first and says
+//! A poll may take 128 steps of progress on the resources of this runtime; after that they all say `Pending`, having woken
+//! the task, so that it goes to the end of the queue. A leaf future asks [`poll_proceed`] first and says
 //! [`made`](Progress::made) when it is about to return `Ready`. Outside a task there is no limit.
 
 use std::cell::Cell;

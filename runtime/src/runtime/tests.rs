@@ -103,8 +103,9 @@ fn n_wakes_while_running_are_one_more_poll() {
         let task = spawn(poll_fn(move |cx| {
             if counted.fetch_add(1, Ordering::SeqCst) == 0 {
                 for _ in 0..5 {
+                    let by_value = cx.waker().clone();
                     cx.waker().wake_by_ref();
-                    cx.waker().clone().wake();
+                    by_value.wake();
                 }
             }
             Poll::<()>::Pending
@@ -266,7 +267,9 @@ fn a_handle_can_be_dropped_at_any_moment() {
                 drop(done);
             });
             for _ in 0..i % 4 {
-                let _ = poll_once(&mut task).await;
+                if poll_once(&mut task).await.is_some() {
+                    break;
+                }
                 yield_now().await;
             }
         }
@@ -653,7 +656,11 @@ fn the_numbers_add_up() {
     });
     let metrics = runtime.metrics();
     assert_eq!((metrics.num_workers(), metrics.live_tasks), (2, 100));
-    assert!(metrics.polls() >= 100 && metrics.parks() > 0 && metrics.unparks() > 0);
+    assert!(metrics.polls() >= 100);
+    // Between two tasks from outside the workers find time to sleep, sooner or later.
+    while runtime.metrics().parks() == 0 || runtime.metrics().unparks() == 0 {
+        runtime.block_on(runtime.spawn(async {})).unwrap();
+    }
     tasks.iter().for_each(JoinHandle::abort);
     runtime.block_on(async {
         for task in tasks {

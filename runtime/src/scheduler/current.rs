@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) struct Context {
     pub(super) shared: Arc<Shared>,
     /// The worker's core, while a task, the main future or the driver runs; the worker's loop has it otherwise.
-    pub(super) core: Cell<Option<Box<Core>>>,
+    core: Cell<Option<Box<Core>>>,
 }
 
 thread_local! {
@@ -42,6 +42,21 @@ pub(super) fn with<R>(f: impl FnOnce(Option<&Context>) -> R) -> R {
 impl Context {
     pub(super) fn new(shared: Arc<Shared>, core: Box<Core>) -> Context {
         Context { shared, core: Cell::new(Some(core)) }
+    }
+
+    /// Takes the core out of its place, if it is there.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Box<Core>> {
+        self.core.take()
+    }
+
+    /// Puts the core into its place, which is empty.
+    #[inline]
+    pub(super) fn put(&self, core: Box<Core>) {
+        let before = self.core.replace(Some(core));
+        debug_assert!(before.is_none(), "a worker has one core");
+        // Spares every poll a look whether there is something to drop.
+        std::mem::forget(before);
     }
 
     /// Lays the core on the shelf: this thread is no worker any more.
@@ -78,7 +93,9 @@ impl BorrowedCore<'_> {
 impl Drop for BorrowedCore<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.context.core.set(self.core.take());
+        if let Some(core) = self.core.take() {
+            self.context.put(core);
+        }
     }
 }
 

@@ -1,22 +1,21 @@
 //! Who sleeps, who searches, and whom new work wakes.
 //!
-//! New work wakes one sleeper, and only when nobody is searching: a searcher will find the work, and the last searcher to
-//! find something wakes the next one ([`stop_searching`](Idle::stop_searching)), so workers come up one by one as long
-//! as there is work for them.
+//! New work wakes one sleeper, and only when nobody is searching: a searcher will find the work, and the last one to find
+//! something wakes the next if there is more ([`stop_searching`](Idle::stop_searching)). So workers come up one by one, as
+//! long as there is work for them, and none comes up for nothing.
 //!
 //! # The word
 //! `searching` in the low half, `awake` (searching or working) in the high half.
 //!
 //! # Why no wake-up is lost
-//! Work from outside: the pusher makes it visible in the injector, then, behind a full fence, reads the word
-//! ([`for_new_work`](Idle::for_new_work)). A worker on its way to sleep changes the word, then, behind a full fence, looks
-//! at the queues once more ([`sleep`](Idle::sleep)). So either the pusher sees the worker asleep, or the worker sees the work.
-//! If the pusher wakes nobody because somebody searches, the last searcher looks once more when it goes to sleep. If it
-//! wakes nobody because all are awake and none searches, then whichever worker goes to sleep last has been a searcher
-//! (half of the workers, rounded up, may be), or goes to sleep beside one, and looks once more.
+//! Who makes work visible to all does that first, then, behind a full fence, reads the word
+//! ([`for_new_work`](Idle::for_new_work)). Who stops being a candidate for it, by falling asleep or by ceasing to search, changes
+//! the word first, then, behind a full fence, looks at the queues once more, and wakes one worker (perhaps itself)
+//! if there is something. So one of the two sees the other, and a worker that stays in one poll for ever holds up nothing but
+//! that poll.
 //!
-//! Work that a worker pushes to its own queue needs no fence ([`for_own_work`](Idle::for_own_work)): it is awake and will
-//! come to it.
+//! Work that a worker pushes to its own queue goes without the fence ([`for_own_work`](Idle::for_own_work)): it is awake and
+//! comes to it. What can be missed is another worker that falls asleep in the same nanoseconds.
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
 
@@ -32,16 +31,6 @@ pub(super) struct Idle {
 const SEARCHING: usize = 1;
 const AWAKE: usize = 1 << (usize::BITS / 2);
 const LOW: usize = AWAKE - 1;
-
-/// What a worker that has put itself among the sleepers does next.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sleep {
-    /// Look at all queues once more; there may be work of which nobody was told.
-    LookAgain,
-    /// Sleep.
-    Now,
-}
 
 /// How a worker that woke by itself left the sleepers.
 #[must_use]
@@ -99,26 +88,27 @@ impl Idle {
         true
     }
 
-    /// A searcher found work. Returns whether it was the last one: then it wakes another, for there may be more.
-    #[must_use = "the last searcher wakes another worker"]
+    /// A searcher found work. Returns whether it was the last one: then it must look whether there is more, and if so wake
+    /// another.
+    #[must_use = "the last searcher looks for more"]
     pub(super) fn stop_searching(&self) -> bool {
         let before = self.word.fetch_sub(SEARCHING, Ordering::SeqCst);
         debug_assert!(before & LOW > 0);
+        // Store-load: pairs with the fence in `for_new_work`.
+        fence(Ordering::SeqCst);
         before & LOW == 1
     }
 
-    /// Puts a worker among the sleepers.
-    pub(super) fn sleep(&self, index: usize, searching: bool) -> Sleep {
-        let before = {
+    /// Puts a worker among the sleepers. Before it sleeps it must look at all queues once more, and wake a worker, which may
+    /// be itself, if there is something.
+    pub(super) fn sleep(&self, index: usize, searching: bool) {
+        {
             let mut sleepers = self.sleepers.lock();
             sleepers.push(index);
-            let less = if searching { AWAKE | SEARCHING } else { AWAKE };
-            self.word.fetch_sub(less, Ordering::SeqCst)
-        };
+            self.word.fetch_sub(if searching { AWAKE | SEARCHING } else { AWAKE }, Ordering::SeqCst);
+        }
         // Store-load: pairs with the fence in `for_new_work`.
         fence(Ordering::SeqCst);
-        let (last_searcher, last_awake) = (searching && before & LOW == 1, before / AWAKE == 1);
-        if last_searcher || last_awake { Sleep::LookAgain } else { Sleep::Now }
     }
 
     /// Takes a worker that has something to do out of the sleepers.
@@ -149,7 +139,7 @@ mod tests {
         let idle = Idle::new(4);
         assert_eq!(idle.for_new_work(), None, "all are awake");
         for index in 0..3 {
-            assert_eq!(idle.sleep(index, false), Sleep::Now);
+            idle.sleep(index, false);
         }
         assert_eq!(idle.for_new_work(), Some(2));
         assert_eq!(idle.for_new_work(), None, "2 is searching");
@@ -160,15 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_looks_again() {
+    fn a_worker_leaves_as_what_it_was_woken_for() {
         let idle = Idle::new(2);
         assert!(idle.start_searching());
-        assert_eq!(idle.sleep(0, true), Sleep::LookAgain);
-        assert_eq!(idle.sleep(1, false), Sleep::LookAgain);
+        idle.sleep(0, true);
+        idle.sleep(1, false);
         assert_eq!(idle.leave(0), Leave::Working);
-        assert!(!idle.is_asleep(0));
+        assert!(!idle.is_asleep(0) && idle.is_asleep(1));
         assert_eq!(idle.for_new_work(), Some(1));
         assert_eq!(idle.leave(1), Leave::Searching);
+        assert!(idle.stop_searching());
     }
 }
 
@@ -194,20 +185,20 @@ mod loom_tests {
             }
         }
 
-        /// A worker's loop in small: search, else sleep, with the protocol in the order of the real one.
+        /// A worker's loop in small: search, else sleep, with the protocol in the order of the real one. The worker then
+        /// stays in its poll for ever: whatever it took, the rest must reach others.
         fn take(&self, index: usize, parker: &Parker) -> u32 {
             let mut searching = false;
             loop {
                 searching = searching || self.idle.start_searching();
                 if let Some(item) = self.injector.pop() {
                     if searching && self.idle.stop_searching() {
-                        self.wake_one();
+                        self.look_again();
                     }
                     return item;
                 }
-                if self.idle.sleep(index, searching) == Sleep::LookAgain && self.injector.len() > 0 {
-                    self.wake_one();
-                }
+                self.idle.sleep(index, searching);
+                self.look_again();
                 loop {
                     parker.park();
                     if !self.idle.is_asleep(index) {
@@ -218,8 +209,10 @@ mod loom_tests {
             }
         }
 
-        fn wake_one(&self) {
-            if let Some(index) = self.idle.for_new_work() {
+        fn look_again(&self) {
+            if self.injector.len() > 0
+                && let Some(index) = self.idle.for_own_work()
+            {
                 self.unparkers[index].unpark();
             }
         }

@@ -19,6 +19,7 @@
 mod idle;
 mod inject;
 mod queue;
+mod worker_park;
 
 #[cfg(not(loom))]
 mod block_on;
@@ -38,8 +39,6 @@ mod shared;
 mod shutdown;
 #[cfg(not(loom))]
 mod worker;
-#[cfg(not(loom))]
-mod worker_park;
 
 #[cfg(not(loom))]
 pub use self::metrics::{RuntimeMetrics, WorkerMetrics};

@@ -166,11 +166,6 @@ impl<T: Item> Remote<T> {
         self.shared.ring_len()
     }
 
-    /// Whether neither the ring nor the LIFO slot held anything a moment ago.
-    pub(super) fn is_empty(&self) -> bool {
-        self.shared.is_empty()
-    }
-
     /// Moves the older half of the ring, rounded up, to `into`, which must be empty, and returns one item of it.
     pub(super) fn steal_into(&self, into: &mut Local<T>) -> Option<(T, usize)> {
         debug_assert!(!Arc::ptr_eq(&self.shared, &into.shared), "nobody steals from himself");
@@ -263,3 +258,9 @@ impl<T: Item> Drop for Local<T> {
         while self.pop().is_some() {}
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -160,19 +160,21 @@ impl Shared {
         if let Some(index) = worker {
             let worker = &self.workers[index];
             worker.counters.unparks.add_shared(1);
-            worker.seat.unpark(&self.driver_handle);
+            worker.seat.unpark(|| self.driver_handle.unpark());
         }
     }
 
     /// Wakes every worker, asleep or about to be.
     pub(super) fn wake_all(&self) {
         for worker in &self.workers {
-            worker.seat.unpark(&self.driver_handle);
+            worker.seat.unpark(|| self.driver_handle.unpark());
         }
     }
 
-    /// Whether there is work that no worker has taken on.
-    pub(super) fn has_open_work(&self) -> bool {
-        self.injector.len() > 0 || self.workers.iter().any(|worker| worker.queue.ring_len() > 0)
+    /// What [`Idle`] asks of a worker that stops being one of whom others expect that it finds new work.
+    pub(super) fn look_again(&self) {
+        if self.injector.len() > 0 || self.workers.iter().any(|worker| worker.queue.ring_len() > 0) {
+            self.wake(self.idle.for_own_work());
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn finish(shared: &Arc<Shared>) {
         // As a worker, so that what the tasks wake as they drop stays here and is dropped too.
         let context = Context::new(shared.clone(), core);
         current::set(&context, || end_tasks(shared));
-        drop(context.core.take());
+        drop(context.take());
     }
     drop(cores);
     while let Some(task) = shared.injector.pop() {

@@ -6,7 +6,7 @@
 use crate::coop;
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
-use crate::scheduler::idle::{Leave, Sleep};
+use crate::scheduler::idle::Leave;
 use crate::scheduler::metrics::Counters;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
@@ -52,10 +52,10 @@ pub(crate) fn drive(shared: Arc<Shared>) {
 
 /// The loop. Begins and ends with the core in its place in `context`.
 pub(super) fn run<M: Main>(context: &Context, main: &mut M) {
-    let Some(core) = context.core.take() else { return };
+    let Some(core) = context.take() else { return };
     let mut worker = Worker { context, counters: &context.shared.workers[core.index].counters, unturned: 0 };
     let core = worker.run(core, main);
-    context.core.set(Some(core));
+    context.put(core);
 }
 
 struct Worker<'a> {
@@ -117,9 +117,9 @@ impl Worker<'_> {
 
     /// Runs `f`, which may schedule tasks, with the core where the scheduler finds it.
     fn away<R>(&self, core: Box<Core>, f: impl FnOnce() -> R) -> (Box<Core>, R) {
-        self.context.core.set(Some(core));
+        self.context.put(core);
         let result = f();
-        (self.context.core.take().expect("nobody keeps a core that it borrowed"), result)
+        (self.context.take().expect("nobody keeps a core that it borrowed"), result)
     }
 
     /// Looks at the driver without sleeping.
@@ -189,7 +189,7 @@ impl Worker<'_> {
         core.searching = false;
         let shared = self.shared();
         if shared.idle.stop_searching() {
-            shared.wake(shared.idle.for_own_work());
+            shared.look_again();
         }
     }
 
@@ -197,10 +197,9 @@ impl Worker<'_> {
     fn park<M: Main>(&mut self, mut core: Box<Core>, main: &M) -> Box<Core> {
         let shared = self.shared().clone();
         let (idle, index) = (&shared.idle, core.index);
-        if idle.sleep(index, std::mem::take(&mut core.searching)) == Sleep::LookAgain && shared.has_open_work() {
-            // Perhaps this worker: then it is notified, and the sleep below ends at once.
-            shared.wake(idle.for_own_work());
-        }
+        idle.sleep(index, std::mem::take(&mut core.searching));
+        // May wake this worker: then the sleep below ends at once.
+        shared.look_again();
         loop {
             if main.is_woken() || shared.injector.is_closed() || !core.queue.is_empty() {
                 core.searching = idle.leave(index) == Leave::Searching;
@@ -226,7 +225,10 @@ impl Worker<'_> {
         let shared = self.shared();
         let seat = &shared.workers[core.index].seat;
         let parker = core.parker.take().expect("a worker sleeps once at a time");
-        let (mut core, ()) = self.away(core, || seat.sleep(&parker, &shared.driver, &shared.driver_handle, None));
+        let (mut core, ()) = self.away(core, || match shared.driver.try_lock() {
+            Some(mut driver) => seat.sleep_in_driver(|| driver.park(&shared.driver_handle, None)),
+            None => seat.sleep_on_parker(&parker),
+        });
         core.parker = Some(parker);
         core
     }

@@ -11,14 +11,13 @@
 //!     +------------- 4 sleep: consumes ------------------------+---+
 //! ```
 //! - A notification between 1 and the sleep itself is not lost: whom 2 finds `ON_PARKER` it also unparks, whom it finds
-//!   `IN_DRIVER` it pulls out with `DriverHandle::unpark`, and both of these are remembered by the one who sleeps next.
+//!   `IN_DRIVER` it pulls out of there, and both of these are remembered until the next sleep in the same place.
 //! - 2 is a `Release`, 3 and 4 are `Acquire`: what the waker wrote before is visible to the woken worker.
-//! - A remembered `DriverHandle::unpark` that comes late makes some later sleeper in the driver return once for nothing.
+//! - A pull that comes late, or meets a sleeper that was on its way out, makes some later sleep in the driver return once
+//!   for nothing.
 
-use crate::atomic::{AtomicU32, Mutex, Ordering};
-use crate::driver::{Driver, DriverHandle};
+use crate::atomic::{AtomicU32, Ordering};
 use crate::park::{Parker, Unparker};
-use std::time::Duration;
 
 /// The side of a worker's sleep that everyone sees.
 #[derive(Debug)]
@@ -38,24 +37,14 @@ impl Seat {
         Seat { word: AtomicU32::new(AWAKE), unparker: parker.unparker() }
     }
 
-    /// Puts the worker to sleep until it is unparked, something happens in the driver if it holds that, or `limit`.
-    /// May return early.
-    pub(super) fn sleep(
-        &self,
-        parker: &Parker,
-        driver: &Mutex<Driver>,
-        handle: &DriverHandle,
-        limit: Option<Duration>,
-    ) {
-        match driver.try_lock() {
-            Some(mut driver) => self.sleep_as(IN_DRIVER, || driver.park(handle, limit)),
-            None => self.sleep_as(ON_PARKER, || match limit {
-                None => parker.park(),
-                Some(limit) => {
-                    parker.park_timeout(limit);
-                }
-            }),
-        }
+    /// Sleeps on the worker's own parker until [`unpark`](Seat::unpark).
+    pub(super) fn sleep_on_parker(&self, parker: &Parker) {
+        self.sleep_as(ON_PARKER, || parker.park());
+    }
+
+    /// Sleeps by `park`, in the driver that the caller holds, until something happens there or somebody pulls it out.
+    pub(super) fn sleep_in_driver(&self, park: impl FnOnce()) {
+        self.sleep_as(IN_DRIVER, park);
     }
 
     fn sleep_as(&self, place: u32, sleep: impl FnOnce()) {
@@ -67,14 +56,15 @@ impl Seat {
         self.word.swap(AWAKE, Ordering::Acquire);
     }
 
-    /// Wakes the worker, or makes its next sleep return at once.
-    pub(super) fn unpark(&self, handle: &DriverHandle) {
+    /// Wakes the worker, or makes its next sleep return at once. `pull` makes the present or the next sleep in the driver
+    /// return.
+    pub(super) fn unpark(&self, pull: impl FnOnce()) {
         // 2
         match self.word.swap(NOTIFIED, Ordering::Release) {
             ON_PARKER => {
                 self.unparker.unpark();
             }
-            IN_DRIVER => handle.unpark(),
+            IN_DRIVER => pull(),
             _ => {}
         }
     }
@@ -83,50 +73,69 @@ impl Seat {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::driver::{self, DriverConfig};
-    use std::sync::Arc;
 
     #[test]
-    fn two_workers_wake_each_other_whoever_has_the_driver() {
-        let config = DriverConfig { io: false, time: false, clock: Clock::Real, timer_shards: 1 };
-        let (driver, handle) = driver::new(config).unwrap();
-        let (here, there) = (Parker::new(), Parker::new());
-        let seats = [Seat::new(&here), Seat::new(&there)];
-        // Counts of how often each has told the other; a lost wake-up hangs the test.
-        let told = [AtomicU32::new(0), AtomicU32::new(0)];
-        let world = Arc::new((Mutex::new(driver), handle, seats, told));
-        let play = |me: usize, parker: Parker, world: Arc<(Mutex<Driver>, DriverHandle, [Seat; 2], [AtomicU32; 2])>| {
-            let (driver, handle, seats, told) = &*world;
-            for round in 1..=5000 {
-                told[me].store(round, Ordering::Release);
-                seats[1 - me].unpark(handle);
-                while told[1 - me].load(Ordering::Acquire) < round {
-                    seats[me].sleep(&parker, driver, handle, None);
-                }
-            }
-        };
-        let other = {
-            let world = world.clone();
-            std::thread::spawn(move || play(1, there, world))
-        };
-        play(0, here, world);
-        other.join().unwrap();
-    }
-
-    #[test]
-    fn a_notification_is_remembered_and_consumed() {
-        let config = DriverConfig { io: false, time: false, clock: Clock::Real, timer_shards: 1 };
-        let (driver, handle) = driver::new(config).unwrap();
-        let (driver, parker) = (Mutex::new(driver), Parker::new());
+    fn a_notification_is_remembered_once_wherever_the_next_sleep_is() {
+        let (parker, driver) = (Parker::new(), Parker::new());
         let seat = Seat::new(&parker);
-        seat.unpark(&handle);
-        seat.unpark(&handle);
-        seat.sleep(&parker, &driver, &handle, None);
-        assert_eq!(seat.word.load(Ordering::Relaxed), AWAKE);
-        let held = driver.lock();
-        seat.unpark(&handle);
-        seat.sleep(&parker, &driver, &handle, None);
-        drop(held);
+        let nobody_there = || unreachable!("the worker is awake");
+        seat.unpark(nobody_there);
+        seat.unpark(nobody_there);
+        seat.sleep_in_driver(|| unreachable!("it was notified"));
+        let mut pulled = false;
+        seat.sleep_in_driver(|| seat.unpark(|| pulled = true));
+        assert!(pulled);
+        seat.unpark(nobody_there);
+        seat.sleep_on_parker(&parker);
+        assert!(!parker.park_timeout(std::time::Duration::ZERO) && !driver.park_timeout(std::time::Duration::ZERO));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::atomic::Mutex;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Two workers and one driver (a parker) between them. Each must come out of its sleep when it is told once, whoever has
+    /// the driver; a lost wake-up is a deadlock.
+    #[test]
+    fn loom_a_sleeper_is_reached_wherever_it_sleeps() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let parkers = [Parker::new(), Parker::new()];
+            let seats = [Seat::new(&parkers[0]), Seat::new(&parkers[1])];
+            let driver = Parker::new();
+            let pull = driver.unparker();
+            let told = [AtomicU32::new(0), AtomicU32::new(0)];
+            let world = Arc::new((seats, told, pull, Mutex::new(driver)));
+            let threads: Vec<_> = (0..2)
+                .zip(parkers)
+                .map(|(me, parker)| {
+                    let world = world.clone();
+                    thread::spawn(move || {
+                        let (seats, told, _, driver) = &*world;
+                        while told[me].load(Ordering::Relaxed) == 0 {
+                            match driver.try_lock() {
+                                Some(driver) => seats[me].sleep_in_driver(|| driver.park()),
+                                None => seats[me].sleep_on_parker(&parker),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let (seats, told, pull, _) = &*world;
+            for (seat, told) in seats.iter().zip(told) {
+                told.store(1, Ordering::Relaxed);
+                seat.unpark(|| {
+                    pull.unpark();
+                });
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
     }
 }

@@ -142,10 +142,13 @@ fn drop_after_panic<F: Future, S>(cell: &Cell<F, S>, panic: Box<dyn Any + Send>)
     JoinError::panic(cell.head.header.id, panic)
 }
 
-/// A panic that nobody can be told of has been printed by the hook; its payload may panic once more when it drops.
+/// A panic that nobody can be told of: the hook has printed it, and its payload goes here.
 fn forget_panic(result: Result<(), Box<dyn Any + Send>>) {
-    if let Err(payload) = result {
-        std::mem::forget(payload);
+    if let Err(payload) = result
+        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        // A payload that panics when it drops; its payload had better not be tried.
+        std::mem::forget(second);
     }
 }
 

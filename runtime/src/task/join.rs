@@ -185,6 +185,10 @@ impl AbortHandle {
     }
 }
 
+// What the handle reaches is atomic, and a panic of the task stays in the task.
+impl UnwindSafe for AbortHandle {}
+impl RefUnwindSafe for AbortHandle {}
+
 impl Clone for AbortHandle {
     fn clone(&self) -> AbortHandle {
         self.task.header().state.ref_inc();

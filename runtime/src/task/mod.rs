@@ -1,11 +1,11 @@
 //! The task: one allocation with a future in it, and everything that may happen to it.
 //!
-//! It knows that there is a [`Schedule`] which takes it when it is ready, and nothing of queues, workers or threads.
+//! It knows that there is a `Schedule` which takes it when it is ready, and nothing of queues, workers or threads.
 //!
 //! # References
 //! All are counted in the state word; whoever gives up the last one frees the allocation.
-//! - [`Owned`], at most one: the registry's. It goes when the task completes, or turns into a shutdown.
-//! - [`Notified`], at most one: it exists while `NOTIFIED` is set and `RUNNING` is not, and stands in a queue. A poll
+//! - `Owned`, at most one: the registry's. It goes when the task completes, or turns into a shutdown.
+//! - `Notified`, at most one: it exists while `NOTIFIED` is set and `RUNNING` is not, and stands in a queue. A poll
 //!   takes it over, and so the poller always has a reference too.
 //! - [`JoinHandle`], at most one; it stands for `JOIN_INTEREST`.
 //! - [`AbortHandle`], any number.
@@ -13,24 +13,21 @@
 //!
 //! # State
 //! ```text
-//!                     1 wake_by_value, wake_by_ref, abort
-//!        +-------------------------------------------------------+
-//!        |                                                       v
-//!    +------+   3 finish_poll: Idle   +---------+  2 start_poll +----------+
-//!    | idle | <---------------------- | running | <------------ | notified | <- new
-//!    +------+                         +---------+               +----------+
-//!        |                             |   |   |   4 finish_poll: Again  ^
-//!        |         5 wake, abort while |   |   +-------------------------+
-//!        |         running: NOTIFIED,  +---+
-//!        |         CANCELLED; stays there  | 6 complete (after Ready, a panic, or 8)
-//!        |                                 v
-//!        |  7 shutdown: Cancel        +----------+
-//!        +--------------------------> | complete |
-//!           (from notified too, and   +----------+
-//!            start_poll: Cancel)
+//!         1 wake_*, abort: Schedule         2 start_poll: Poll
+//!   idle --------------------------> notified ----------------> running ---+
+//!    ^                                ^   ^                     | | | ^    | 5 wake_*, abort: Done
+//!    |                          new --+   |                     | | | +----+   (NOTIFIED, CANCELLED remembered)
+//!    |                                    | 4 finish_poll: Again| | |
+//!    |                                    +---------------------+ | |
+//!    | 3 finish_poll: Idle                                        | |
+//!    +------------------------------------------------------------+ | 6 complete: after Ready, a panic, 7 or 8
+//!                                                                   v
+//!   7 shutdown: Cancel (from idle and notified) and             complete
+//!     start_poll: Cancel (from notified) lead to running too,
+//!     where the future is not polled but dropped; so does
+//!   8 finish_poll: Cancel, which stays there for it
 //! ```
-//! 7 and 8 (`finish_poll: Cancel`) pass through `RUNNING`: the future is dropped under it, then 6 follows. Woken any number
-//! of times while running, a task is queued once (4). `CANCELLED` is only ever set; it has no effect after 6.
+//! Woken any number of times while running, a task is queued once (4). `CANCELLED` is only ever set, and means nothing after 6.
 //!
 //! # Fields
 //! | field | who may touch it, when |
@@ -47,7 +44,7 @@
 //! - A stage is never touched by two: `RUNNING` is taken by a compare-and-exchange out of a word without it
 //!   (`start_poll`, `shutdown`), and `COMPLETE`, which never goes away, keeps both from succeeding again.
 //! - The future is never moved: it is built in the box, polled there, and dropped by assignment to the stage.
-//! - A future that is `!Sync` is only ever reached by one thread at a time, and [`new`] asks for `Send`.
+//! - A future that is `!Sync` is only ever reached by one thread at a time, and `new` asks for `Send`.
 //! - A waker used after completion finds `COMPLETE`, and only counts down. One used after its runtime is gone finds the
 //!   same, because a runtime completes all its tasks before it goes; the scheduler in the task keeps what is left alive.
 //! - A panic in a poll, in a drop of the future or of an unread output stays in the task. A panicking drop of an output
@@ -128,3 +125,9 @@ where
     let join = unsafe { JoinHandle::from_raw(task) };
     (notified, join)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -136,7 +136,7 @@ pub(super) enum DropRefs {
 impl State {
     /// A task that is about to be queued, with a `JoinHandle` and `refs` references.
     pub(super) fn new(refs: usize) -> State {
-        State(AtomicUsize::new(refs * REF_ONE | NOTIFIED | JOIN_INTEREST))
+        State(AtomicUsize::new((refs * REF_ONE) | NOTIFIED | JOIN_INTEREST))
     }
 
     /// Arrows 2 and 7: a queued task is about to be polled.
