@@ -1,5 +1,8 @@
 //! Sleeping and being woken, with a driver and nothing else.
 
+// Clippy knows tests by their attribute; these are what the tests here share.
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::timer::Touched;
 use mio::Interest;
