@@ -92,3 +92,90 @@ impl SleepWord {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::atomic::AtomicUsize;
+    use crate::park::Parker;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// A driver without its poller: `sources` is what it looks at to choose how to sleep, and one parker stands for each
+    /// of the futex and the poller, so that telling the wrong one is a deadlock.
+    struct World {
+        word: SleepWord,
+        sources: AtomicUsize,
+    }
+
+    /// Says whether it asked the poller.
+    fn sleep(world: &World, futex: &Parker, poller: &Parker) -> bool {
+        let polls = world.sources.load(Ordering::Acquire) != 0;
+        match world.word.begin(if polls { How::Poll } else { How::Futex }) {
+            Begin::Sleep => {
+                if polls {
+                    poller.park()
+                } else {
+                    futex.park()
+                }
+                world.word.end();
+            }
+            Begin::Notified => return false,
+        }
+        polls
+    }
+
+    /// Whoever writes and then unparks is seen by the driver, however it slept. Each round of the driver ends, and it
+    /// looks for work after each.
+    #[test]
+    fn loom_unpark_reaches_a_driver_however_it_sleeps() {
+        for sources in [0, 1] {
+            loom::model(move || {
+                let world = Arc::new(World { word: SleepWord::new(), sources: AtomicUsize::new(sources) });
+                let (futex, poller) = (Parker::new(), Parker::new());
+                let (wake_futex, wake_poller) = (futex.unparker(), poller.unparker());
+                let work = Arc::new(AtomicUsize::new(0));
+                let other = {
+                    let (world, work) = (world.clone(), work.clone());
+                    thread::spawn(move || {
+                        for round in 1..=2 {
+                            work.store(round, Ordering::Relaxed);
+                            match world.word.unpark() {
+                                Unpark::Noted => {}
+                                Unpark::Futex => drop(wake_futex.unpark()),
+                                Unpark::Poll => drop(wake_poller.unpark()),
+                            }
+                        }
+                    })
+                };
+                while work.load(Ordering::Relaxed) < 2 {
+                    sleep(&world, &futex, &poller);
+                }
+                other.join().unwrap();
+            });
+        }
+    }
+
+    /// The first source is registered while the driver goes to sleep: in the end it sleeps in the poller.
+    #[test]
+    fn loom_the_first_source_gets_the_driver_off_its_futex() {
+        loom::model(|| {
+            let world = Arc::new(World { word: SleepWord::new(), sources: AtomicUsize::new(0) });
+            let (futex, poller) = (Parker::new(), Parker::new());
+            let wake_futex = futex.unparker();
+            // The operating system: an event for the source is there, so the poller returns at once.
+            poller.unparker().unpark();
+            let other = {
+                let world = world.clone();
+                thread::spawn(move || {
+                    world.sources.store(1, Ordering::Release);
+                    if world.word.unpark() == Unpark::Futex {
+                        wake_futex.unpark();
+                    }
+                })
+            };
+            while !sleep(&world, &futex, &poller) {}
+            other.join().unwrap();
+        });
+    }
+}

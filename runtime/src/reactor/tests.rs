@@ -122,17 +122,17 @@ fn peers_closing_is_readable_and_told_once_each() {
 }
 
 #[test]
-fn the_alarm_ends_a_poll_in_time_and_stays_when_it_may() {
+fn the_alarm_ends_a_poll_in_time_and_only_then() {
     let (mut poller, reactor) = Poller::new().unwrap();
     let mut batch = WakeBatch::new();
-    for micros in [200, 1500, 300] {
-        let start = std::time::Instant::now();
-        let wait = Duration::from_micros(micros);
+    for micros in [200, 3000, 300, 1500, 100] {
+        let (start, wait) = (std::time::Instant::now(), Duration::from_micros(micros));
+        let mut polls = 0;
         while start.elapsed() < wait {
-            poller.poll(&reactor, Some(wait - start.elapsed().min(wait)), &mut batch);
+            poller.poll(&reactor, Some(wait.saturating_sub(start.elapsed())), &mut batch);
+            polls += 1;
         }
+        // Its own end, and that of an alarm that was left standing.
+        assert!(polls <= 3, "{polls} polls for {micros} us");
     }
-    let start = std::time::Instant::now();
-    poller.poll(&reactor, Some(Duration::MAX.min(Duration::from_millis(3))), &mut batch);
-    assert!(start.elapsed() >= Duration::from_millis(3));
 }

@@ -96,6 +96,7 @@ impl Wheel {
     }
 
     /// How many deadlines are pending.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

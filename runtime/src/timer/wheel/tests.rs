@@ -1,5 +1,8 @@
 //! The wheel against a sorted map.
 
+// Clippy knows tests by their attribute; these are what the tests here share.
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
