@@ -29,7 +29,7 @@ pub mod tcp {
 
 /// The emulated network: LANs, hosts, links, and what they count.
 pub mod emulated {
-        pub use crate::host::builder::HostBuilder;
+    pub use crate::host::builder::HostBuilder;
     pub use crate::host::counters::HostCounters;
     pub use crate::host::handle::Host;
     pub use crate::host::lan::{Lan, RawPort};
