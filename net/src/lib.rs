@@ -35,5 +35,5 @@ pub mod emulated {
     pub use crate::host::lan::{Lan, RawPort};
     pub use crate::link::netem::Netem;
     pub use crate::nic::stats::NicStats;
-    pub use crate::stack::counters::Counters as StackCounters;
+    pub use crate::stack::counters::{Counters as StackCounters, Mib};
 }

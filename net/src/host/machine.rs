@@ -180,7 +180,7 @@ impl Machine {
     /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
     fn teach(&self, cpu: usize, addr: Ipv4Addr, mac: MacAddr) {
         for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
-            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, fx));
+            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
         }
     }
 
@@ -225,7 +225,7 @@ impl Machine {
     pub(crate) fn shut_down(&self) {
         for (cpu, shared) in self.cpus.iter().enumerate() {
             shared.napi_disable();
-            self.with_stack(cpu, |stack, _, fx| stack.shut_down(fx));
+            self.with_stack(cpu, |stack, now, fx| stack.shut_down(now, fx));
         }
     }
 

@@ -5,9 +5,10 @@
 
 use crate::event::Event;
 use crate::host::machine::Machine;
+use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::{SocketId, Stack};
+use crate::stack::socket::SocketId;
 use std::io;
 use std::task::{Poll, Waker};
 use std::time::Duration;

@@ -7,9 +7,10 @@
 
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::{SocketId, Stack};
+use crate::stack::socket::SocketId;
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
