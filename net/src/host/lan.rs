@@ -106,7 +106,6 @@ impl Lan {
     }
 
     /// Starts to describe a new host. It is plugged in when it is built.
-    #[must_use]
     pub fn host(&self, name: &str) -> HostBuilder {
         HostBuilder::new(self.0.clone(), name.into())
     }
