@@ -1,6 +1,6 @@
 //! What the receive path tells whoever listens: the kernel's tracepoint names and fields, and its drop reasons.
 //!
-//! Every stage calls [`Tracer::emit`]. While nobody listens that is one predictable branch; the event is not even built.
+//! Every stage calls `Tracer::emit`. While nobody listens that is one predictable branch; the event is not even built.
 //! This file knows no stage: it only carries what they say.
 
 use std::fmt;

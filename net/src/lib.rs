@@ -1,9 +1,39 @@
-//! The network half of wakeline.
+//! The network half of wakeline: the operating system's sockets and an emulated Linux-like receive path behind one set
+//! of types.
+//!
+//! [`TcpListener`], [`TcpStream`] and [`UdpSocket`] stand on whichever network their task stands on: the operating system's
+//! by default, an [emulated host](emulated::Host)'s when it was spawned on one. [`blocking`] has the same for threads.
+//! The architecture is told in the repository's ARCHITECTURE.md.
 
+mod api;
+pub mod blocking;
+mod engine;
 pub mod event;
-#[allow(dead_code, reason = "the host that drives it is on its way")]
+mod host;
+mod link;
+mod netns;
+mod nic;
+mod os;
 mod packet;
-#[allow(dead_code, reason = "the host that drives it is on its way")]
 mod stack;
-#[allow(dead_code, reason = "the host that drives it is on its way")]
 mod wire;
+
+pub use api::resolve::{ToSocketAddrs, lookup_host};
+pub use api::tcp::{TcpListener, TcpStream};
+pub use api::udp::UdpSocket;
+
+/// The halves of a [`TcpStream`].
+pub mod tcp {
+    pub use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+}
+
+/// The emulated network: LANs, hosts, links, and what they count.
+pub mod emulated {
+    pub use crate::host::builder::HostBuilder;
+    pub use crate::host::counters::HostCounters;
+    pub use crate::host::handle::Host;
+    pub use crate::host::lan::{Lan, RawPort};
+    pub use crate::link::netem::Netem;
+    pub use crate::nic::stats::NicStats;
+    pub use crate::stack::counters::{Counters as StackCounters, Mib};
+}

@@ -4,14 +4,16 @@ macro_rules! mibs {
     ($($name:ident,)*) => {
         /// One of Linux's SNMP counters, by the name that `nstat` prints.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Mib { $($name,)* }
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "the names are the documentation, and Linux's")]
+        pub enum Mib { $($name,)* }
 
         impl Mib {
             /// Every counter, in the order in which they are held.
-            pub(crate) const ALL: &'static [Mib] = &[$(Mib::$name,)*];
+            pub const ALL: &'static [Mib] = &[$(Mib::$name,)*];
 
             /// Its name.
-            pub(crate) const fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self { $(Mib::$name => stringify!($name),)* }
             }
         }
@@ -37,36 +39,42 @@ mibs! {
 }
 
 /// All of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Counters([u64; Mib::ALL.len()]);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters([u64; Mib::ALL.len()]);
 
 impl Counters {
     /// Nothing counted yet.
-    pub(crate) const fn new() -> Counters {
+    pub const fn new() -> Counters {
         Counters([0; Mib::ALL.len()])
     }
 
     /// Counts one.
     #[inline]
-    pub(crate) fn count(&mut self, mib: Mib) {
+    pub fn count(&mut self, mib: Mib) {
         self.0[mib as usize] += 1;
     }
 
     /// What has been counted.
-    pub(crate) const fn get(&self, mib: Mib) -> u64 {
+    pub const fn get(&self, mib: Mib) -> u64 {
         self.0[mib as usize]
     }
 
     /// The counters that are not zero.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Mib, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Mib, u64)> + '_ {
         Mib::ALL.iter().map(|&mib| (mib, self.get(mib))).filter(|&(_, n)| n > 0)
     }
 
     /// Adds another table to this one.
-    pub(crate) fn add(&mut self, other: &Counters) {
+    pub fn add(&mut self, other: &Counters) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine += theirs;
         }
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters::new()
     }
 }
 

@@ -1,0 +1,191 @@
+//! The two halves of a connection.
+
+use crate::api::tcp::{TcpSocket, TcpStream};
+use futures_io::{AsyncRead, AsyncWrite};
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wakeline_runtime::wait_queue::WaitSlot;
+
+/// The reading half of [`TcpStream::split`].
+#[derive(Debug)]
+pub struct ReadHalf<'a> {
+    socket: &'a TcpSocket,
+    slot: &'a mut WaitSlot,
+}
+
+/// The writing half of [`TcpStream::split`].
+#[derive(Debug)]
+pub struct WriteHalf<'a> {
+    socket: &'a TcpSocket,
+    slot: &'a mut WaitSlot,
+}
+
+impl<'a> ReadHalf<'a> {
+    pub(crate) fn new(socket: &'a TcpSocket, slot: &'a mut WaitSlot) -> Self {
+        ReadHalf { socket, slot }
+    }
+}
+
+impl<'a> WriteHalf<'a> {
+    pub(crate) fn new(socket: &'a TcpSocket, slot: &'a mut WaitSlot) -> Self {
+        WriteHalf { socket, slot }
+    }
+}
+
+/// The reading half of [`TcpStream::into_split`].
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    socket: Arc<TcpSocket>,
+    slot: WaitSlot,
+}
+
+/// The writing half of [`TcpStream::into_split`]. Dropping it closes the writing direction, as tokio's does.
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    socket: Arc<TcpSocket>,
+    slot: WaitSlot,
+    shut_down_on_drop: bool,
+}
+
+impl OwnedReadHalf {
+    pub(crate) fn new(socket: Arc<TcpSocket>) -> OwnedReadHalf {
+        OwnedReadHalf { socket, slot: WaitSlot::new() }
+    }
+
+    /// Puts the two halves of one stream together again.
+    ///
+    /// # Errors
+    /// The halves, when they are not of the same stream.
+    pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+        if !Arc::ptr_eq(&self.socket, &other.socket) {
+            return Err(ReuniteError(self, other));
+        }
+        drop(self);
+        let socket = other.keep_open();
+        let socket = Arc::into_inner(socket).expect("a stream has one read half and one write half");
+        Ok(TcpStream::from_halves(socket))
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// As [`TcpStream::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// As [`TcpStream::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl OwnedWriteHalf {
+    pub(crate) fn new(socket: Arc<TcpSocket>) -> OwnedWriteHalf {
+        OwnedWriteHalf { socket, slot: WaitSlot::new(), shut_down_on_drop: true }
+    }
+
+    /// Drops the half without closing the writing direction: it stays open until the read half is dropped too.
+    pub fn forget(self) {
+        drop(self.keep_open());
+    }
+
+    fn keep_open(mut self) -> Arc<TcpSocket> {
+        self.shut_down_on_drop = false;
+        self.socket.clone()
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// As [`TcpStream::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// As [`TcpStream::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl Drop for OwnedReadHalf {
+    fn drop(&mut self) {
+        self.socket.release(&mut self.slot);
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        self.socket.release(&mut self.slot);
+        if self.shut_down_on_drop {
+            // The connection may be gone already; then there is nothing left to close.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+/// The halves given to [`OwnedReadHalf::reunite`] are of two different streams.
+#[derive(Debug)]
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl std::fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the two halves are not of the same stream")
+    }
+}
+
+impl std::error::Error for ReuniteError {}
+
+macro_rules! read_half {
+    ($half:ty) => {
+        impl AsyncRead for $half {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+                let this = self.get_mut();
+                this.socket.poll_read(cx, &mut this.slot, buf)
+            }
+        }
+    };
+}
+
+macro_rules! write_half {
+    ($half:ty) => {
+        impl AsyncWrite for $half {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                let this = self.get_mut();
+                this.socket.poll_write(cx, &mut this.slot, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let this = self.get_mut();
+                this.socket.poll_write_vectored(cx, &mut this.slot, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.socket.shutdown(Shutdown::Write))
+            }
+        }
+    };
+}
+
+read_half!(ReadHalf<'_>);
+read_half!(OwnedReadHalf);
+write_half!(WriteHalf<'_>);
+write_half!(OwnedWriteHalf);

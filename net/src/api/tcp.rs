@@ -1,0 +1,438 @@
+//! TCP for tasks.
+
+use crate::api::budget::budgeted;
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::host::socket::spread::SpreadSlots;
+use crate::host::socket::tcp as emulated;
+use crate::netns::Netns;
+use crate::os;
+use futures_io::{AsyncRead, AsyncWrite};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wakeline_runtime::wait_queue::{Events, WaitSlot};
+
+/// The backlog of a listener: how many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A connection, on whichever network the task stood that opened it.
+///
+/// Reads and writes go through [`AsyncRead`] and [`AsyncWrite`] of `futures-io`; their extension methods are
+/// re-exported as `wakeline::io`. Dropping the stream closes it: with a FIN, or with a RST when received data was not
+/// read.
+///
+/// # Cancel safety
+/// A read or write that is dropped before it is ready has moved no byte.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
+/// use wakeline_net::TcpStream;
+///
+/// let mut stream = TcpStream::connect("127.0.0.1:7000").await?;
+/// stream.write_all(b"hello").await?;
+/// let mut answer = [0; 5];
+/// stream.read_exact(&mut answer).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpStream {
+    socket: TcpSocket,
+    read: WaitSlot,
+    write: WaitSlot,
+}
+
+/// A connection on one of the two networks.
+#[derive(Debug)]
+pub(crate) enum TcpSocket {
+    Os(os::TcpStream),
+    Emulated(emulated::TcpStream),
+}
+
+impl TcpSocket {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            TcpSocket::Os(stream) => stream.poll_read(cx, slot, buf),
+            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_recv(cx, slot, buf)),
+        }
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            TcpSocket::Os(stream) => stream.poll_write(cx, slot, buf),
+            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_send(cx, slot, buf)),
+        }
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            TcpSocket::Os(stream) => stream.poll_write_vectored(cx, slot, bufs),
+            TcpSocket::Emulated(stream) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+                budgeted(cx, |cx| stream.poll_send(cx, slot, first))
+            }
+        }
+    }
+
+    fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            TcpSocket::Os(stream) => stream.poll_peek(cx, slot, buf),
+            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_peek(cx, slot, buf)),
+        }
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Events>> {
+        match self {
+            TcpSocket::Os(stream) => stream.poll_ready(cx, slot, interest),
+            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_ready(cx, slot, interest)),
+        }
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            TcpSocket::Os(stream) => stream.shutdown(how),
+            TcpSocket::Emulated(stream) => stream.shutdown(how),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            TcpSocket::Os(stream) => stream.local_addr(),
+            TcpSocket::Emulated(stream) => stream.local_addr(),
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            TcpSocket::Os(stream) => stream.peer_addr(),
+            TcpSocket::Emulated(stream) => stream.peer_addr(),
+        }
+    }
+
+    pub(crate) fn release(&self, slot: &mut WaitSlot) {
+        match self {
+            TcpSocket::Os(stream) => stream.release(slot),
+            TcpSocket::Emulated(stream) => stream.release(slot),
+        }
+    }
+
+    async fn connect(addr: SocketAddr) -> io::Result<TcpSocket> {
+        match Netns::current() {
+            Netns::Os => Ok(TcpSocket::Os(os::TcpStream::connect(addr).await?)),
+            Netns::Emulated(host) => {
+                let stream = emulated::TcpStream::start_connect(host, addr)?;
+                // The slot needs no release: dropping the stream ends its wait queue.
+                let mut slot = WaitSlot::new();
+                poll_fn(|cx| stream.poll_connected(cx, &mut slot)).await?;
+                Ok(TcpSocket::Emulated(stream))
+            }
+        }
+    }
+}
+
+impl TcpStream {
+    fn new(socket: TcpSocket) -> TcpStream {
+        TcpStream { socket, read: WaitSlot::new(), write: WaitSlot::new() }
+    }
+
+    /// Connects to the first address of `target` that answers, on the network the calling task stands on.
+    ///
+    /// # Errors
+    /// Those of looking the name up; `ConnectionRefused`, `TimedOut`, `HostUnreachable` and the others of `connect(2)`, for
+    /// the last address tried.
+    ///
+    /// # Cancel safety
+    /// Dropping the future abandons the attempt and frees its port.
+    pub async fn connect(target: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let mut last = no_address();
+        let target = target_of(&target);
+        for addr in resolve(target).await? {
+            match TcpSocket::connect(addr).await {
+                Ok(socket) => return Ok(TcpStream::new(socket)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Reads without taking: the same bytes are read again. Gives how many were copied; 0 is the end.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut wait = SlotOf::new(&self.socket);
+        poll_fn(|cx| self.socket.poll_peek(cx, &mut wait.slot, buf)).await
+    }
+
+    /// Waits until there is something to read, or the peer has closed.
+    ///
+    /// # Errors
+    /// When the runtime shuts down.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn readable(&self) -> io::Result<()> {
+        let mut wait = SlotOf::new(&self.socket);
+        poll_fn(|cx| self.socket.poll_ready(cx, &mut wait.slot, Events::READABLE | Events::RDHUP)).await?;
+        Ok(())
+    }
+
+    /// Waits until there is room to write.
+    ///
+    /// # Errors
+    /// When the runtime shuts down.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn writable(&self) -> io::Result<()> {
+        let mut wait = SlotOf::new(&self.socket);
+        poll_fn(|cx| self.socket.poll_ready(cx, &mut wait.slot, Events::WRITABLE)).await?;
+        Ok(())
+    }
+
+    /// Closes one direction or both.
+    ///
+    /// # Errors
+    /// `NotConnected` when the peer has reset the connection.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+
+    /// Whether small writes are sent at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        match &self.socket {
+            TcpSocket::Os(stream) => stream.nodelay(),
+            TcpSocket::Emulated(stream) => stream.nodelay(),
+        }
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`), or gathers them while data is unacknowledged (Nagle, the default).
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match &self.socket {
+            TcpSocket::Os(stream) => stream.set_nodelay(nodelay),
+            TcpSocket::Emulated(stream) => stream.set_nodelay(nodelay),
+        }
+    }
+
+    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.socket {
+            TcpSocket::Os(stream) => stream.take_error(),
+            TcpSocket::Emulated(stream) => Ok(stream.take_error()),
+        }
+    }
+
+    /// Two halves that borrow the stream and can be used at the same time, without a lock.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf::new(&self.socket, &mut self.read), WriteHalf::new(&self.socket, &mut self.write))
+    }
+
+    /// Two halves that can go to different tasks. Dropping the write half sends the FIN.
+    #[must_use]
+    pub fn into_split(mut self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.socket.release(&mut self.read);
+        self.socket.release(&mut self.write);
+        let socket = Arc::new(self.socket);
+        (OwnedReadHalf::new(socket.clone()), OwnedWriteHalf::new(socket))
+    }
+
+    pub(crate) fn from_halves(socket: TcpSocket) -> TcpStream {
+        TcpStream::new(socket)
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.socket.poll_read(cx, &mut this.read, buf)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.socket.poll_write(cx, &mut this.write, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.socket.poll_write_vectored(cx, &mut this.write, bufs)
+    }
+
+    /// Nothing is buffered here: what was written is the stack's.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the FIN; the other direction stays open.
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.socket.shutdown(Shutdown::Write))
+    }
+}
+
+/// A slot of one async call, given back when the call ends or is dropped.
+struct SlotOf<'a> {
+    socket: &'a TcpSocket,
+    slot: WaitSlot,
+}
+
+impl<'a> SlotOf<'a> {
+    fn new(socket: &'a TcpSocket) -> Self {
+        SlotOf { socket, slot: WaitSlot::new() }
+    }
+}
+
+impl Drop for SlotOf<'_> {
+    fn drop(&mut self) {
+        self.socket.release(&mut self.slot);
+    }
+}
+
+/// Accepts connections, on whichever network the task stood that bound it.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use wakeline_net::TcpListener;
+///
+/// let listener = TcpListener::bind("127.0.0.1:7000").await?;
+/// loop {
+///     let (stream, peer) = listener.accept().await?;
+///     println!("{peer} has connected");
+///     drop(stream);
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpListener(Listener);
+
+#[derive(Debug)]
+enum Listener {
+    Os(os::TcpListener),
+    Emulated(emulated::TcpListener),
+}
+
+impl TcpListener {
+    /// Listens on the first address of `target` that can be bound, with a backlog of 1024.
+    ///
+    /// # Errors
+    /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
+    pub async fn bind(target: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        let target = target_of(&target);
+        let addrs = resolve(target).await?;
+        first_of(addrs, |addr| match Netns::current() {
+            Netns::Os => Ok(TcpListener(Listener::Os(os::TcpListener::bind(addr)?))),
+            Netns::Emulated(host) => {
+                Ok(TcpListener(Listener::Emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)))
+            }
+        })
+    }
+
+    /// Takes the next connection, waiting for one if there is none.
+    ///
+    /// Waiters are served in the order in which they came, one for each connection.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`; most concern one connection only, and the listener goes on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no connection.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() };
+        poll_fn(|cx| self.poll_accept(cx, &mut wait)).await
+    }
+
+    fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+        wait: &mut AcceptSlots<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (socket, peer) = match &self.0 {
+            Listener::Os(listener) => {
+                let (stream, peer) = std::task::ready!(listener.poll_accept(cx, &mut wait.os))?;
+                (TcpSocket::Os(stream), peer)
+            }
+            Listener::Emulated(listener) => {
+                let accepted = budgeted(cx, |cx| listener.poll_accept(cx, &mut wait.emulated));
+                let (stream, peer) = std::task::ready!(accepted)?;
+                (TcpSocket::Emulated(stream), peer)
+            }
+        };
+        Poll::Ready(Ok((TcpStream::new(socket), peer)))
+    }
+
+    /// The address that was bound, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Listener::Os(listener) => listener.local_addr(),
+            Listener::Emulated(listener) => listener.local_addr(),
+        }
+    }
+}
+
+/// The places of one `accept` call in the wait queues, given back when it ends or is dropped.
+struct AcceptSlots<'a> {
+    listener: &'a TcpListener,
+    os: WaitSlot,
+    emulated: SpreadSlots,
+}
+
+impl Drop for AcceptSlots<'_> {
+    fn drop(&mut self) {
+        match &self.listener.0 {
+            Listener::Os(listener) => listener.release(&mut self.os),
+            Listener::Emulated(listener) => listener.release(&mut self.emulated),
+        }
+    }
+}

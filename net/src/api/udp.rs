@@ -1,0 +1,185 @@
+//! UDP for tasks.
+
+use crate::api::budget::budgeted;
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::host::socket::spread::SpreadSlots;
+use crate::host::socket::udp as emulated;
+use crate::netns::Netns;
+use crate::os;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use wakeline_runtime::wait_queue::WaitSlot;
+
+/// A UDP socket, on whichever network the task stood that bound it.
+///
+/// # Cancel safety
+/// A call that is dropped before it is ready has sent or taken no datagram.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use wakeline_net::UdpSocket;
+///
+/// let socket = UdpSocket::bind("0.0.0.0:5300").await?;
+/// let mut datagram = [0; 1500];
+/// let (len, peer) = socket.recv_from(&mut datagram).await?;
+/// socket.send_to(&datagram[..len], peer).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UdpSocket(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Os(os::UdpSocket),
+    Emulated(emulated::UdpSocket),
+}
+
+impl UdpSocket {
+    /// Binds to the first address of `target` that can be bound.
+    ///
+    /// # Errors
+    /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
+    pub async fn bind(target: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        let target = target_of(&target);
+        let addrs = resolve(target).await?;
+        first_of(addrs, |addr| match Netns::current() {
+            Netns::Os => Ok(UdpSocket(Socket::Os(os::UdpSocket::bind(addr)?))),
+            Netns::Emulated(host) => Ok(UdpSocket(Socket::Emulated(emulated::UdpSocket::bind(host, addr)?))),
+        })
+    }
+
+    /// Fixes the peer: [`send`](UdpSocket::send) goes there, and only its datagrams are received.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of `connect(2)`.
+    pub async fn connect(&self, target: impl ToSocketAddrs) -> io::Result<()> {
+        let target = target_of(&target);
+        let addrs = resolve(target).await?;
+        first_of(addrs, |addr| match &self.0 {
+            Socket::Os(socket) => socket.connect(addr),
+            Socket::Emulated(socket) => socket.connect(addr),
+        })
+    }
+
+    /// Sends one datagram to the peer given to [`connect`](UdpSocket::connect).
+    ///
+    /// # Errors
+    /// `NotConnected` (on Linux `EDESTADDRREQ`) without a peer; `ConnectionRefused` when an earlier datagram met a closed port; and the others of
+    /// `send(2)`.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.send_datagram(buf, None).await
+    }
+
+    /// Sends one datagram to the first address of `target`.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of `sendto(2)`.
+    pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
+        let target = target_of(&target);
+        let addr = resolve(target).await?.first().copied().ok_or_else(no_address)?;
+        self.send_datagram(buf, Some(addr)).await
+    }
+
+    /// Takes one datagram from the peer; what does not fit into `buf` is cut off.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_datagram(buf, false).await?.0)
+    }
+
+    /// Takes one datagram; what does not fit into `buf` is cut off.
+    ///
+    /// # Errors
+    /// Those of `recvfrom(2)`.
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_datagram(buf, false).await
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), but leaves the datagram in the queue.
+    ///
+    /// # Errors
+    /// Those of `recvfrom(2)`.
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_datagram(buf, true).await
+    }
+
+    /// The address that was bound, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Socket::Os(socket) => socket.local_addr(),
+            Socket::Emulated(socket) => socket.local_addr(),
+        }
+    }
+
+    /// The peer given to [`connect`](UdpSocket::connect).
+    ///
+    /// # Errors
+    /// `NotConnected` without one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Socket::Os(socket) => socket.peer_addr(),
+            Socket::Emulated(socket) => socket.peer_addr(),
+        }
+    }
+
+    async fn send_datagram(&self, buf: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| match &self.0 {
+            Socket::Os(socket) => match to {
+                Some(to) => socket.poll_send_to(cx, &mut wait.os, buf, to),
+                None => socket.poll_send(cx, &mut wait.os, buf),
+            },
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_send_to(cx, &mut wait.os, buf, to)),
+        })
+        .await
+    }
+
+    async fn recv_datagram(&self, buf: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| self.poll_recv(cx, &mut wait, buf, peek)).await
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        wait: &mut Slots<'_>,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        match &self.0 {
+            Socket::Os(socket) if peek => socket.poll_peek_from(cx, &mut wait.os, buf),
+            Socket::Os(socket) => socket.poll_recv_from(cx, &mut wait.os, buf),
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_recv_from(cx, &mut wait.emulated, buf, peek)),
+        }
+    }
+}
+
+/// The places of one call in the wait queues, given back when it ends or is dropped.
+struct Slots<'a> {
+    socket: &'a UdpSocket,
+    os: WaitSlot,
+    emulated: SpreadSlots,
+}
+
+impl<'a> Slots<'a> {
+    fn new(socket: &'a UdpSocket) -> Self {
+        Slots { socket, os: WaitSlot::new(), emulated: SpreadSlots::new() }
+    }
+}
+
+impl Drop for Slots<'_> {
+    fn drop(&mut self) {
+        match &self.socket.0 {
+            Socket::Os(socket) => socket.release(&mut self.os),
+            Socket::Emulated(socket) => socket.release(&mut self.emulated),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! TCP for threads.
+
+use crate::api::resolve::{ToSocketAddrs, first_of, resolve_blocking, target_of};
+use crate::host::socket::tcp as emulated;
+use crate::netns::Netns;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The backlog of a listener.
+const BACKLOG: u32 = 1024;
+
+/// A connection for threads; as [`std::net::TcpStream`], on whichever network the thread stood that opened it.
+///
+/// Dropping the last clone closes the connection.
+#[derive(Debug)]
+pub struct TcpStream(Stream);
+
+#[derive(Debug)]
+enum Stream {
+    Os(std::net::TcpStream),
+    Emulated(Arc<Emulated>),
+}
+
+#[derive(Debug)]
+struct Emulated {
+    socket: emulated::TcpStream,
+    timeouts: Mutex<Timeouts>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Timeouts {
+    read: Option<Duration>,
+    write: Option<Duration>,
+}
+
+impl TcpStream {
+    /// Connects to the first address of `target` that answers; the thread sleeps until then.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of `connect(2)` for the last address tried.
+    pub fn connect(target: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
+            Netns::Os => Ok(TcpStream(Stream::Os(std::net::TcpStream::connect(addr)?))),
+            Netns::Emulated(host) => {
+                let socket = emulated::TcpStream::start_connect(host, addr)?;
+                socket.connected_blocking(None)?;
+                Ok(TcpStream::emulated(socket))
+            }
+        })
+    }
+
+    fn emulated(socket: emulated::TcpStream) -> TcpStream {
+        TcpStream(Stream::Emulated(Arc::new(Emulated { socket, timeouts: Mutex::default() })))
+    }
+
+    /// Another handle to the same connection.
+    ///
+    /// # Errors
+    /// Those of `dup(2)`.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        match &self.0 {
+            Stream::Os(stream) => Ok(TcpStream(Stream::Os(stream.try_clone()?))),
+            Stream::Emulated(stream) => Ok(TcpStream(Stream::Emulated(stream.clone()))),
+        }
+    }
+
+    /// Closes one direction or both.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection is gone.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => stream.shutdown(how),
+            Stream::Emulated(stream) => stream.socket.shutdown(how),
+        }
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Stream::Os(stream) => stream.local_addr(),
+            Stream::Emulated(stream) => stream.socket.local_addr(),
+        }
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` when the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Stream::Os(stream) => stream.peer_addr(),
+            Stream::Emulated(stream) => stream.socket.peer_addr(),
+        }
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`), or gathers them (Nagle, the default).
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => stream.set_nodelay(nodelay),
+            Stream::Emulated(stream) => stream.socket.set_nodelay(nodelay),
+        }
+    }
+
+    /// How long a read may sleep before it fails with `WouldBlock`; `None` is for ever.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a timeout of zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => stream.set_read_timeout(timeout),
+            Stream::Emulated(stream) => {
+                stream.timeouts().read = not_zero(timeout)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// How long a write may sleep before it fails with `WouldBlock`; `None` is for ever.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a timeout of zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => stream.set_write_timeout(timeout),
+            Stream::Emulated(stream) => {
+                stream.timeouts().write = not_zero(timeout)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Emulated {
+    fn timeouts(&self) -> MutexGuard<'_, Timeouts> {
+        self.timeouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn not_zero(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+    if timeout == Some(Duration::ZERO) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
+    }
+    Ok(timeout)
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &self.0 {
+            Stream::Os(stream) => (&mut &*stream).read(buf),
+            Stream::Emulated(stream) => {
+                let timeout = stream.timeouts().read;
+                stream.socket.recv_blocking(buf, timeout)
+            }
+        }
+    }
+}
+
+impl Write for &TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Stream::Os(stream) => (&mut &*stream).write(buf),
+            Stream::Emulated(stream) => {
+                let timeout = stream.timeouts().write;
+                stream.socket.send_blocking(buf, timeout)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&mut &*self).read(buf)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&mut &*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Accepts connections on threads; as [`std::net::TcpListener`].
+#[derive(Debug)]
+pub struct TcpListener(Listener);
+
+#[derive(Debug)]
+enum Listener {
+    Os(std::net::TcpListener),
+    Emulated(emulated::TcpListener),
+}
+
+impl TcpListener {
+    /// Listens on the first address of `target` that can be bound.
+    ///
+    /// # Errors
+    /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
+    pub fn bind(target: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
+            Netns::Os => Ok(TcpListener(Listener::Os(std::net::TcpListener::bind(addr)?))),
+            Netns::Emulated(host) => {
+                Ok(TcpListener(Listener::Emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)))
+            }
+        })
+    }
+
+    /// Takes the next connection; the thread sleeps until there is one. Threads are served in the order in which they
+    /// came, one for each connection.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &self.0 {
+            Listener::Os(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((TcpStream(Stream::Os(stream)), peer))
+            }
+            Listener::Emulated(listener) => {
+                let (socket, peer) = listener.accept_blocking()?;
+                Ok((TcpStream::emulated(socket), peer))
+            }
+        }
+    }
+
+    /// The connections as they come, without end.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming(self)
+    }
+
+    /// The address that was bound, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Listener::Os(listener) => listener.local_addr(),
+            Listener::Emulated(listener) => listener.local_addr(),
+        }
+    }
+}
+
+/// The iterator of [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a>(&'a TcpListener);
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.accept().map(|(stream, _peer)| stream))
+    }
+}

@@ -1,0 +1,141 @@
+//! UDP for threads.
+
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
+use crate::blocking::tcp::not_zero;
+use crate::host::socket::udp as emulated;
+use crate::netns::Netns;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A UDP socket for threads; as [`std::net::UdpSocket`], on whichever network the thread stood that bound it.
+#[derive(Debug)]
+pub struct UdpSocket(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Os(std::net::UdpSocket),
+    Emulated { socket: emulated::UdpSocket, read_timeout: Mutex<Option<Duration>> },
+}
+
+impl UdpSocket {
+    /// Binds to the first address of `target` that can be bound.
+    ///
+    /// # Errors
+    /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
+    pub fn bind(target: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
+            Netns::Os => Ok(UdpSocket(Socket::Os(std::net::UdpSocket::bind(addr)?))),
+            Netns::Emulated(host) => {
+                let socket = emulated::UdpSocket::bind(host, addr)?;
+                Ok(UdpSocket(Socket::Emulated { socket, read_timeout: Mutex::new(None) }))
+            }
+        })
+    }
+
+    /// Fixes the peer: [`send`](UdpSocket::send) goes there, and only its datagrams are received.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of `connect(2)`.
+    pub fn connect(&self, target: impl ToSocketAddrs) -> io::Result<()> {
+        first_of(resolve_blocking(target_of(&target))?, |addr| match &self.0 {
+            Socket::Os(socket) => socket.connect(addr),
+            Socket::Emulated { socket, .. } => socket.connect(addr),
+        })
+    }
+
+    /// Sends one datagram to the peer given to [`connect`](UdpSocket::connect).
+    ///
+    /// # Errors
+    /// Those of `send(2)`.
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Socket::Os(socket) => socket.send(buf),
+            Socket::Emulated { socket, .. } => socket.send_to_blocking(buf, None),
+        }
+    }
+
+    /// Sends one datagram to the first address of `target`.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of `sendto(2)`.
+    pub fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
+        let addr = resolve_blocking(target_of(&target))?.first().copied().ok_or_else(no_address)?;
+        match &self.0 {
+            Socket::Os(socket) => socket.send_to(buf, addr),
+            Socket::Emulated { socket, .. } => socket.send_to_blocking(buf, Some(addr)),
+        }
+    }
+
+    /// Takes one datagram from the peer; the thread sleeps until there is one.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`; `WouldBlock` when the read timeout has passed.
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_from(buf)?.0)
+    }
+
+    /// Takes one datagram; the thread sleeps until there is one. What does not fit into `buf` is cut off.
+    ///
+    /// # Errors
+    /// Those of `recvfrom(2)`; `WouldBlock` when the read timeout has passed.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_datagram(buf, false)
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), but leaves the datagram in the queue.
+    ///
+    /// # Errors
+    /// Those of `recvfrom(2)`.
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_datagram(buf, true)
+    }
+
+    fn recv_datagram(&self, buf: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
+        match &self.0 {
+            Socket::Os(socket) if peek => socket.peek_from(buf),
+            Socket::Os(socket) => socket.recv_from(buf),
+            Socket::Emulated { socket, read_timeout } => {
+                let timeout = *read_timeout.lock().unwrap_or_else(PoisonError::into_inner);
+                socket.recv_from_blocking(buf, peek, timeout)
+            }
+        }
+    }
+
+    /// How long a receive may sleep before it fails with `WouldBlock`; `None` is for ever.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a timeout of zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.set_read_timeout(timeout),
+            Socket::Emulated { read_timeout, .. } => {
+                *read_timeout.lock().unwrap_or_else(PoisonError::into_inner) = not_zero(timeout)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The address that was bound, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// Those of `getsockname(2)`.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Socket::Os(socket) => socket.local_addr(),
+            Socket::Emulated { socket, .. } => socket.local_addr(),
+        }
+    }
+
+    /// The peer given to [`connect`](UdpSocket::connect).
+    ///
+    /// # Errors
+    /// `NotConnected` without one.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Socket::Os(socket) => socket.peer_addr(),
+            Socket::Emulated { socket, .. } => socket.peer_addr(),
+        }
+    }
+}

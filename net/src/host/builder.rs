@@ -1,0 +1,202 @@
+//! Describing a host and plugging it in.
+
+use crate::engine::Spawner;
+use crate::host::cpu::{CpuEngine, CpuShared};
+use crate::host::handle::Host;
+use crate::host::lan::{LanInner, PREFIX_LEN, Station};
+use crate::host::machine::{Machine, Parts, Shard};
+use crate::link::delay::DelayEngine;
+use crate::link::netem::Netem;
+use crate::link::port::{Port, Sink};
+use crate::link::switch::{Direction, PortId};
+use crate::nic::Nic;
+use crate::nic::irq::IrqLine;
+use crate::nic::rss::{DEFAULT_KEY, Rss};
+use crate::stack::Stack;
+use crate::stack::config::{Limits, ShardOf, StackConfig};
+use std::io;
+use std::sync::Arc;
+use wakeline_runtime::Handle;
+
+/// A host that does not exist yet.
+#[derive(Debug)]
+#[must_use = "a host exists once it is built"]
+pub struct HostBuilder {
+    lan: Arc<LanInner>,
+    name: Arc<str>,
+    cpus: usize,
+    link: Netem,
+    rx_ring: usize,
+    tx_ring: usize,
+    limits: Limits,
+}
+
+/// The limits of `ethtool -G` for an ixgbe device, and its default.
+const RING_MIN: usize = 64;
+const RING_MAX: usize = 4096;
+const RING_DEFAULT: usize = 512;
+/// Ring sizes are rounded up to a multiple of this.
+const RING_MULTIPLE: usize = 8;
+const CPUS_MAX: usize = 64;
+/// The first interrupt number of a device; lower ones belong to the platform.
+const IRQ_BASE: u32 = 24;
+
+impl HostBuilder {
+    pub(crate) fn new(lan: Arc<LanInner>, name: Arc<str>) -> HostBuilder {
+        HostBuilder {
+            lan,
+            name,
+            cpus: 1,
+            link: Netem::new(),
+            rx_ring: RING_DEFAULT,
+            tx_ring: RING_DEFAULT,
+            limits: Limits::default(),
+        }
+    }
+
+    /// How many emulated CPUs, and so queue pairs and shards of the stack, the host has: 1 to 64, 1 by default.
+    pub fn cpus(mut self, cpus: usize) -> HostBuilder {
+        self.cpus = cpus;
+        self
+    }
+
+    /// How the host's link treats frames; perfect by default.
+    pub fn link(mut self, netem: Netem) -> HostBuilder {
+        self.link = netem;
+        self
+    }
+
+    /// How many descriptors each receive and each transmit ring has: 64 to 4096, rounded up to a multiple of 8; 512 by
+    /// default.
+    pub fn rings(mut self, rx: usize, tx: usize) -> HostBuilder {
+        (self.rx_ring, self.tx_ring) = (rx, tx);
+        self
+    }
+
+    /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them.
+    pub fn tcp_buffers(mut self, rcvbuf: usize, sndbuf: usize) -> HostBuilder {
+        (self.limits.rcvbuf, self.limits.sndbuf) = (rcvbuf, sndbuf);
+        self
+    }
+
+    /// How many sockets may exist on each CPU.
+    pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
+        self.limits.sockets_max = sockets;
+        self
+    }
+
+    /// Plugs the host in and runs its CPUs as tasks of the current runtime.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a number of CPUs or a ring size out of bounds, `AlreadyExists` for a name in use,
+    /// `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
+    pub fn build(self) -> io::Result<Host> {
+        let handle = Handle::try_current().map_err(|_| {
+            io::Error::other(
+                "a host needs a runtime to run its CPUs: build it inside one, or use build_threaded() for a thread per CPU",
+            )
+        })?;
+        self.build_with(&Spawner::Runtime(handle))
+    }
+
+    /// Plugs the host in and runs each of its CPUs on a thread of its own: for programs without an executor.
+    ///
+    /// # Errors
+    /// As [`HostBuilder::build`], and those of starting a thread.
+    pub fn build_threaded(self) -> io::Result<Host> {
+        self.build_with(&Spawner::Threads)
+    }
+
+    fn build_with(mut self, spawner: &Spawner) -> io::Result<Host> {
+        self.check()?;
+        let station = self.lan.new_station()?;
+        self.lan.join(&self.name, station.addr)?;
+        let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
+        let nic = Arc::new(self.nic(&cpus));
+        let mut rng = self.lan.fork_rng();
+        let port = Arc::new(Port::new(station.mac, Sink::Nic(nic.clone()), self.link, &mut rng));
+        let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
+        let now = self.lan.clock.now();
+        let secret = std::array::from_fn(|_| rng.next_u64());
+        let shards = (0..self.cpus).map(|index| {
+            let config = self.stack_config(station, &nic, secret, index);
+            Shard::new(Stack::new(config, self.lan.pool.cache(), rng.fork()), now)
+        });
+        let shards = shards.collect();
+        let machine = Arc::new(Machine::new(Parts {
+            name: self.name.clone(),
+            addr: station.addr,
+            nic,
+            clock: self.lan.clock.clone(),
+            tracer: self.lan.trace.tracer(self.name.clone()),
+            lan: self.lan.clone(),
+            port: port.clone(),
+            port_id,
+            cpus: cpus.clone(),
+            shards,
+        }));
+        // From here on dropping the machine undoes everything.
+        for (index, shared) in cpus.into_iter().enumerate() {
+            let cpu = CpuEngine::new(index, shared, Arc::downgrade(&machine));
+            spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
+        }
+        self.start_delay_lines(spawner, &port, port_id)?;
+        Ok(Host::new(machine))
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if !(1..=CPUS_MAX).contains(&self.cpus) {
+            return invalid(format!("a host has 1 to {CPUS_MAX} CPUs, not {}", self.cpus));
+        }
+        for ring in [&mut self.rx_ring, &mut self.tx_ring] {
+            if !(RING_MIN..=RING_MAX).contains(ring) {
+                return invalid(format!("a ring has {RING_MIN} to {RING_MAX} descriptors, not {ring}"));
+            }
+            *ring = ring.next_multiple_of(RING_MULTIPLE);
+        }
+        if self.name.is_empty() || self.name.contains(':') {
+            return invalid(format!("{:?} is no host name: it must not be empty nor contain a colon", self.name));
+        }
+        Ok(())
+    }
+
+    fn nic(&self, cpus: &[Arc<CpuShared>]) -> Nic {
+        let name: Arc<str> = "eth0".into();
+        let line = |(queue, cpu): (usize, &Arc<CpuShared>)| {
+            let number = IRQ_BASE + u32::try_from(queue).expect("a host has at most 64 CPUs");
+            IrqLine::new(number, format!("{name}-TxRx-{queue}").into(), 0, cpu.irq.clone())
+        };
+        let lines = cpus.iter().enumerate().map(line).collect();
+        let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
+        Nic::new(name.clone(), Rss::new(&DEFAULT_KEY, queues), lines, self.rx_ring, self.tx_ring)
+    }
+
+    fn stack_config(&self, station: Station, nic: &Nic, secret: [u64; 4], index: usize) -> StackConfig {
+        let as_u32 = |n: usize| u32::try_from(n).expect("a host has at most 64 CPUs");
+        StackConfig {
+            mac: station.mac,
+            addr: station.addr,
+            prefix_len: PREFIX_LEN,
+            gateway: None,
+            mtu: 1500,
+            dev: nic.name().clone(),
+            secret,
+            shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
+            checksum_offload: false,
+            limits: self.limits,
+        }
+    }
+
+    fn start_delay_lines(&self, spawner: &Spawner, port: &Port, id: PortId) -> io::Result<()> {
+        if !self.link.delays() {
+            return Ok(());
+        }
+        let lines = [(Direction::Up, &port.up_line), (Direction::Down, &port.down_line)];
+        for (direction, line) in lines {
+            let engine = DelayEngine::new(line.clone(), Arc::downgrade(&self.lan.switch), id, direction);
+            spawner.start(format!("{}/link", self.name), self.lan.clock.clone(), engine)?;
+        }
+        Ok(())
+    }
+}

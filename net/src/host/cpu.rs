@@ -1,0 +1,393 @@
+//! An emulated CPU: takes interrupts, runs softirqs with Linux's limits, polls NAPI instances.
+//!
+//! A CPU is run by an [`Engine`]: as a task it is polled by whatever worker has time, as a thread it runs alone. One turn is one
+//! interrupt's worth of work: take the delivered lines and run their handlers; then the pending softirqs in the order of
+//! their bits, at most [`SOFTIRQ_PASSES_MAX`] passes or [`SOFTIRQ_TIME_MAX`]; what is left then goes to `ksoftirqd`, that
+//! is, the engine yields and is turned again after others had their chance.
+//!
+//! # References
+//! [`CpuShared`] is what others may touch: raising softirqs, the backlog, the counters. [`CpuEngine`] runs the CPU and holds
+//! its host weakly, so that a host goes away with its last handle or socket.
+
+use crate::engine::{Engine, Turn};
+use crate::event::{DropReason, Event};
+use crate::host::counters::CpuCounters;
+use crate::host::driver;
+use crate::host::machine::Machine;
+use crate::host::napi::{Completed, Napi};
+use crate::nic::irq::IrqController;
+use crate::packet::PacketBuf;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::Duration;
+use wakeline_runtime::clock::Instant;
+use wakeline_runtime::wait_queue::WaitQueue;
+
+/// Softirq vectors, in order of priority; the number is the bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Softirq {
+    Timer = 1,
+    NetRx = 3,
+}
+
+/// Passes over the pending softirqs in one turn (`MAX_SOFTIRQ_RESTART`).
+const SOFTIRQ_PASSES_MAX: u32 = 10;
+/// How long one turn may go on with softirqs (`MAX_SOFTIRQ_TIME`).
+const SOFTIRQ_TIME_MAX: Duration = Duration::from_millis(2);
+/// Packets that one `net_rx_action` may process (`netdev_budget`).
+const NETDEV_BUDGET: usize = 300;
+/// How long one `net_rx_action` may go on (`netdev_budget_usecs`, two jiffies at 1000 Hz).
+const NETDEV_BUDGET_TIME: Duration = Duration::from_millis(2);
+/// Packets that one poll of one instance may process.
+pub(crate) const NAPI_POLL_WEIGHT: usize = 64;
+/// Frames that wait in a CPU's backlog before more are dropped (`netdev_max_backlog`).
+const NETDEV_MAX_BACKLOG: usize = 1000;
+
+/// A CPU's poll instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instance {
+    /// The device's receive queue of this CPU.
+    Queue,
+    /// The CPU's backlog: what the host sends to itself.
+    Backlog,
+}
+
+/// The part of a CPU that others see.
+#[derive(Debug, Default)]
+pub(crate) struct CpuShared {
+    pub(crate) irq: Arc<IrqController>,
+    pub(crate) counters: CpuCounters,
+    softirq_pending: AtomicU32,
+    queue: Napi,
+    backlog: Napi,
+    poll_list: Mutex<VecDeque<Instance>>,
+    /// `softnet_data.input_pkt_queue`.
+    input_queue: Mutex<VecDeque<PacketBuf>>,
+    paused: AtomicBool,
+    /// The host is gone.
+    orphaned: AtomicBool,
+}
+
+impl CpuShared {
+    /// Raises a softirq in interrupt or softirq context: the running turn will see it.
+    pub(crate) fn raise_softirq_irqoff(&self, vector: Softirq) {
+        self.softirq_pending.fetch_or(1 << vector as u32, Ordering::AcqRel);
+    }
+
+    /// Raises a softirq from anywhere else: wakes the CPU when it is idle.
+    pub(crate) fn raise_softirq(&self, vector: Softirq) {
+        self.raise_softirq_irqoff(vector);
+        self.irq.kick();
+    }
+
+    /// `napi_schedule`: makes an instance be polled, unless it is scheduled already. Says whether it newly was.
+    pub(crate) fn napi_schedule(&self, instance: Instance) -> bool {
+        if !self.napi(instance).schedule_prep() {
+            return false;
+        }
+        self.poll_list().push_back(instance);
+        true
+    }
+
+    /// Puts frames that the host sends to itself into the backlog, as `netif_rx` does; the rest is dropped and counted.
+    pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) {
+        let dropped = {
+            let mut input = self.input_queue();
+            let room = (NETDEV_MAX_BACKLOG + 1).saturating_sub(input.len()).min(frames.len());
+            input.extend(frames.drain(..room));
+            frames.len()
+        };
+        frames.clear();
+        if dropped > 0 {
+            self.counters.backlog_drops.add_shared(dropped as u64);
+        }
+        if self.napi_schedule(Instance::Backlog) {
+            self.raise_softirq(Softirq::NetRx);
+        }
+    }
+
+    /// Stops or starts the taking of interrupts and the running of softirqs.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+        self.irq.kick();
+    }
+
+    /// The host goes away: the engine ends at its next turn.
+    pub(crate) fn orphan(&self) {
+        self.orphaned.store(true, Ordering::Release);
+        self.irq.kick();
+    }
+
+    fn is_orphaned(&self) -> bool {
+        self.orphaned.load(Ordering::Acquire)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    fn napi(&self, instance: Instance) -> &Napi {
+        match instance {
+            Instance::Queue => &self.queue,
+            Instance::Backlog => &self.backlog,
+        }
+    }
+
+    /// No instance will be polled again.
+    pub(crate) fn napi_disable(&self) {
+        self.queue.disable();
+        self.backlog.disable();
+        self.poll_list().clear();
+        self.input_queue().clear();
+    }
+
+    fn poll_list(&self) -> MutexGuard<'_, VecDeque<Instance>> {
+        self.poll_list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn input_queue(&self) -> MutexGuard<'_, VecDeque<PacketBuf>> {
+        self.input_queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever runs a CPU holds its lock: the engine by which it runs by itself, or a sender that it preempts.
+///
+/// A real interrupt preempts whatever runs. Here an interrupt makes the CPU's task or thread ready, which gathers packets
+/// into batches but leaves the sender running; a host whose ring is half full therefore takes its time from whoever fills
+/// it ([`preempt`]), so that ten thousand ready clients do not flood a server that shares their only worker.
+pub(crate) struct CpuEngine {
+    shared: Arc<CpuShared>,
+    cpu: Arc<Mutex<Cpu>>,
+}
+
+impl CpuEngine {
+    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>) -> CpuEngine {
+        let cpu = Cpu { index, shared: shared.clone(), host, armed: None, frames: Vec::new() };
+        let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
+        let preempted = Arc::downgrade(&engine.cpu);
+        engine.shared.irq.on_pressure(move || preempt(&preempted));
+        engine
+    }
+}
+
+/// Turns the CPU on the calling thread, unless it is being turned.
+fn preempt(cpu: &Weak<Mutex<Cpu>>) {
+    let Some(cpu) = cpu.upgrade() else { return };
+    let Some(mut running) = try_lock(&cpu) else { return };
+    let Some(host) = running.host.upgrade() else { return };
+    running.turn(&host, host.clock.now());
+    let shared = running.shared.clone();
+    drop(running);
+    // The engine sets its timer anew, and goes on with what is left.
+    shared.irq.kick();
+}
+
+fn try_lock(cpu: &Mutex<Cpu>) -> Option<MutexGuard<'_, Cpu>> {
+    match cpu.try_lock() {
+        Ok(cpu) => Some(cpu),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// The CPU itself.
+struct Cpu {
+    index: usize,
+    shared: Arc<CpuShared>,
+    host: Weak<Machine>,
+    /// What the CPU's timer is set to. Only the TIMER softirq sets it: an earlier deadline raises that softirq, and a
+    /// later one can wait until this moment has come.
+    armed: Option<Instant>,
+    /// Frames on their way from a ring to the stack, kept for its capacity.
+    frames: Vec<PacketBuf>,
+}
+
+impl Cpu {
+    fn turn(&mut self, host: &Machine, now: Instant) -> Turn {
+        if self.shared.is_paused() {
+            return Turn::Idle(None);
+        }
+        self.do_irqs(host);
+        if self.armed.is_some_and(|armed| armed <= now) {
+            self.shared.raise_softirq_irqoff(Softirq::Timer);
+        }
+        if self.do_softirqs(host, now) {
+            self.shared.counters.ksoftirqd.add(1);
+            return Turn::Again;
+        }
+        Turn::Idle(self.armed)
+    }
+
+    fn do_irqs(&self, host: &Machine) {
+        let mut delivered = self.shared.irq.take();
+        while delivered != 0 {
+            // A CPU has one line so far: that of its queue pair.
+            delivered &= delivered - 1;
+            let line = host.nic.line(self.index);
+            if line.take() {
+                self.shared.counters.irqs.add(1);
+                host.tracer.emit(|| Event::IrqHandlerEntry { irq: line.number(), name: line.name().clone() });
+                let handled = driver::interrupt(host, self.index, &self.shared);
+                host.tracer.emit(|| Event::IrqHandlerExit { irq: line.number(), handled });
+            }
+        }
+    }
+
+    /// Runs pending softirqs; `true` when some are left for `ksoftirqd`.
+    fn do_softirqs(&mut self, host: &Machine, started: Instant) -> bool {
+        let mut now = started;
+        for _pass in 0..SOFTIRQ_PASSES_MAX {
+            let pending = self.shared.softirq_pending.swap(0, Ordering::AcqRel);
+            if pending == 0 {
+                return false;
+            }
+            for vector in [Softirq::Timer, Softirq::NetRx] {
+                if pending & (1 << vector as u32) != 0 {
+                    self.shared.counters.softirqs.add(1);
+                    host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
+                    match vector {
+                        Softirq::Timer => self.armed = host.on_timer(self.index, now),
+                        Softirq::NetRx => self.net_rx_action(host, now),
+                    }
+                    host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
+                }
+            }
+            if self.shared.softirq_pending.load(Ordering::Acquire) == 0 {
+                return false;
+            }
+            now = host.clock.now();
+            if now - started >= SOFTIRQ_TIME_MAX {
+                break;
+            }
+            // Interrupts are on between passes: a handler may run and raise more.
+            self.do_irqs(host);
+        }
+        true
+    }
+
+    /// Polls the listed instances under the budget.
+    fn net_rx_action(&mut self, host: &Machine, started: Instant) {
+        let mut list = std::mem::take(&mut *self.shared.poll_list());
+        let mut repoll = VecDeque::new();
+        let mut budget = NETDEV_BUDGET;
+        let mut now = started;
+        while let Some(instance) = list.pop_front() {
+            let work = self.napi_poll(host, instance, now);
+            budget = budget.saturating_sub(work.packets);
+            if work.again {
+                repoll.push_back(instance);
+            }
+            if list.is_empty() && repoll.is_empty() {
+                // What was scheduled meanwhile did not raise the softirq again: it is this loop's to do.
+                std::mem::swap(&mut list, &mut *self.shared.poll_list());
+            }
+            if list.is_empty() && repoll.is_empty() {
+                break;
+            }
+            if budget > 0 {
+                now = host.clock.now();
+            }
+            if budget == 0 || now - started >= NETDEV_BUDGET_TIME {
+                self.shared.counters.time_squeeze.add(1);
+                break;
+            }
+            if list.is_empty() {
+                break;
+            }
+        }
+        if list.is_empty() && repoll.is_empty() {
+            return;
+        }
+        // Put back in order: not polled yet, newly scheduled, to be polled again.
+        let mut listed = self.shared.poll_list();
+        list.append(&mut listed);
+        list.append(&mut repoll);
+        *listed = list;
+        drop(listed);
+        host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
+        self.shared.raise_softirq_irqoff(Softirq::NetRx);
+    }
+
+    fn napi_poll(&mut self, host: &Machine, instance: Instance, now: Instant) -> Work {
+        let napi = self.shared.napi(instance);
+        let dev = match instance {
+            Instance::Queue => {
+                driver::clean_rx(host, self.index, NAPI_POLL_WEIGHT, &mut self.frames);
+                host.nic.name()
+            }
+            Instance::Backlog => {
+                let mut input = self.shared.input_queue();
+                let batch = input.len().min(NAPI_POLL_WEIGHT);
+                self.frames.extend(input.drain(..batch));
+                &host.loopback_name
+            }
+        };
+        let packets = self.frames.len();
+        debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
+        if packets > 0 {
+            host.receive(self.index, now, &mut self.frames);
+        }
+        self.shared.counters.napi_polls.add(1);
+        self.shared.counters.processed.add(packets as u64);
+        host.tracer.emit(|| Event::NapiPoll {
+            dev: dev.clone(),
+            work: u32::try_from(packets).unwrap_or(u32::MAX),
+            budget: NAPI_POLL_WEIGHT as u32,
+        });
+        if packets == NAPI_POLL_WEIGHT {
+            // A full weight means that there may be more: ownership is kept.
+            return Work { packets, again: true };
+        }
+        let again = match (napi.complete_done(), instance) {
+            (Completed::Again, _) => true,
+            (Completed::Idle, Instance::Queue) => {
+                driver::enable_irq(host, self.index);
+                false
+            }
+            (Completed::Idle, Instance::Backlog) => {
+                // The backlog has no line to latch a cause: look again, now that others can schedule it.
+                !self.shared.input_queue().is_empty() && napi.schedule_prep()
+            }
+        };
+        Work { packets, again }
+    }
+}
+
+struct Work {
+    packets: usize,
+    again: bool,
+}
+
+impl Engine for CpuEngine {
+    fn turn(&mut self, now: Instant) -> Turn {
+        // Held by a sender that the CPU has preempted: it will be done in a moment.
+        let Some(mut cpu) = try_lock(&self.cpu) else { return Turn::Again };
+        let Some(host) = cpu.host.upgrade() else { return Turn::Done };
+        cpu.turn(&host, now)
+    }
+
+    fn idle(&self) -> &WaitQueue {
+        &self.shared.irq.idle
+    }
+
+    fn has_work(&self) -> bool {
+        if self.shared.is_paused() {
+            return false;
+        }
+        self.shared.irq.has_delivered()
+            || self.shared.softirq_pending.load(Ordering::Acquire) != 0
+            || self.shared.is_orphaned()
+    }
+
+    fn abandoned(&mut self) {
+        let host = self.cpu.lock().unwrap_or_else(PoisonError::into_inner).host.upgrade();
+        if let Some(host) = host {
+            host.shut_down();
+        }
+    }
+}
+
+/// The reason under which a full backlog loses frames.
+pub(crate) const BACKLOG_DROP: DropReason = DropReason::CpuBacklog;

@@ -1,0 +1,257 @@
+//! A LAN: one switch, the hosts plugged into it, their names, one seed and one trace.
+
+use crate::event::Trace;
+use crate::host::builder::HostBuilder;
+use crate::link::netem::Netem;
+use crate::link::port::{Port, RawQueue, Sink};
+use crate::link::switch::{PortId, Switch};
+use crate::packet::{PacketBuf, Pool};
+use crate::wire::ethernet::MacAddr;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wakeline_runtime::Handle;
+use wakeline_runtime::clock::Clock;
+use wakeline_runtime::rng::Rng;
+use wakeline_runtime::wait_queue::{Events, Mode};
+
+/// An emulated local network. Cheap to clone; clones are the same network.
+///
+/// Hosts get the addresses 10.0.0.1, 10.0.0.2 and so on in the order in which they are built, and find each other by name.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use wakeline_net::emulated::Lan;
+/// use wakeline_net::blocking::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// let lan = Lan::new();
+/// let server = lan.host("server").build_threaded()?;
+/// let client = lan.host("client").build_threaded()?;
+///
+/// let here = server.enter();
+/// let listener = TcpListener::bind("0.0.0.0:7000")?;
+/// drop(here);
+/// let thread = std::thread::spawn(move || -> std::io::Result<()> {
+///     let (mut stream, _peer) = listener.accept()?;
+///     stream.write_all(b"hello")
+/// });
+///
+/// let _here = client.enter();
+/// let mut text = String::new();
+/// TcpStream::connect("server:7000")?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// thread.join().expect("the server does not panic")
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lan(Arc<LanInner>);
+
+#[derive(Debug)]
+pub(crate) struct LanInner {
+    pub(crate) switch: Arc<Switch>,
+    pub(crate) pool: Pool,
+    pub(crate) trace: Trace,
+    pub(crate) clock: Clock,
+    state: Mutex<LanState>,
+}
+
+#[derive(Debug)]
+struct LanState {
+    rng: Rng,
+    names: BTreeMap<Arc<str>, Ipv4Addr>,
+    /// How many addresses and stations have been given out.
+    stations: u32,
+}
+
+/// How much memory all frames of a LAN may hold, unless said otherwise.
+const PACKET_MEMORY_BYTES: usize = 256 << 20;
+
+/// A LAN is 10.0.0.0/16.
+pub(crate) const PREFIX_LEN: u8 = 16;
+
+impl Lan {
+    /// A network whose chance (losses, ports, sequence numbers) no seed repeats.
+    #[must_use]
+    pub fn new() -> Lan {
+        Lan::with(Rng::from_entropy(), PACKET_MEMORY_BYTES)
+    }
+
+    /// A network whose chance `seed` decides.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Lan {
+        Lan::with(Rng::seeded(seed), PACKET_MEMORY_BYTES)
+    }
+
+    /// A network whose frames, wherever they are, together hold at most `packet_memory_bytes`; more are dropped with the
+    /// reason `NOMEM`.
+    #[must_use]
+    pub fn with_packet_memory(seed: u64, packet_memory_bytes: usize) -> Lan {
+        Lan::with(Rng::seeded(seed), packet_memory_bytes)
+    }
+
+    fn with(rng: Rng, packet_memory_bytes: usize) -> Lan {
+        let clock = Handle::try_current().map_or(Clock::Real, |handle| handle.clock().clone());
+        let pool = Pool::new(packet_memory_bytes);
+        let inner = LanInner {
+            switch: Arc::new(Switch::new(pool.clone(), clock.clone())),
+            pool,
+            trace: Trace::new(clock.clone()),
+            clock,
+            state: Mutex::new(LanState { rng, names: BTreeMap::new(), stations: 0 }),
+        };
+        Lan(Arc::new(inner))
+    }
+
+    /// Starts to describe a new host. It is plugged in when it is built.
+    pub fn host(&self, name: &str) -> HostBuilder {
+        HostBuilder::new(self.0.clone(), name.into())
+    }
+
+    /// The events of all hosts on this network.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
+    }
+
+    /// Plugs in a port that the program reads and writes itself, frame by frame.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when the network has no address left.
+    pub fn raw_port(&self) -> io::Result<RawPort> {
+        let station = self.0.new_station()?;
+        let queue = Arc::new(RawQueue::default());
+        let port = {
+            let mut state = self.0.state();
+            Port::new(station.mac, Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
+        };
+        let port = Arc::new(port);
+        let id = self.0.switch.plug(port.clone()).ok_or(io::ErrorKind::AddrInUse)?;
+        Ok(RawPort { lan: self.0.clone(), queue, id, port, station })
+    }
+
+    /// Bytes that all frames of this network hold now, and the most they may.
+    #[must_use]
+    pub fn packet_memory(&self) -> (usize, usize) {
+        (self.0.pool.bytes_in_use(), self.0.pool.max_bytes())
+    }
+}
+
+impl Default for Lan {
+    fn default() -> Self {
+        Lan::new()
+    }
+}
+
+/// A place on a LAN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Station {
+    pub(crate) mac: MacAddr,
+    pub(crate) addr: Ipv4Addr,
+}
+
+impl LanInner {
+    /// Gives out the next address.
+    pub(crate) fn new_station(&self) -> io::Result<Station> {
+        let mut state = self.state();
+        let number = state.stations + 1;
+        if number >= u32::from(u16::MAX) {
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the LAN has no address left"));
+        }
+        state.stations = number;
+        let [_, _, high, low] = number.to_be_bytes();
+        Ok(Station { mac: MacAddr([0x02, 0, 0, 0, high, low]), addr: Ipv4Addr::new(10, 0, high, low) })
+    }
+
+    /// Enters a name into the network's table.
+    pub(crate) fn join(&self, name: &Arc<str>, addr: Ipv4Addr) -> io::Result<()> {
+        let mut state = self.state();
+        if state.names.contains_key(name) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("there is a host named {name} on this LAN already"),
+            ));
+        }
+        state.names.insert(name.clone(), addr);
+        Ok(())
+    }
+
+    pub(crate) fn leave(&self, name: &Arc<str>, port: PortId) {
+        self.switch.unplug(port);
+        self.state().names.remove(name);
+    }
+
+    /// The address of the host with this name.
+    pub(crate) fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
+        self.state().names.get(name).copied()
+    }
+
+    /// An independent generator from the LAN's seed.
+    pub(crate) fn fork_rng(&self) -> Rng {
+        self.state().rng.fork()
+    }
+
+    fn state(&self) -> MutexGuard<'_, LanState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port of a LAN in the hands of a program: for tests, captures, foreign stacks.
+#[derive(Debug)]
+pub struct RawPort {
+    lan: Arc<LanInner>,
+    queue: Arc<RawQueue>,
+    id: PortId,
+    port: Arc<Port>,
+    station: Station,
+}
+
+impl RawPort {
+    /// The port's station address.
+    #[must_use]
+    pub fn mac(&self) -> [u8; 6] {
+        self.station.mac.0
+    }
+
+    /// An IPv4 address that no host of the LAN has.
+    #[must_use]
+    pub fn addr(&self) -> Ipv4Addr {
+        self.station.addr
+    }
+
+    /// Puts one frame, from the destination address to the end of its payload, on the wire.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the frame is shorter than an Ethernet header or longer than 65535 bytes; `OutOfMemory` when the
+    /// LAN's packet memory is used up.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        if frame.len() < 14 || frame.len() > usize::from(u16::MAX) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a frame has 14 to 65535 bytes"));
+        }
+        let frame = PacketBuf::from_bytes(&self.lan.pool, frame).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.lan.switch.send(self.id, &self.port, &mut vec![frame]);
+        Ok(())
+    }
+
+    /// The next frame that has arrived, if any. A port holds 1024 frames; more are lost.
+    #[must_use]
+    pub fn try_recv(&self) -> Option<Vec<u8>> {
+        self.queue.pop()
+    }
+
+    /// Waits for the next frame.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no frame.
+    pub async fn recv(&self) -> Vec<u8> {
+        self.queue.waiters.wait_until(Events::READABLE, Mode::Exclusive, || self.queue.pop()).await
+    }
+}
+
+impl Drop for RawPort {
+    fn drop(&mut self) {
+        self.lan.switch.unplug(self.id);
+    }
+}

@@ -1,0 +1,264 @@
+//! A host's inside: its CPUs, its device, and one stack per CPU behind a lock.
+//!
+//! # The wake discipline
+//! [`Machine::with_stack`] is the only way into a stack: lock the shard; run the stack; post frames to the transmit ring,
+//! still under the lock, so that they keep their order; unlock; ring the doorbell; put what the host sends to itself into
+//! the backlog; wake. No waker is called and no frame travels under the lock.
+//!
+//! # Lock order
+//! shard, then transmit ring. Every other lock is taken alone.
+
+use crate::event::{Drops, Event, Tracer};
+use crate::host::counters::HostCounters;
+use crate::host::cpu::{BACKLOG_DROP, CpuShared, Softirq};
+use crate::host::lan::LanInner;
+use crate::link::port::Port;
+use crate::link::switch::PortId;
+use crate::nic::Nic;
+use crate::packet::PacketBuf;
+use crate::stack::Stack;
+use crate::stack::effects::Effects;
+use crate::wire::ethernet::MacAddr;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wakeline_runtime::clock::{Clock, Instant};
+
+/// One host: what its handles, its sockets and, weakly, its CPUs share.
+pub(crate) struct Machine {
+    pub(crate) name: Arc<str>,
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) nic: Arc<Nic>,
+    pub(crate) clock: Clock,
+    pub(crate) tracer: Tracer,
+    pub(crate) loopback_name: Arc<str>,
+    pub(crate) lan: Arc<LanInner>,
+    port: Arc<Port>,
+    port_id: PortId,
+    cpus: Box<[Arc<CpuShared>]>,
+    shards: Box<[Mutex<Shard>]>,
+    /// Deals connections out to CPUs.
+    next_cpu: AtomicUsize,
+}
+
+/// One CPU's share of the stack, and what is kept with it under its lock.
+pub(crate) struct Shard {
+    stack: Stack,
+    /// The time of the last entry that read the clock.
+    recent: Instant,
+    /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
+    armed: Option<Instant>,
+    wakeups: u64,
+    /// The effects' vector, kept for its capacity.
+    tx: Vec<PacketBuf>,
+}
+
+impl Shard {
+    pub(crate) fn new(stack: Stack, now: Instant) -> Shard {
+        Shard { stack, recent: now, armed: None, wakeups: 0, tx: Vec::new() }
+    }
+}
+
+/// What [`Machine::new`] is made of.
+pub(crate) struct Parts {
+    pub(crate) name: Arc<str>,
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) nic: Arc<Nic>,
+    pub(crate) clock: Clock,
+    pub(crate) tracer: Tracer,
+    pub(crate) lan: Arc<LanInner>,
+    pub(crate) port: Arc<Port>,
+    pub(crate) port_id: PortId,
+    pub(crate) cpus: Vec<Arc<CpuShared>>,
+    pub(crate) shards: Vec<Shard>,
+}
+
+impl Machine {
+    pub(crate) fn new(parts: Parts) -> Machine {
+        Machine {
+            name: parts.name,
+            addr: parts.addr,
+            nic: parts.nic,
+            clock: parts.clock,
+            tracer: parts.tracer,
+            loopback_name: "lo".into(),
+            lan: parts.lan,
+            port: parts.port,
+            port_id: parts.port_id,
+            cpus: parts.cpus.into(),
+            shards: parts.shards.into_iter().map(Mutex::new).collect(),
+            next_cpu: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many CPUs, and so queue pairs and shards, the host has.
+    pub(crate) fn cpu_count(&self) -> usize {
+        self.cpus.len()
+    }
+
+    pub(crate) fn cpu(&self, cpu: usize) -> &CpuShared {
+        &self.cpus[cpu]
+    }
+
+    /// A CPU for a new connection: each in turn.
+    pub(crate) fn deal_cpu(&self) -> usize {
+        if self.cpus.len() == 1 { 0 } else { self.next_cpu.fetch_add(1, Ordering::Relaxed) % self.cpus.len() }
+    }
+
+    /// The CPU at which the frames of a flow from `remote` to `local` arrive.
+    pub(crate) fn cpu_of_flow(&self, remote: (Ipv4Addr, u16), local: (Ipv4Addr, u16)) -> usize {
+        usize::from(self.nic.rss().queue_of_flow(remote, local))
+    }
+
+    /// A system call: enters the stack of `cpu` at the present time.
+    pub(crate) fn with_stack<R>(&self, cpu: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R) -> R {
+        let now = self.clock.now();
+        let shard = self.lock(cpu);
+        self.run(cpu, shard, now, f)
+    }
+
+    /// A system call for which the time of the last entry is exact enough, which saves reading the clock.
+    pub(crate) fn with_stack_recent<R>(
+        &self,
+        cpu: usize,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R,
+    ) -> R {
+        let shard = self.lock(cpu);
+        let recent = shard.recent;
+        self.run(cpu, shard, recent, f)
+    }
+
+    fn run<R>(
+        &self,
+        cpu: usize,
+        mut shard: MutexGuard<'_, Shard>,
+        now: Instant,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R,
+    ) -> R {
+        shard.recent = shard.recent.max(now);
+        let mut fx = Effects::new(&self.tracer);
+        fx.tx = std::mem::take(&mut shard.tx);
+        let result = f(&mut shard.stack, now, &mut fx);
+
+        let transmits = !fx.tx.is_empty();
+        if transmits {
+            self.trace_tx(&fx.tx);
+            self.nic.post_tx(cpu, &mut fx.tx);
+        }
+        shard.tx = std::mem::take(&mut fx.tx);
+        shard.wakeups += fx.wakes.len() as u64;
+        let deadline = shard.stack.next_deadline();
+        let rearm = deadline.is_some_and(|deadline| shard.armed.is_none_or(|armed| deadline < armed));
+        if rearm {
+            // The CPU will set its timer anew; until then nobody else needs to tell it.
+            shard.armed = deadline;
+        }
+        drop(shard);
+
+        if transmits {
+            self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, &self.port, batch));
+        }
+        if !fx.loopback.is_empty() {
+            self.cpus[cpu].enqueue_to_backlog(&mut fx.loopback);
+        }
+        for (addr, mac) in fx.learned.drain(..) {
+            self.teach(cpu, addr, mac);
+        }
+        if rearm {
+            self.cpus[cpu].raise_softirq(Softirq::Timer);
+        }
+        if !fx.wakes.is_empty() {
+            self.tracer.emit(|| Event::SchedWaking { waiters: u32::try_from(fx.wakes.len()).unwrap_or(u32::MAX) });
+            fx.wakes.wake_all();
+        }
+        result
+    }
+
+    /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
+    fn teach(&self, cpu: usize, addr: Ipv4Addr, mac: MacAddr) {
+        for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
+            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
+        }
+    }
+
+    fn trace_tx(&self, frames: &[PacketBuf]) {
+        for frame in frames {
+            let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            self.tracer.emit(|| Event::NetDevXmit { dev: self.nic.name().clone(), len, ok: true });
+        }
+    }
+
+    /// Frames from a NAPI poll go up the stack of `cpu`.
+    pub(crate) fn receive(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
+        let shard = self.lock(cpu);
+        self.run(cpu, shard, now, |stack, now, fx| {
+            for frame in frames.drain(..) {
+                stack.on_frame(now, frame, fx);
+            }
+            stack.on_batch_end(now, fx);
+        });
+    }
+
+    /// The TIMER softirq of `cpu`. Gives the moment to which the CPU sets its timer.
+    pub(crate) fn on_timer(&self, cpu: usize, now: Instant) -> Option<Instant> {
+        let shard = self.lock(cpu);
+        self.run(cpu, shard, now, |stack, now, fx| stack.on_timer(now, fx));
+        let mut shard = self.lock(cpu);
+        shard.armed = shard.stack.next_deadline();
+        shard.armed
+    }
+
+    /// The host goes down: its sockets fail with `ENETDOWN`, its waiters wake, its CPUs poll no more.
+    pub(crate) fn shut_down(&self) {
+        for (cpu, shared) in self.cpus.iter().enumerate() {
+            shared.napi_disable();
+            self.with_stack(cpu, |stack, now, fx| stack.shut_down(now, fx));
+        }
+    }
+
+    /// Everything the host counts, now.
+    pub(crate) fn counters(&self) -> HostCounters {
+        let mut sum = HostCounters { nic: self.nic.stats(), drops: Drops::new(), ..HostCounters::default() };
+        for (reason, n) in sum.nic.drops() {
+            sum.drops.count_many(reason, n);
+        }
+        sum.drops.add(&self.port.up.drops());
+        sum.drops.add(&self.port.down.drops());
+        for cpu in &self.cpus {
+            sum.irqs += cpu.counters.irqs.get();
+            sum.softirqs += cpu.counters.softirqs.get();
+            sum.napi_polls += cpu.counters.napi_polls.get();
+            sum.packets += cpu.counters.processed.get();
+            sum.time_squeeze += cpu.counters.time_squeeze.get();
+            sum.ksoftirqd += cpu.counters.ksoftirqd.get();
+            sum.drops.count_many(BACKLOG_DROP, cpu.counters.backlog_drops.get());
+        }
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.wakeups += shard.wakeups;
+            sum.sockets += shard.stack.socket_count();
+            sum.drops.add(shard.stack.drops());
+            sum.stack.add(shard.stack.counters());
+        }
+        sum
+    }
+
+    fn lock(&self, cpu: usize) -> MutexGuard<'_, Shard> {
+        self.shards[cpu].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("name", &self.name).field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.lan.leave(&self.name, self.port_id);
+        for cpu in &self.cpus {
+            cpu.orphan();
+        }
+    }
+}

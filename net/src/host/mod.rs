@@ -1,0 +1,15 @@
+//! Hosts: where the device, the stack and the waiters meet.
+//!
+//! A host's CPUs ([`cpu`]) are engines that take interrupts from the device ([`crate::nic`]) through its driver
+//! ([`driver`]), poll it ([`napi`]) and bring frames to the stack ([`machine`]). Its sockets ([`socket`]) are the system
+//! calls of tasks and threads on the same stack.
+
+pub(crate) mod builder;
+pub(crate) mod counters;
+pub(crate) mod cpu;
+pub(crate) mod driver;
+pub(crate) mod handle;
+pub(crate) mod lan;
+pub(crate) mod machine;
+pub(crate) mod napi;
+pub(crate) mod socket;

@@ -1,0 +1,6 @@
+//! Sockets: the system calls of tasks and threads on the stack of their host.
+
+pub(crate) mod attempt;
+pub(crate) mod spread;
+pub(crate) mod tcp;
+pub(crate) mod udp;

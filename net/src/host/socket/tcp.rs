@@ -1,0 +1,262 @@
+//! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
+
+use crate::event::Event;
+use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::stack::effects::Effects;
+use crate::stack::error::SocketError;
+use crate::stack::socket::SocketId;
+use crate::stack::{Proto, Stack};
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wakeline_runtime::clock::Instant;
+use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
+
+/// One end of a connection. Dropping it closes it.
+pub(crate) struct TcpStream {
+    host: Arc<Machine>,
+    cpu: usize,
+    id: SocketId,
+}
+
+impl TcpStream {
+    /// Sends the SYN. The stream is connected once [`TcpStream::poll_connected`] says so.
+    pub(crate) fn start_connect(host: Arc<Machine>, remote: SocketAddr) -> io::Result<TcpStream> {
+        let cpu = host.deal_cpu();
+        let (machine, local_ip) = (host.clone(), host.addr);
+        let returns_home = move |port: u16| match remote {
+            SocketAddr::V4(remote) if *remote.ip() != local_ip && !remote.ip().is_loopback() => {
+                machine.cpu_of_flow((*remote.ip(), remote.port()), (local_ip, port)) == cpu
+            }
+            _ => true,
+        };
+        let id = host.with_stack(cpu, |stack, now, fx| stack.tcp_connect(now, None, remote, &returns_home, fx))?;
+        Ok(TcpStream { host, cpu, id })
+    }
+
+    pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
+        self.try_connected(cx.waker(), slot)
+    }
+
+    fn try_connected(&self, waker: &Waker, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
+        self.attempt(Time::Recent, waker, slot, Events::WRITABLE, |stack, id, _, _| stack.tcp_connect_result(id))
+    }
+
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.try_recv(cx.waker(), slot, buf)
+    }
+
+    fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.attempt(Time::Recent, waker, slot, Events::READABLE | Events::RDHUP, |stack, id, now, fx| {
+            let n = stack.tcp_recv(now, id, buf, fx)?;
+            let ret = u32::try_from(n).unwrap_or(u32::MAX);
+            fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+            fx.tracer.emit(|| Event::SockRecvLength { ret });
+            Ok(n)
+        })
+    }
+
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.attempt(Time::Recent, cx.waker(), slot, Events::READABLE | Events::RDHUP, |stack, id, _, _| {
+            stack.tcp_peek(id, buf)
+        })
+    }
+
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.try_send(cx.waker(), slot, buf)
+    }
+
+    fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| {
+            let n = stack.tcp_send(now, id, buf, fx)?;
+            fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
+            Ok(n)
+        })
+    }
+
+    /// Waits until one of `interest` holds; gives what holds.
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+    ) -> Poll<io::Result<Events>> {
+        self.attempt(Time::Recent, cx.waker(), slot, interest, |stack, id, _, _| {
+            let ready = stack.readiness(id) & (interest | Events::ERR | Events::HUP);
+            if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
+        })
+    }
+
+    pub(crate) fn connected_blocking(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut slot = WaitSlot::new();
+        let result = block(timeout, |waker| self.try_connected(waker, &mut slot));
+        self.release(&mut slot);
+        result
+    }
+
+    pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        let mut slot = WaitSlot::new();
+        let result = block(timeout, |waker| self.try_recv(waker, &mut slot, buf));
+        self.release(&mut slot);
+        result
+    }
+
+    pub(crate) fn send_blocking(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+        let mut slot = WaitSlot::new();
+        let result = block(timeout, |waker| self.try_send(waker, &mut slot, buf));
+        self.release(&mut slot);
+        result
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.host.with_stack(self.cpu, |stack, now, fx| stack.tcp_shutdown(now, self.id, how, fx)).map_err(Into::into)
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.query(|stack, id| stack.local_addr(id))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.query(|stack, id| stack.peer_addr(id))
+    }
+
+    pub(crate) fn nodelay(&self) -> io::Result<bool> {
+        self.query(|stack, id| stack.nodelay(id))
+    }
+
+    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.host
+            .with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx))
+            .map_err(Into::into)
+    }
+
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.host.with_stack_recent(self.cpu, |stack, _, _| stack.take_error(self.id)).map(Into::into)
+    }
+
+    /// Leaves the wait queue: for owners of slots that go away before the stream does.
+    pub(crate) fn release(&self, slot: &mut WaitSlot) {
+        // A connection's waiters are shared ones: all were told, so there is nothing to pass on.
+        let _ = release(self.place(), slot);
+    }
+
+    fn query<R>(&self, f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>) -> io::Result<R> {
+        self.host.with_stack_recent(self.cpu, |stack, _, _| f(stack, self.id)).map_err(Into::into)
+    }
+
+    fn attempt<R>(
+        &self,
+        time: Time,
+        waker: &Waker,
+        slot: &mut WaitSlot,
+        interest: Events,
+        call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects<'_>) -> Result<R, SocketError>,
+    ) -> Poll<io::Result<R>> {
+        attempt(self.place(), time, Waiting { waker, slot, interest, mode: Mode::Shared }, call)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { host: &self.host, cpu: self.cpu, id: self.id }
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        self.host.with_stack(self.cpu, |stack, now, fx| stack.close(now, self.id, fx));
+    }
+}
+
+impl std::fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("TcpStream");
+        debug.field("host", &self.host.name);
+        if let Ok(addr) = self.local_addr() {
+            debug.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            debug.field("peer", &peer);
+        }
+        debug.finish()
+    }
+}
+
+/// A listener on every shard of its host. Dropping it closes it and resets what was not accepted.
+///
+/// # Simplification
+/// With N CPUs it is N listeners, as N `SO_REUSEPORT` sockets with one per CPU would be: each has a backlog of its own.
+pub(crate) struct TcpListener {
+    sockets: Spread,
+}
+
+impl TcpListener {
+    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+        let addr = with_port(&host, Proto::Tcp, addr)?;
+        let sockets = Spread::open(host, |stack| stack.tcp_listen(addr, backlog, false))?;
+        Ok(TcpListener { sockets })
+    }
+
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+        slots: &mut SpreadSlots,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.try_accept(cx.waker(), slots)
+    }
+
+    fn try_accept(&self, waker: &Waker, slots: &mut SpreadSlots) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.sockets
+            .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
+            .map_ok(|(cpu, (id, peer))| (TcpStream { host: self.sockets.host().clone(), cpu, id }, peer))
+    }
+
+    pub(crate) fn accept_blocking(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut slots = SpreadSlots::new();
+        let result = block(None, |waker| self.try_accept(waker, &mut slots));
+        self.release(&mut slots);
+        result
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.sockets.query(|stack, id| stack.local_addr(id))
+    }
+
+    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+        self.sockets.release(slots);
+    }
+}
+
+impl std::fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TcpListener").field("sockets", &self.sockets).finish()
+    }
+}
+
+/// Replaces port 0 by a free one.
+pub(crate) fn with_port(host: &Machine, protocol: Proto, mut addr: SocketAddr) -> io::Result<SocketAddr> {
+    let ip = match addr {
+        SocketAddr::V4(addr) => *addr.ip(),
+        SocketAddr::V6(_) => return Err(SocketError::AddrNotAvailable.into()),
+    };
+    if ip != Ipv4Addr::UNSPECIFIED && ip != host.addr && !ip.is_loopback() {
+        return Err(SocketError::AddrNotAvailable.into());
+    }
+    if addr.port() == 0 {
+        let port = host.with_stack_recent(0, |stack, _, _| stack.pick_port(protocol, &|_| true));
+        addr.set_port(port.ok_or(SocketError::AddrInUse)?);
+    }
+    Ok(addr)
+}

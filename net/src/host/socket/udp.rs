@@ -1,0 +1,126 @@
+//! Emulated UDP sockets, which stand in every shard of their host.
+
+use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
+use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::tcp::with_port;
+use crate::stack::Proto;
+use crate::stack::error::SocketError;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
+
+/// A bound UDP socket. Dropping it closes it.
+pub(crate) struct UdpSocket {
+    sockets: Spread,
+    peer: Mutex<Option<SocketAddr>>,
+}
+
+impl UdpSocket {
+    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr) -> io::Result<UdpSocket> {
+        let addr = with_port(&host, Proto::Udp, addr)?;
+        let sockets = Spread::open(host, |stack| stack.udp_bind(addr))?;
+        Ok(UdpSocket { sockets, peer: Mutex::new(None) })
+    }
+
+    /// Only datagrams from `peer` are received from here on, and `send` goes there.
+    pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        self.sockets.each(|stack, id| stack.udp_connect(id, peer))?;
+        *self.peer() = Some(peer);
+        Ok(())
+    }
+
+    pub(crate) fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        buf: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        self.try_send_to(cx.waker(), slot, buf, to)
+    }
+
+    fn try_send_to(
+        &self,
+        waker: &Waker,
+        slot: &mut WaitSlot,
+        buf: &[u8],
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        let host = self.sockets.host();
+        // Sent from the CPU where the answer will arrive, so that a flow stays on one CPU.
+        let cpu = match (to.or(*self.peer()), self.local_addr()?) {
+            (Some(SocketAddr::V4(to)), local) if host.cpu_count() > 1 => {
+                host.cpu_of_flow((*to.ip(), to.port()), (host.addr, local.port()))
+            }
+            _ => 0,
+        };
+        let place = Place { host, cpu, id: self.sockets.member(cpu) };
+        let waiting = Waiting { waker, slot, interest: Events::WRITABLE, mode: Mode::Shared };
+        attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_to(now, id, buf, to, fx))
+    }
+
+    pub(crate) fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        slots: &mut SpreadSlots,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.try_recv_from(cx.waker(), slots, buf, peek)
+    }
+
+    fn try_recv_from(
+        &self,
+        waker: &Waker,
+        slots: &mut SpreadSlots,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.sockets
+            .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.udp_recv_from(id, buf, peek))
+            .map_ok(|(_, received)| received)
+    }
+
+    pub(crate) fn send_to_blocking(&self, buf: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
+        let mut slot = WaitSlot::new();
+        block(None, |waker| self.try_send_to(waker, &mut slot, buf, to))
+    }
+
+    pub(crate) fn recv_from_blocking(
+        &self,
+        buf: &mut [u8],
+        peek: bool,
+        timeout: Option<Duration>,
+    ) -> io::Result<(usize, SocketAddr)> {
+        let mut slots = SpreadSlots::new();
+        let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
+        self.release(&mut slots);
+        result
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.sockets.query(|stack, id| stack.local_addr(id))
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        (*self.peer()).ok_or_else(|| SocketError::NotConnected.into())
+    }
+
+    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+        self.sockets.release(slots);
+    }
+
+    fn peer(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UdpSocket").field("sockets", &self.sockets).finish()
+    }
+}

@@ -1,0 +1,12 @@
+//! Links: what lies between two devices.
+//!
+//! A [`switch::Switch`] joins the ports of one LAN; with two ports it is a cable. Frames pass it in the context of whoever
+//! rings the transmit doorbell: a plain link adds no queue, no task and no copy. A [`netem::Wire`] with impairments adds a
+//! seeded verdict per frame and, with delay, a [`delay::DelayLine`] that runs as an engine.
+//!
+//! Links know devices and frames. They have never heard of a socket, an IP address or a host.
+
+pub(crate) mod delay;
+pub(crate) mod netem;
+pub(crate) mod port;
+pub(crate) mod switch;

@@ -1,0 +1,199 @@
+//! The switch that joins the ports of a LAN: it forwards by destination address and copies only what goes to many.
+//!
+//! Ports announce their address when they are plugged in, so nothing has to be learnt. A frame's way is: up its sender's
+//! wire, through the table, down its receiver's wire, into the device. On plain wires all of that happens in the
+//! context of the sender's doorbell, and a batch for one receiver stays one batch.
+
+use crate::event::DropReason;
+use crate::link::netem::{Verdict, Wire};
+use crate::link::port::Port;
+use crate::packet::{PacketBuf, Pool};
+use crate::wire::ethernet::MacAddr;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use wakeline_runtime::clock::Clock;
+
+/// A port's number on its switch; numbers are not used again.
+pub(crate) type PortId = usize;
+
+/// Which wire of a port's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Towards the switch.
+    Up,
+    /// Towards the device.
+    Down,
+}
+
+#[derive(Debug)]
+pub(crate) struct Switch {
+    table: RwLock<Table>,
+    pool: Pool,
+    clock: Clock,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// `None` where a port has been unplugged.
+    ports: Vec<Option<Arc<Port>>>,
+    by_mac: BTreeMap<MacAddr, PortId>,
+}
+
+/// Where a frame goes.
+enum Route {
+    One(Arc<Port>),
+    Many(Vec<Arc<Port>>),
+    Nowhere,
+}
+
+impl Switch {
+    pub(crate) fn new(pool: Pool, clock: Clock) -> Switch {
+        Switch { table: RwLock::default(), pool, clock }
+    }
+
+    /// Plugs a port in. Its address must not be on the switch already.
+    pub(crate) fn plug(&self, port: Arc<Port>) -> Option<PortId> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.by_mac.contains_key(&port.mac) {
+            return None;
+        }
+        let id = table.ports.len();
+        table.by_mac.insert(port.mac, id);
+        table.ports.push(Some(port));
+        Some(id)
+    }
+
+    /// Unplugs a port: frames for it have nowhere to go, and those under way are lost.
+    pub(crate) fn unplug(&self, id: PortId) {
+        let port = {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let port = table.ports.get_mut(id).and_then(Option::take);
+            if let Some(port) = &port {
+                table.by_mac.remove(&port.mac);
+            }
+            port
+        };
+        if let Some(port) = port {
+            port.up_line.close();
+            port.down_line.close();
+        }
+    }
+
+    /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
+    pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+        if !port.up.is_plain() {
+            self.pass(&port.up, Direction::Up, port, frames);
+        }
+        self.forward(id, port, frames);
+    }
+
+    /// Frames that a delay line held have arrived at its end; empties `frames`.
+    pub(crate) fn arrive(&self, id: PortId, direction: Direction, frames: &mut Vec<PacketBuf>) {
+        let Some(port) = self.port(id) else { return };
+        match direction {
+            Direction::Up => self.forward(id, &port, frames),
+            Direction::Down => port.deliver(frames),
+        }
+    }
+
+    /// Keeps in `frames` what passes the wire now; the rest is lost or enters the wire's delay line.
+    fn pass(&self, wire: &Wire, direction: Direction, port: &Port, frames: &mut Vec<PacketBuf>) {
+        let line = match direction {
+            Direction::Up => &port.up_line,
+            Direction::Down => &port.down_line,
+        };
+        let mut kept = 0;
+        for mut frame in std::mem::take(frames) {
+            match wire.verdict(|| self.clock.now()) {
+                Verdict::Pass => {
+                    kept += 1;
+                    frames.push(frame);
+                }
+                Verdict::Lose => drop(frame),
+                Verdict::Delay(arrival) => {
+                    frame.rx = crate::packet::RxMeta::default();
+                    if line.enter(arrival, frame, wire.netem().frames_max()).is_err() {
+                        wire.count_drop(DropReason::QdiscDrop);
+                    }
+                }
+            }
+        }
+        debug_assert_eq!(kept, frames.len(), "what passes is kept");
+    }
+
+    /// Sends each frame towards its destination, runs of the same destination together.
+    fn forward(&self, from: PortId, sender: &Port, frames: &mut Vec<PacketBuf>) {
+        let Some(first) = frames.first().map(destination) else { return };
+        if frames.iter().all(|frame| destination(frame) == first) {
+            self.forward_run(from, sender, first, frames);
+            return;
+        }
+        let mut run = Vec::new();
+        for frame in std::mem::take(frames) {
+            let to = destination(&frame);
+            if run.first().is_some_and(|head| destination(head) != to) {
+                let head = run.first().map_or(to, destination);
+                self.forward_run(from, sender, head, &mut run);
+            }
+            run.push(frame);
+        }
+        if let Some(head) = run.first().map(destination) {
+            self.forward_run(from, sender, head, &mut run);
+        }
+    }
+
+    fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
+        match self.route(from, to) {
+            Route::One(port) => self.descend(&port, frames),
+            Route::Many(ports) => {
+                for port in ports {
+                    let mut copies = Vec::with_capacity(frames.len());
+                    for frame in frames.iter() {
+                        match PacketBuf::from_bytes(&self.pool, frame.data()) {
+                            Some(copy) => copies.push(copy),
+                            None => port.down.count_drop(DropReason::Nomem),
+                        }
+                    }
+                    self.descend(&port, &mut copies);
+                }
+            }
+            Route::Nowhere => {
+                for _ in frames.iter() {
+                    sender.up.count_drop(DropReason::NoPort);
+                }
+            }
+        }
+        frames.clear();
+    }
+
+    fn descend(&self, port: &Port, frames: &mut Vec<PacketBuf>) {
+        if !port.down.is_plain() {
+            self.pass(&port.down, Direction::Down, port, frames);
+        }
+        if !frames.is_empty() {
+            port.deliver(frames);
+        }
+    }
+
+    fn route(&self, from: PortId, to: Option<MacAddr>) -> Route {
+        let Some(to) = to else { return Route::Nowhere };
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if to.is_multicast() {
+            let others = table.ports.iter().enumerate().filter(|(id, _)| *id != from);
+            return Route::Many(others.filter_map(|(_, port)| port.clone()).collect());
+        }
+        match table.by_mac.get(&to).and_then(|&id| Some((id, table.ports[id].clone()?))) {
+            Some((id, port)) if id != from => Route::One(port),
+            _ => Route::Nowhere,
+        }
+    }
+
+    fn port(&self, id: PortId) -> Option<Arc<Port>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).ports.get(id)?.clone()
+    }
+}
+
+/// A frame's destination; `None` when it is too short to have one.
+fn destination(frame: &PacketBuf) -> Option<MacAddr> {
+    frame.data().first_chunk::<6>().map(|bytes| MacAddr(*bytes))
+}

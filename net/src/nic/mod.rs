@@ -1,0 +1,152 @@
+//! The network interface: descriptor rings, one interrupt line per queue pair, receive-side scaling.
+//!
+//! It has two faces. The link's face is [`Nic::receive`], which writes frames "by DMA" into descriptors and raises the
+//! queue's line, and the drain of the transmit rings. The driver's face (`host/driver.rs`) posts, cleans, refills and
+//! masks. The device knows frames and descriptors; it has never heard of a socket or of the stack.
+//!
+//! # Simplifications
+//! - DMA moves a frame by exchanging buffers instead of copying bytes: the frame takes the place of the empty buffer in
+//!   its descriptor. The cost of the copy is therefore missing; ownership, order and loss are not.
+//! - A queue is one lock with the ring's two ends behind it. Real hardware needs none.
+
+pub(crate) mod irq;
+pub(crate) mod ring;
+pub(crate) mod rss;
+pub(crate) mod stats;
+
+use crate::packet::PacketBuf;
+use irq::IrqLine;
+use ring::{RxQueue, TxQueue};
+use rss::Rss;
+use stats::NicStats;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One device with as many queue pairs as its host has CPUs.
+#[derive(Debug)]
+pub(crate) struct Nic {
+    name: Arc<str>,
+    rss: Rss,
+    queues: Box<[QueuePair]>,
+}
+
+#[derive(Debug)]
+struct QueuePair {
+    line: IrqLine,
+    rx: Mutex<RxQueue>,
+    tx: Mutex<TxQueue>,
+}
+
+impl Nic {
+    /// A device with one queue pair for each line in `lines`.
+    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, rx_ring: usize, tx_ring: usize) -> Nic {
+        let fifo_bytes = FIFO_BYTES / lines.len().max(1);
+        let pair = |line| QueuePair {
+            line,
+            rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
+            tx: Mutex::new(TxQueue::new(tx_ring)),
+        };
+        Nic { name, rss, queues: lines.into_iter().map(pair).collect() }
+    }
+
+    /// The interface's name, as `ip link` shows it.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How received flows are spread over the queues.
+    pub(crate) fn rss(&self) -> &Rss {
+        &self.rss
+    }
+
+    /// The interrupt line of queue pair `queue`.
+    pub(crate) fn line(&self, queue: usize) -> &IrqLine {
+        &self.queues[queue].line
+    }
+
+    /// A batch of frames arrives from the link: each into the ring of the queue that its flow hashes to.
+    ///
+    /// The cause of each touched queue is latched before its line is raised, once per batch. Where the driver has fallen
+    /// behind, the interrupt preempts the caller. Called without a lock.
+    pub(crate) fn receive(&self, frames: &mut Vec<PacketBuf>) {
+        let (mut touched, mut pressing): (u64, u64) = (0, 0);
+        for mut frame in frames.drain(..) {
+            let (queue, hash) = self.rss.steer(frame.data());
+            frame.rx.hash = hash;
+            frame.rx.rx_queue = queue;
+            let queue = usize::from(queue);
+            let mut rx = lock(&self.queues[queue].rx);
+            touched |= u64::from(rx.device_fill(frame)) << queue;
+            pressing |= u64::from(rx.is_pressing()) << queue;
+        }
+        while touched != 0 {
+            let queue = touched.trailing_zeros() as usize;
+            touched &= touched - 1;
+            self.queues[queue].line.raise();
+        }
+        while pressing != 0 {
+            let queue = pressing.trailing_zeros() as usize;
+            pressing &= pressing - 1;
+            self.queues[queue].line.press();
+        }
+    }
+
+    /// The driver takes up to `limit` received frames from `queue`, in order, and gives descriptors back.
+    pub(crate) fn clean_rx(&self, queue: usize, limit: usize, out: &mut Vec<PacketBuf>) {
+        let mut rx = lock(&self.queues[queue].rx);
+        for _ in 0..limit {
+            // Refilled as it goes: what the device holds in its FIFO follows into the freed descriptors and is found by
+            // this same visit, because it raises no cause of its own.
+            rx.driver_refill();
+            let Some(frame) = rx.driver_clean() else { break };
+            out.push(frame);
+        }
+    }
+
+    /// The driver hands frames over for transmission, in order. Nothing moves until [`Nic::start_tx`].
+    ///
+    /// Called under the lock of the CPU's stack, so that frames enter the ring in the order in which they were made.
+    pub(crate) fn post_tx(&self, queue: usize, frames: &mut Vec<PacketBuf>) {
+        let mut tx = lock(&self.queues[queue].tx);
+        for frame in frames.drain(..) {
+            tx.driver_post(frame);
+        }
+    }
+
+    /// The doorbell: moves what stands in the ring of `queue` to the wire, by calling `send` with batches.
+    ///
+    /// One caller drains at a time; another that comes meanwhile leaves its frames to the first, so order is kept. `send`
+    /// runs without a lock.
+    pub(crate) fn start_tx(&self, queue: usize, mut send: impl FnMut(&mut Vec<PacketBuf>)) {
+        let mut batch = {
+            let mut tx = lock(&self.queues[queue].tx);
+            match tx.device_begin() {
+                Some(batch) => batch,
+                None => return,
+            }
+        };
+        loop {
+            send(&mut batch);
+            batch.clear();
+            if lock(&self.queues[queue].tx).device_continue(&mut batch) {
+                return;
+            }
+        }
+    }
+
+    /// What `ethtool -S` would print, summed over the queues.
+    pub(crate) fn stats(&self) -> NicStats {
+        let mut stats = NicStats::default();
+        for pair in &self.queues {
+            lock(&pair.rx).add_stats(&mut stats);
+            lock(&pair.tx).add_stats(&mut stats);
+        }
+        stats
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The on-chip packet buffer that all receive queues share, in bytes; an 82599 has this much.
+const FIFO_BYTES: usize = 512 * 1024;
