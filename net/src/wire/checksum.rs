@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071): a sum in ones-complement arithmetic, in whatever byte order the machine has.
 //!
-//! The sum is collected in 64 bits from 32-bit words, which cannot overflow below 2^32 words, and folded once at the end.
+//! The sum is collected in wide words, whose overflows are counted, and folded once at the end.
 
 use std::net::Ipv4Addr;
 
@@ -20,12 +20,14 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        let mut lanes = Lanes::default();
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let mut lanes = [Lane::default(); 2];
         for block in blocks {
-            lanes.add(block);
+            let (halves, _) = block.as_chunks::<16>();
+            lanes[0].add(halves[0]);
+            lanes[1].add(halves[1]);
         }
-        self.add_folded(lanes.total() + sum_rest(rest));
+        self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
     }
 
     /// Copies `from` to `to`, which is as long, and adds what it copies while it is in the cache.
@@ -85,25 +87,25 @@ pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     sum.is_valid()
 }
 
-/// Bytes that are summed in one go.
-const BLOCK: usize = 32;
+/// A sum of 16 bytes at a time, and how often it has overflowed. An overflow counts one: 2^128 is 1 in this arithmetic.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    sum: u128,
+    overflows: u64,
+}
 
-/// One sum per word of a block, which the compiler keeps in vector registers; they meet only at the end.
-#[derive(Default)]
-struct Lanes([u64; BLOCK / 4]);
-
-impl Lanes {
+impl Lane {
     #[inline(always)]
-    fn add(&mut self, block: &[u8; BLOCK]) {
-        let (words, _) = block.as_chunks::<4>();
-        for (lane, &word) in self.0.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_ne_bytes(word));
-        }
+    fn add(&mut self, bytes: [u8; 16]) {
+        let (sum, overflow) = self.sum.overflowing_add(u128::from_ne_bytes(bytes));
+        self.sum = sum;
+        self.overflows += u64::from(overflow);
     }
 
     #[inline(always)]
     fn total(&self) -> u64 {
-        self.0.iter().sum()
+        let words = |half: u64| (half & 0xffff_ffff) + (half >> 32);
+        words(self.sum as u64) + words((self.sum >> 64) as u64) + self.overflows
     }
 }
 

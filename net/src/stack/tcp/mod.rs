@@ -24,5 +24,7 @@ pub(crate) mod recv_queue;
 pub(crate) mod rto;
 pub(crate) mod send_queue;
 pub(crate) mod state;
+pub(crate) mod text;
 pub(crate) mod timeouts;
 pub(crate) mod timewait;
+pub(crate) mod user;

@@ -1,6 +1,7 @@
 //! Connections on bad wires: whatever is lost, doubled, overtaken or corrupted, every byte arrives once and in order.
 
 use super::world::*;
+use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use std::time::Duration;
@@ -144,4 +145,23 @@ fn a_lost_syn_and_a_lost_syn_ack_are_sent_again_after_a_second() {
         assert!(world.stacks[SERVER].tcp_accept(listener).is_ok());
         assert_eq!(world.stacks[SERVER].half_open_count(), 0);
     }
+}
+
+/// Frames that find no memory are as good as lost; the stream is not.
+#[test]
+fn a_dry_pool_delays_and_loses_nothing() {
+    let mut world = World::new(5);
+    world.introduce();
+    let (client, server, _) = world.establish();
+    let mut cache = world.pool.cache();
+    let hoard: Vec<_> = std::iter::from_fn(|| cache.alloc(0, 2000)).collect();
+    assert!(hoard.len() > 1000);
+    // What the client's own cache still holds runs out first.
+    let bytes = pattern(200_000);
+    let sent = world.send(CLIENT, client, &bytes).unwrap();
+    world.run_ms(1000);
+    assert!(world.stacks[CLIENT].drops().get(DropReason::Nomem) > 0);
+    drop((hoard, cache));
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.recv(SERVER, server).unwrap(), bytes[..sent]);
 }

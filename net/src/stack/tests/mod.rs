@@ -1,6 +1,7 @@
 //! Two stacks and a wire under virtual time.
 
 mod hostile;
+mod icmp;
 mod link;
 mod lossy;
 mod tcp;

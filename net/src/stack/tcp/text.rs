@@ -1,0 +1,192 @@
+//! The last two steps of SEGMENT ARRIVES: seventh, process the segment text; eighth, check the FIN bit
+//! (RFC 9293 3.10.7.4), and when to acknowledge.
+
+use crate::event::DropReason;
+use crate::packet::PacketBuf;
+use crate::stack::counters::Mib;
+use crate::stack::error::SocketError;
+use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS};
+use crate::stack::tcp::input::Arrival;
+use crate::stack::tcp::out_of_order::Inserted;
+use crate::stack::tcp::state::{Cause, State};
+use crate::wire::tcp::{SeqNumber, TcpFlags};
+use wakeline_runtime::clock::Instant;
+
+impl ControlBlock {
+    /// What is left of a segment that has passed the checks.
+    pub(super) fn accept_text(&mut self, at: &mut Arrival<'_>, text: PacketBuf, done: &mut Disposition) -> Disposition {
+        let header = at.header;
+        let seq = header.seq + u32::from(header.flags.contains(TcpFlags::SYN));
+        let fin = header.flags.contains(TcpFlags::FIN);
+        if text.is_empty() && !fin {
+            at.counters.count(Mib::TcpExtTCPPureAcks);
+            at.pool.free(text);
+            return *done;
+        }
+        let end = seq + text.len() as u32;
+        if let Some(reason) = self.refuse_text(at, seq, end, fin) {
+            at.pool.free(text);
+            done.drop = Some(reason);
+            return *done;
+        }
+        if self.flags.contains(Flags::NO_USER) && end.is_after(self.rcv_nxt) {
+            // 3.10.7.4 with RFC 2525 2.17: nobody will read it.
+            at.counters.count(Mib::TcpExtTCPAbortOnData);
+            at.pool.free(text);
+            let reset = self.abort_reset();
+            let failed = self.fail(SocketError::ConnectionReset, at.pool);
+            return Disposition { reset, drop: Some(DropReason::TcpClose), ..failed };
+        }
+        let (seq, text, fin) = self.trim(seq, text, fin);
+        if fin && self.fin_at.is_none() {
+            self.fin_at = Some(seq + text.len() as u32);
+        }
+        self.note_arrival(at.now, text.len());
+        if text.is_empty() {
+            at.pool.free(text);
+        } else if seq == self.rcv_nxt {
+            self.queue_in_order(at, text, done);
+        } else {
+            self.queue_out_of_order(at, seq, text, done);
+        }
+        if self.fin_at == Some(self.rcv_nxt) && !self.peer_closed() {
+            self.on_fin(at.now, done);
+        }
+        self.schedule_ack(at.now);
+        *done
+    }
+
+    /// Why none of the text can be used; the peer is told where we stand.
+    fn refuse_text(&mut self, at: &mut Arrival<'_>, seq: SeqNumber, end: SeqNumber, fin: bool) -> Option<DropReason> {
+        let window = self.receive_window();
+        let reason = if !(end + u32::from(fin)).is_after(self.rcv_nxt) {
+            DropReason::TcpOldData
+        } else if !self.state.may_receive() {
+            // "This should not occur since a FIN has been received from the remote side. Ignore the segment text."
+            return Some(DropReason::TcpClose);
+        } else if end.is_after(self.rcv_nxt) && window == 0 {
+            at.counters.count(Mib::TcpExtTCPZeroWindowDrop);
+            DropReason::TcpZerowindow
+        } else if end != seq && !seq.is_before(self.rcv_nxt + window) {
+            DropReason::TcpOverwindow
+        } else {
+            return None;
+        };
+        self.quicken();
+        self.ack = AckDue::Now;
+        Some(reason)
+    }
+
+    /// Cuts off what lies before RCV.NXT and beyond the window, and a FIN that lies there.
+    fn trim(&self, seq: SeqNumber, mut text: PacketBuf, mut fin: bool) -> (SeqNumber, PacketBuf, bool) {
+        let old = self.rcv_nxt.distance(seq).max(0).cast_unsigned().min(text.len() as u32);
+        text.pull(old as usize);
+        let seq = seq + old;
+        let room = (self.rcv_nxt + self.receive_window()) - seq;
+        if text.len() as u32 > room {
+            text.truncate(room as usize);
+            fin = false;
+        }
+        (seq, text, fin)
+    }
+
+    fn queue_in_order(&mut self, at: &mut Arrival<'_>, text: PacketBuf, done: &mut Disposition) {
+        if self.is_over_memory() {
+            // `tcp_prune_queue`: what is out of order can be asked for again.
+            self.out_of_order.clear(at.pool);
+            if self.is_over_memory() && self.recv.len() > 0 {
+                at.counters.count(Mib::TcpExtTCPRcvQDrop);
+                at.pool.free(text);
+                done.drop = Some(DropReason::SocketRcvbuff);
+                done.notice |= Notice::READABLE;
+                self.ack = AckDue::Now;
+                return;
+            }
+        }
+        self.rcv_nxt = self.rcv_nxt + text.len() as u32;
+        if self.recv.push(text, at.pool) {
+            at.counters.count(Mib::TcpExtTCPRcvCoalesce);
+        }
+        if !self.out_of_order.is_empty() {
+            // RFC 5681 4.2: a segment that fills a gap is acknowledged at once.
+            self.ack = AckDue::Now;
+            while let Some(next) = self.out_of_order.pop(self.rcv_nxt, at.pool) {
+                self.rcv_nxt = self.rcv_nxt + next.len() as u32;
+                self.recv.push(next, at.pool);
+            }
+        }
+        done.notice |= Notice::READABLE;
+    }
+
+    fn queue_out_of_order(&mut self, at: &mut Arrival<'_>, seq: SeqNumber, text: PacketBuf, done: &mut Disposition) {
+        self.quicken();
+        // RFC 5681 4.2: the duplicate acknowledgement that tells of the hole must not wait.
+        self.ack = AckDue::Now;
+        if self.is_over_memory() || self.out_of_order.len() >= self.out_of_order_max as usize {
+            at.counters.count(Mib::TcpExtTCPOFODrop);
+            at.pool.free(text);
+            done.drop = Some(DropReason::TcpOfoDrop);
+            return;
+        }
+        match self.out_of_order.insert(seq, text, at.pool) {
+            Inserted::Kept => at.counters.count(Mib::TcpExtTCPOFOQueue),
+            Inserted::Duplicate => {
+                at.counters.count(Mib::TcpExtTCPOFOMerge);
+                done.drop = Some(DropReason::TcpOfomerge);
+            }
+        }
+    }
+
+    fn is_over_memory(&self) -> bool {
+        self.recv.truesize().saturating_add(self.out_of_order.truesize()) > self.rcvbuf
+    }
+
+    /// Eighth, check the FIN bit: all text before it is here.
+    fn on_fin(&mut self, now: Instant, done: &mut Disposition) {
+        self.rcv_nxt = self.rcv_nxt + 1;
+        self.flags |= Flags::FIN_RECEIVED;
+        self.step(Cause::Fin);
+        if self.state != State::CloseWait {
+            // `tcp_fin`: in the closing states the acknowledgement has no company to wait for.
+            self.ack = AckDue::Now;
+        } else if self.ack == AckDue::No {
+            (self.ack, self.ack_at) = (AckDue::Delayed, now.saturating_add(DELAYED_ACK));
+        }
+        done.notice |= Notice::PEER_CLOSED | Notice::READABLE;
+    }
+
+    /// `tcp_event_data_recv` and `tcp_measure_rcv_mss`.
+    fn note_arrival(&mut self, now: Instant, text_len: usize) {
+        self.rcv_mss = self.rcv_mss.max(text_len.min(self.adv_mss.into()) as u16);
+        if text_len < self.rcv_mss.into() {
+            self.flags |= Flags::PUSHED;
+        }
+        if !self.flags.contains(Flags::TEXT_SEEN) {
+            self.flags |= Flags::TEXT_SEEN;
+            self.quick = QUICK_ACKS;
+        }
+        self.last_received_at = now;
+    }
+
+    /// `__tcp_ack_snd_check`: at once when more than a segment is unacknowledged, while text begins to flow, or while
+    /// there is a hole; otherwise with company, or after 40 ms.
+    fn schedule_ack(&mut self, now: Instant) {
+        if self.ack == AckDue::Now || self.rcv_nxt == self.rcv_wup {
+            return;
+        }
+        let much = self.rcv_nxt - self.rcv_wup > u32::from(self.rcv_mss);
+        let quick = self.quick > 0 && !self.flags.contains(Flags::PINGPONG);
+        if much || quick || !self.out_of_order.is_empty() {
+            self.ack = AckDue::Now;
+        } else if self.ack == AckDue::No {
+            self.ack = AckDue::Delayed;
+            self.ack_at = now.saturating_add(DELAYED_ACK);
+        }
+    }
+
+    /// `tcp_enter_quickack_mode`: the sender is in trouble and needs our acknowledgements.
+    fn quicken(&mut self) {
+        self.quick = QUICK_ACKS;
+        self.flags.remove(Flags::PINGPONG);
+    }
+}

@@ -1,0 +1,142 @@
+//! What the user does with a connection: SEND, RECEIVE, CLOSE and ABORT of RFC 9293 3.10.
+
+use crate::packet::PoolCache;
+use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::state::{Cause, State};
+use wakeline_runtime::clock::Instant;
+
+impl ControlBlock {
+    /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
+    pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+        let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
+        let n = bytes.len().min(room);
+        self.send.append(&bytes[..n], pool);
+        n
+    }
+
+    /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
+    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+        let n = self.recv.read(buf, pool);
+        if n == 0 || !self.state.may_receive() {
+            return n;
+        }
+        if self.ack == AckDue::Delayed {
+            let unacked = self.rcv_nxt - self.rcv_wup;
+            let pushed = self.flags & (Flags::PUSHED | Flags::PINGPONG) == Flags::PUSHED;
+            let drained = self.recv.len() == 0 && pushed;
+            if unacked > u32::from(self.rcv_mss) || drained {
+                self.ack = AckDue::Now;
+            }
+        }
+        let told = self.receive_window();
+        if self.ack != AckDue::Now && 2 * told <= self.rcvbuf / 2 {
+            let window = self.window_from_space();
+            if window > 0 && window >= 2 * told {
+                self.ack = AckDue::Now;
+            }
+        }
+        n
+    }
+
+    /// Copies text out and keeps it.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+        self.recv.peek(buf)
+    }
+
+    /// How many bytes can be read.
+    #[inline]
+    pub(crate) fn readable(&self) -> u32 {
+        self.recv.len()
+    }
+
+    /// Whether the peer's stream has ended; what can still be read came before.
+    #[inline]
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.flags.contains(Flags::FIN_RECEIVED)
+    }
+
+    /// How many bytes were written and not acknowledged yet.
+    pub(crate) fn queued(&self) -> u32 {
+        self.send.len()
+    }
+
+    /// The send buffer's size.
+    pub(crate) fn sndbuf(&self) -> u32 {
+        self.sndbuf
+    }
+
+    /// The receive buffer's size.
+    pub(crate) fn rcvbuf(&self) -> u32 {
+        self.rcvbuf
+    }
+
+    /// SO_SNDBUF and SO_RCVBUF. The window that was told is never taken back; a smaller buffer only keeps it from moving.
+    pub(crate) fn set_buffers(&mut self, sndbuf: u32, rcvbuf: u32) {
+        (self.sndbuf, self.rcvbuf) = (sndbuf, rcvbuf);
+    }
+
+    /// TCP_NODELAY.
+    pub(crate) fn nodelay(&self) -> bool {
+        self.flags.contains(Flags::NODELAY)
+    }
+
+    /// Sets TCP_NODELAY; text that waited for it goes with the next poll.
+    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
+        self.flags.set(Flags::NODELAY, nodelay);
+    }
+
+    /// RFC 9293 3.10.4, CLOSE, as far as it concerns the peer: the user has no more to send.
+    pub(crate) fn shut_down_write(&mut self) {
+        if self.state == State::SynReceived {
+            // "Queue for processing after entering ESTABLISHED state."
+            self.flags |= Flags::FIN_QUEUED;
+            return;
+        }
+        let before = self.state;
+        self.step(Cause::Close);
+        if self.state != before && self.state != State::Closed {
+            self.flags |= Flags::FIN_QUEUED;
+        }
+    }
+
+    /// The user is gone. With text unread, or arriving later, the connection is reset (RFC 2525 2.17); otherwise the
+    /// FIN follows what is queued. Returns the reset that is to be sent.
+    pub(crate) fn close(&mut self, now: Instant, pool: &mut PoolCache) -> Option<Reset> {
+        let unread = self.recv.len() > 0;
+        self.flags |= Flags::NO_USER;
+        self.recv.clear(pool);
+        if unread && self.state.is_synchronized() && self.state != State::TimeWait {
+            let reset = self.abort_reset();
+            self.abort(pool);
+            return reset;
+        }
+        self.shut_down_write();
+        if self.state == State::FinWait2 {
+            self.linger_at = now.saturating_add(FIN_WAIT_2_MAX);
+        }
+        if self.state == State::Closed {
+            self.abort(pool);
+        }
+        None
+    }
+
+    /// RFC 9293 3.10.5, ABORT. Returns the reset that tells the peer, where there is one to tell.
+    pub(crate) fn abort_reset(&self) -> Option<Reset> {
+        let known = !matches!(self.state, State::Closed | State::SynSent | State::TimeWait);
+        known.then_some(Reset::Abort { seq: self.snd_nxt, ack: self.rcv_nxt })
+    }
+
+    /// Enters CLOSED and lets go of everything but what can still be read.
+    pub(crate) fn abort(&mut self, pool: &mut PoolCache) {
+        self.step(Cause::Abort);
+        self.state = State::Closed;
+        self.flags &= Flags::NODELAY | Flags::NO_USER | Flags::FIN_RECEIVED;
+        self.ack = AckDue::No;
+        self.ack_at = Instant::FAR_FUTURE;
+        self.send.clear(pool);
+        self.out_of_order.clear(pool);
+        if self.flags.contains(Flags::NO_USER) {
+            self.recv.clear(pool);
+        }
+    }
+}
