@@ -12,7 +12,6 @@
 //! SO_OOBINLINE were set.
 
 use crate::event::DropReason;
-use crate::packet::PoolCache;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::NewReno;
 use crate::stack::tcp::options::{Agreed, Offer, WINDOW_SCALE};
