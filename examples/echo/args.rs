@@ -128,6 +128,22 @@ impl Args {
             ));
         }
         let threads = self.mode != Mode::Async;
+        let threads_max = threads_max();
+        if threads && self.connections > threads_max / 2 {
+            return Err(format!(
+                "--connections {}: blocking mode takes two threads each, and this system allows about {threads_max} \
+                 (--mode async needs none)",
+                self.connections
+            ));
+        }
+        let (descriptors, descriptors_max) = (2 * self.connections as u64 + DESCRIPTORS_ELSEWHERE, descriptors_max());
+        if self.backend == Backend::Os && descriptors > descriptors_max {
+            return Err(format!(
+                "--connections {}: needs {descriptors} file descriptors, and this process may have {descriptors_max} \
+                 (see ulimit -n)",
+                self.connections
+            ));
+        }
         let each = self.size.saturating_mul(4).saturating_add(if threads { THREADS_BYTES } else { TASKS_BYTES });
         let needed = self.connections.saturating_mul(each);
         match available_memory() {
@@ -151,6 +167,30 @@ const PORTS: usize = 28_232;
 const TASKS_BYTES: usize = 8 << 10;
 /// What two threads need in the process and in the kernel.
 const THREADS_BYTES: usize = 128 << 10;
+
+/// Descriptors of the process that are no connection's.
+const DESCRIPTORS_ELSEWHERE: u64 = 32;
+
+/// How many files the process may have open, once it has asked for as many as it can get.
+fn descriptors_max() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// How many threads a process can have here: bounded by process numbers and by memory mappings, of which a thread takes
+/// four (its stack, its signal stack, and a guard page for each).
+fn threads_max() -> usize {
+    let setting = |path: &str| -> Option<usize> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
+    let numbers = setting("/proc/sys/kernel/pid_max").unwrap_or(usize::MAX);
+    let threads = setting("/proc/sys/kernel/threads-max").unwrap_or(usize::MAX);
+    let mappings = setting("/proc/sys/vm/max_map_count").unwrap_or(usize::MAX);
+    // Some are in use already, by this process and by others.
+    (mappings / 4).min(threads).min(numbers) / 10 * 9
+}
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes; `None` where there is no such file.
 fn available_memory() -> Option<usize> {
