@@ -56,7 +56,12 @@ pub(crate) async fn client(
 }
 
 /// One request and its echo. A request that is larger than the buffers on the way is read while it is written.
-pub(crate) async fn exchange(stream: &mut TcpStream, request: &mut Request, connection: usize, number: u64) -> io::Result<()> {
+pub(crate) async fn exchange(
+    stream: &mut TcpStream,
+    request: &mut Request,
+    connection: usize,
+    number: u64,
+) -> io::Result<()> {
     request.stamp(number);
     let (message, answer) = request.both();
     if message.len() <= IN_ONE_GO {
