@@ -1,5 +1,7 @@
 //! The echo example as a program: what it prints, and how it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;

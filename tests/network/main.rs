@@ -1,5 +1,7 @@
 //! The network as its users see it: one body of tests on both networks, and what only the emulated one can show.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 mod emulated;
 mod flood;
 mod parity;

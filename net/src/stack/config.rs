@@ -33,6 +33,7 @@ pub(crate) struct StackConfig {
 
 impl StackConfig {
     /// A host's only shard, with Linux's defaults.
+    #[cfg(test)]
     pub(crate) fn new(mac: MacAddr, addr: Ipv4Addr, prefix_len: u8, secret: [u64; 4]) -> StackConfig {
         StackConfig {
             mac,

@@ -209,6 +209,7 @@ impl Stack {
     }
 
     /// How many connections wait in a listener's accept queue.
+    #[cfg(test)]
     pub(crate) fn accept_backlog(&self, listener: SocketId) -> usize {
         match self.sockets.get(listener) {
             Ok(Socket::Listener(listener)) => listener.accept_queue.len(),
@@ -433,6 +434,7 @@ impl Stack {
     ///
     /// # Errors
     /// `Stale`.
+    #[cfg(test)]
     pub(crate) fn rcvbuf(&self, id: SocketId) -> Result<usize, SocketError> {
         Ok(match self.sockets.get(id)? {
             Socket::Connection(connection) => connection.block.rcvbuf() as usize,
@@ -445,38 +447,13 @@ impl Stack {
     ///
     /// # Errors
     /// `Stale`.
+    #[cfg(test)]
     pub(crate) fn set_rcvbuf(&mut self, id: SocketId, bytes: usize) -> Result<(), SocketError> {
         let bytes = bytes.saturating_mul(2).clamp(RCVBUF_MIN, BUF_MAX);
         match self.sockets.get_mut(id)? {
             Socket::Connection(connection) => connection.block.set_buffers(connection.block.sndbuf(), bytes as u32),
             Socket::Listener(listener) => listener.rcvbuf = bytes as u32,
             Socket::Udp(socket) => socket.rcvbuf = bytes,
-        }
-        Ok(())
-    }
-
-    /// SO_SNDBUF as it stands, in bytes of stream.
-    ///
-    /// # Errors
-    /// `Stale`, and `InvalidInput` for UDP, which has none.
-    pub(crate) fn sndbuf(&self, id: SocketId) -> Result<usize, SocketError> {
-        match self.sockets.get(id)? {
-            Socket::Connection(connection) => Ok(connection.block.sndbuf() as usize),
-            Socket::Listener(listener) => Ok(listener.sndbuf as usize),
-            Socket::Udp(_) => Err(SocketError::InvalidInput),
-        }
-    }
-
-    /// Sets SO_SNDBUF: twice what is asked for, within Linux's bounds. A listener's is that of its connections.
-    ///
-    /// # Errors
-    /// As [`sndbuf`](Self::sndbuf).
-    pub(crate) fn set_sndbuf(&mut self, id: SocketId, bytes: usize) -> Result<(), SocketError> {
-        let bytes = bytes.saturating_mul(2).clamp(SNDBUF_MIN, BUF_MAX) as u32;
-        match self.sockets.get_mut(id)? {
-            Socket::Connection(connection) => connection.block.set_buffers(bytes, connection.block.rcvbuf()),
-            Socket::Listener(listener) => listener.sndbuf = bytes,
-            Socket::Udp(_) => return Err(SocketError::InvalidInput),
         }
         Ok(())
     }
@@ -540,18 +517,15 @@ impl Stack {
     }
 
     /// How many connections are in TIME-WAIT.
+    #[cfg(test)]
     pub(crate) fn time_wait_count(&self) -> usize {
         self.tcp.time_wait_len()
     }
 
     /// How many connections are half open.
+    #[cfg(test)]
     pub(crate) fn half_open_count(&self) -> usize {
         self.tcp.requests_len()
-    }
-
-    /// The shard's packet cache.
-    pub(crate) fn pool(&mut self) -> &mut PoolCache {
-        &mut self.ip.pool
     }
 
     /// An address that a socket may be bound to.
@@ -579,8 +553,8 @@ fn v4(addr: SocketAddr) -> Result<SocketAddrV4, SocketError> {
 }
 
 /// `SOCK_MIN_RCVBUF`
+#[cfg(test)]
 const RCVBUF_MIN: usize = 2304;
-/// `SOCK_MIN_SNDBUF`
-const SNDBUF_MIN: usize = 4608;
 /// Twice `net.core.rmem_max` and `wmem_max`.
+#[cfg(test)]
 const BUF_MAX: usize = 8 << 20;

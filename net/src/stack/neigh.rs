@@ -227,6 +227,7 @@ impl Neighbours {
     }
 
     /// How many neighbours are known or asked for.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -146,6 +146,7 @@ impl Ipv4Header {
     }
 
     /// How many bytes the packet carries after its header.
+    #[cfg(test)]
     pub(crate) fn payload_len(&self) -> usize {
         usize::from(self.total_len).saturating_sub(usize::from(self.header_len))
     }

@@ -41,6 +41,7 @@ impl SeqNumber {
     }
 
     /// The earlier of two.
+    #[cfg(test)]
     #[inline]
     pub(crate) const fn min(self, other: SeqNumber) -> SeqNumber {
         if self.is_before(other) { self } else { other }
@@ -231,17 +232,20 @@ impl TcpHeader {
     }
 
     /// The header as tcpdump prints it, for a segment with `text_len` bytes of text.
+    #[cfg(test)]
     pub(crate) fn display(&self, text_len: usize) -> DisplaySegment<'_> {
         DisplaySegment { header: self, text_len }
     }
 }
 
 /// See [`TcpHeader::display`].
+#[cfg(test)]
 pub(crate) struct DisplaySegment<'a> {
     header: &'a TcpHeader,
     text_len: usize,
 }
 
+#[cfg(test)]
 impl fmt::Display for DisplaySegment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DisplaySegment { header, text_len } = *self;

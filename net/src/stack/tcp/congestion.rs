@@ -42,6 +42,7 @@ impl NewReno {
     }
 
     /// Where slow start ends.
+    #[cfg(test)]
     pub(crate) fn ssthresh(&self) -> u32 {
         self.ssthresh
     }

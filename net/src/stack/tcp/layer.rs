@@ -295,11 +295,13 @@ impl TcpLayer {
     }
 
     /// How many entries are in TIME-WAIT.
+    #[cfg(test)]
     pub(crate) fn time_wait_len(&self) -> usize {
         self.time_wait.len()
     }
 
     /// How many connections are half open.
+    #[cfg(test)]
     pub(crate) fn requests_len(&self) -> usize {
         self.requests.len()
     }

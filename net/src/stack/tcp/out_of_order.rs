@@ -112,6 +112,7 @@ impl OutOfOrder {
     }
 
     /// The pieces' borders, from the first on.
+    #[cfg(test)]
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (SeqNumber, SeqNumber)> + '_ {
         self.pieces.iter().map(|piece| (piece.seq, piece.end()))
     }

@@ -26,6 +26,7 @@ impl PacketQueue {
     }
 
     /// How many packets it holds.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
     }

@@ -42,6 +42,7 @@ pub(crate) enum Cause {
 
 impl State {
     /// Every state, in the RFC's order.
+    #[cfg(test)]
     pub(crate) const ALL: [State; 10] = [
         State::Closed,
         State::SynSent,

@@ -61,6 +61,7 @@ impl TimeWaitTable {
     }
 
     /// How many entries there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

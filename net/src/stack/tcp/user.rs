@@ -66,11 +66,13 @@ impl ControlBlock {
     }
 
     /// The receive buffer's size.
+    #[cfg(test)]
     pub(crate) fn rcvbuf(&self) -> u32 {
         self.rcvbuf
     }
 
     /// SO_SNDBUF and SO_RCVBUF. The window that was told is never taken back; a smaller buffer only keeps it from moving.
+    #[cfg(test)]
     pub(crate) fn set_buffers(&mut self, sndbuf: u32, rcvbuf: u32) {
         (self.sndbuf, self.rcvbuf) = (sndbuf, rcvbuf);
     }
