@@ -1,1 +1,28 @@
-//! The facade of wakeline.
+#![doc = include_str!("../README.md")]
+
+pub use wakeline_runtime::{clock, coop, namespace, park, rng, time, wait_queue};
+pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
+
+/// Runtimes: building them, holding them, asking them.
+pub mod runtime {
+    pub use wakeline_runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeMetrics, TryCurrentError, WorkerMetrics};
+}
+
+/// Tasks: spawning them, waiting for them, ending them.
+pub mod task {
+    pub use wakeline_runtime::task::*;
+    pub use wakeline_runtime::{spawn, spawn_blocking, yield_now};
+}
+
+/// Networking: sockets, for tasks and for threads, and the emulated network.
+pub mod net {
+    #[doc(inline)]
+    pub use wakeline_net::*;
+}
+
+/// Asynchronous input and output: the traits of `futures-io`, and their extension methods.
+pub mod io {
+    pub use futures_lite::future::try_zip;
+    pub use futures_lite::io::*;
+    pub use wakeline_runtime::io::Source;
+}

@@ -7,12 +7,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use wakeline_runtime::Handle;
 use wakeline_runtime::clock::{Clock, Instant};
 use wakeline_runtime::namespace;
 use wakeline_runtime::park::Parker;
 use wakeline_runtime::time::{Sleep, sleep_until};
 use wakeline_runtime::wait_queue::{Events, Mode, WaitQueue, WaitSlot};
-use wakeline_runtime::Handle;
 
 /// Something that is turned until it is done.
 pub(crate) trait Engine: Send + Unpin + 'static {

@@ -29,11 +29,11 @@ pub mod tcp {
 
 /// The emulated network: LANs, hosts, links, and what they count.
 pub mod emulated {
-    pub use crate::host::Host;
     pub use crate::host::builder::HostBuilder;
     pub use crate::host::counters::HostCounters;
+    pub use crate::host::handle::Host;
     pub use crate::host::lan::{Lan, RawPort};
     pub use crate::link::netem::Netem;
-    pub use crate::nic::NicStats;
-    pub use crate::stack::counters::Counters as StackCounters;
+    pub use crate::nic::stats::NicStats;
+    pub use crate::stack::counters::{Counters as StackCounters, Mib};
 }

@@ -5,14 +5,14 @@
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Arc, Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Arc, Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    Condvar as RawCondvar, Mutex as RawMutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 use std::time::Duration;
 
@@ -52,6 +52,37 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
+/// A cell whose every access is a closure, so that loom can see two of them overlap.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(RawUnsafeCell<T>);
+
+#[cfg(loom)]
+use loom::cell::UnsafeCell as RawUnsafeCell;
+#[cfg(not(loom))]
+use std::cell::UnsafeCell as RawUnsafeCell;
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        UnsafeCell(RawUnsafeCell::new(value))
+    }
+
+    /// Runs `f` with a pointer that is good for reading, if nobody writes meanwhile.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        #[cfg(loom)]
+        return self.0.with(f);
+        #[cfg(not(loom))]
+        return f(self.0.get());
+    }
+
+    /// Runs `f` with a pointer that is good for writing, if nobody else has one meanwhile.
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        #[cfg(loom)]
+        return self.0.with_mut(f);
+        #[cfg(not(loom))]
+        return f(self.0.get());
+    }
+}
+
 /// A condition variable for [`Mutex`].
 #[derive(Debug)]
 pub(crate) struct Condvar(RawCondvar);
@@ -63,10 +94,6 @@ impl Condvar {
 
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
     }
 
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {

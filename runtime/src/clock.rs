@@ -31,7 +31,8 @@ impl Instant {
     /// The operating system's monotone clock, now.
     pub(crate) fn now_real() -> Instant {
         let since = std::time::Instant::now().saturating_duration_since(anchor());
-        Instant(START_NS).saturating_add(since)
+        // In 64 bits, which no process outlives: every sleep reads the clock twice, and a wider sum would show.
+        Instant(START_NS + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
     }
 
     /// The moment that lies `ns` nanoseconds after the start of a virtual clock.
@@ -44,6 +45,11 @@ impl Instant {
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
+    }
+
+    /// The moment of which [`as_nanos`](Instant::as_nanos) is `ns`.
+    pub(crate) const fn from_nanos(ns: u64) -> Instant {
+        Instant(ns)
     }
 
     /// The time that has passed since `earlier`; zero when `earlier` is later.

@@ -1,9 +1,47 @@
-//! The executor half of wakeline.
-#![cfg_attr(loom, allow(dead_code))]
+//! The executor half of wakeline: tasks, the scheduler, timers, the reactor, wait queues, the blocking pool.
+//!
+//! It has never heard of a packet. `wakeline-net` and the facade `wakeline` stand on its public face.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod atomic;
 pub mod clock;
+pub mod coop;
 pub mod namespace;
 pub mod park;
+mod reactor;
 pub mod rng;
+mod scheduler;
+pub mod task;
+mod timer;
 pub mod wait_queue;
+
+#[cfg(not(loom))]
+mod blocking_pool;
+#[cfg(not(loom))]
+mod context;
+#[cfg(not(loom))]
+mod crew;
+#[cfg(not(loom))]
+mod driver;
+#[cfg(not(loom))]
+mod handle;
+#[cfg(not(loom))]
+pub mod io;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
+mod spawn;
+#[cfg(not(loom))]
+pub mod time;
+
+pub use wakeline_macros::{main, test};
+
+#[cfg(not(loom))]
+pub use self::{
+    context::{EnterGuard, TryCurrentError},
+    handle::Handle,
+    runtime::{Builder, Runtime},
+    scheduler::{RuntimeMetrics, WorkerMetrics},
+    spawn::{spawn, spawn_blocking, yield_now},
+    task::{AbortHandle, JoinError, JoinHandle},
+};

@@ -1,6 +1,6 @@
 //! The two halves of a connection.
 
-use super::tcp::{TcpSocket, TcpStream};
+use crate::api::tcp::{TcpSocket, TcpStream};
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};

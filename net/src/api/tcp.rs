@@ -1,8 +1,8 @@
 //! TCP for tasks.
 
-use super::budgeted;
-use super::resolve::{ToSocketAddrs, no_address, resolve, target_of};
-use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::api::budget::budgeted;
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
@@ -368,7 +368,7 @@ impl TcpListener {
     pub async fn bind(target: impl ToSocketAddrs) -> io::Result<TcpListener> {
         let target = target_of(&target);
         let addrs = resolve(target).await?;
-        super::resolve::first_of(addrs, |addr| match Netns::current() {
+        first_of(addrs, |addr| match Netns::current() {
             Netns::Os => Ok(TcpListener(Listener::Os(os::TcpListener::bind(addr)?))),
             Netns::Emulated(host) => {
                 Ok(TcpListener(Listener::Emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)))

@@ -1,7 +1,7 @@
 //! UDP for tasks.
 
-use super::budgeted;
-use super::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::api::budget::budgeted;
+use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -157,9 +157,7 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) if peek => socket.poll_peek_from(cx, &mut wait.os, buf),
             Socket::Os(socket) => socket.poll_recv_from(cx, &mut wait.os, buf),
-            Socket::Emulated(socket) => {
-                budgeted(cx, |cx| socket.poll_recv_from(cx, &mut wait.emulated, buf, peek))
-            }
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_recv_from(cx, &mut wait.emulated, buf, peek)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! UDP for threads.
 
-use super::tcp::not_zero;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
+use crate::blocking::tcp::not_zero;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use std::io;

@@ -1,8 +1,8 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
-use crate::host::Host;
 use crate::host::cpu::{Cpu, CpuShared};
+use crate::host::handle::Host;
 use crate::host::lan::{LanInner, PREFIX_LEN, Station};
 use crate::host::machine::{Machine, Parts, Shard};
 use crate::link::delay::DelayEngine;
@@ -12,7 +12,8 @@ use crate::link::switch::{Direction, PortId};
 use crate::nic::Nic;
 use crate::nic::irq::IrqLine;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
-use crate::stack::{Limits, ShardOf, Stack, StackConfig};
+use crate::stack::Stack;
+use crate::stack::config::{Limits, ShardOf, StackConfig};
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
@@ -111,7 +112,7 @@ impl HostBuilder {
         let station = self.lan.new_station()?;
         self.lan.join(&self.name, station.addr)?;
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
-        let nic = Arc::new(self.nic(station, &cpus));
+        let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
         let port = Arc::new(Port::new(station.mac, Sink::Nic(nic.clone()), self.link, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
@@ -160,7 +161,7 @@ impl HostBuilder {
         Ok(())
     }
 
-    fn nic(&self, station: Station, cpus: &[Arc<CpuShared>]) -> Nic {
+    fn nic(&self, cpus: &[Arc<CpuShared>]) -> Nic {
         let name: Arc<str> = "eth0".into();
         let line = |(queue, cpu): (usize, &Arc<CpuShared>)| {
             let number = IRQ_BASE + u32::try_from(queue).expect("a host has at most 64 CPUs");
@@ -168,7 +169,7 @@ impl HostBuilder {
         };
         let lines = cpus.iter().enumerate().map(line).collect();
         let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
-        Nic::new(name.clone(), station.mac, Rss::new(&DEFAULT_KEY, queues), lines, self.rx_ring, self.tx_ring)
+        Nic::new(name.clone(), Rss::new(&DEFAULT_KEY, queues), lines, self.rx_ring, self.tx_ring)
     }
 
     fn stack_config(&self, station: Station, nic: &Nic, secret: [u64; 4], index: usize) -> StackConfig {
@@ -177,12 +178,13 @@ impl HostBuilder {
             mac: station.mac,
             addr: station.addr,
             prefix_len: PREFIX_LEN,
+            gateway: None,
             mtu: 1500,
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
             checksum_offload: false,
-            limits: self.limits.clone(),
+            limits: self.limits,
         }
     }
 

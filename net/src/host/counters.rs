@@ -1,7 +1,7 @@
 //! What a host counts, and the snapshot that its users read.
 
 use crate::event::Drops;
-use crate::nic::NicStats;
+use crate::nic::stats::NicStats;
 use crate::stack::counters::Counters as StackCounters;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,15 +6,15 @@ use crate::link::netem::Netem;
 use crate::link::port::{Port, RawQueue, Sink};
 use crate::link::switch::{PortId, Switch};
 use crate::packet::{PacketBuf, Pool};
-use crate::wire::MacAddr;
+use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wakeline_runtime::Handle;
 use wakeline_runtime::clock::Clock;
 use wakeline_runtime::rng::Rng;
 use wakeline_runtime::wait_queue::{Events, Mode};
-use wakeline_runtime::Handle;
 
 /// An emulated local network. Cheap to clone; clones are the same network.
 ///
@@ -150,7 +150,6 @@ impl Default for Lan {
 pub(crate) struct Station {
     pub(crate) mac: MacAddr,
     pub(crate) addr: Ipv4Addr,
-    pub(crate) number: u32,
 }
 
 impl LanInner {
@@ -163,7 +162,7 @@ impl LanInner {
         }
         state.stations = number;
         let [_, _, high, low] = number.to_be_bytes();
-        Ok(Station { mac: MacAddr([0x02, 0, 0, 0, high, low]), addr: Ipv4Addr::new(10, 0, high, low), number })
+        Ok(Station { mac: MacAddr([0x02, 0, 0, 0, high, low]), addr: Ipv4Addr::new(10, 0, high, low) })
     }
 
     /// Enters a name into the network's table.

@@ -18,11 +18,11 @@ use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::stack::Stack;
 use crate::stack::effects::Effects;
+use crate::wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wakeline_runtime::clock::{Clock, Instant};
-use wakeline_runtime::wait_queue::WakeBatch;
 
 /// One host: what its handles, its sockets and, weakly, its CPUs share.
 pub(crate) struct Machine {
@@ -136,8 +136,8 @@ impl Machine {
         f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R,
     ) -> R {
         shard.recent = shard.recent.max(now);
-        let tx = std::mem::take(&mut shard.tx);
-        let mut fx = Effects { tx, loopback: Vec::new(), wakes: WakeBatch::new(), tracer: &self.tracer };
+        let mut fx = Effects::new(&self.tracer);
+        fx.tx = std::mem::take(&mut shard.tx);
         let result = f(&mut shard.stack, now, &mut fx);
 
         let transmits = !fx.tx.is_empty();
@@ -164,6 +164,9 @@ impl Machine {
         if !fx.loopback.is_empty() {
             self.cpus[cpu].enqueue_to_backlog(&mut fx.loopback);
         }
+        for (addr, mac) in fx.learned.drain(..) {
+            self.teach(cpu, addr, mac);
+        }
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
         }
@@ -172,6 +175,13 @@ impl Machine {
             fx.wakes.wake_all();
         }
         result
+    }
+
+    /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
+    fn teach(&self, cpu: usize, addr: Ipv4Addr, mac: MacAddr) {
+        for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
+            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
+        }
     }
 
     fn trace_tx(&self, frames: &[PacketBuf]) {
@@ -215,7 +225,7 @@ impl Machine {
     pub(crate) fn shut_down(&self) {
         for (cpu, shared) in self.cpus.iter().enumerate() {
             shared.napi_disable();
-            self.with_stack(cpu, |stack, _, fx| stack.shut_down(fx));
+            self.with_stack(cpu, |stack, now, fx| stack.shut_down(now, fx));
         }
     }
 

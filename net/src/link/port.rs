@@ -5,7 +5,7 @@ use crate::link::delay::DelayLine;
 use crate::link::netem::{Netem, Wire};
 use crate::nic::Nic;
 use crate::packet::PacketBuf;
-use crate::wire::MacAddr;
+use crate::wire::ethernet::MacAddr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wakeline_runtime::rng::Rng;

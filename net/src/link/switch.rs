@@ -8,7 +8,7 @@ use crate::event::DropReason;
 use crate::link::netem::{Verdict, Wire};
 use crate::link::port::Port;
 use crate::packet::{PacketBuf, Pool};
-use crate::wire::MacAddr;
+use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use wakeline_runtime::clock::Clock;
@@ -41,8 +41,8 @@ struct Table {
 
 /// Where a frame goes.
 enum Route {
-    One(PortId, Arc<Port>),
-    Many(Vec<(PortId, Arc<Port>)>),
+    One(Arc<Port>),
+    Many(Vec<Arc<Port>>),
     Nowhere,
 }
 
@@ -150,9 +150,9 @@ impl Switch {
 
     fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
         match self.route(from, to) {
-            Route::One(_, port) => self.descend(&port, frames),
+            Route::One(port) => self.descend(&port, frames),
             Route::Many(ports) => {
-                for (_, port) in ports {
+                for port in ports {
                     let mut copies = Vec::with_capacity(frames.len());
                     for frame in frames.iter() {
                         match PacketBuf::from_bytes(&self.pool, frame.data()) {
@@ -186,10 +186,10 @@ impl Switch {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         if to.is_multicast() {
             let others = table.ports.iter().enumerate().filter(|(id, _)| *id != from);
-            return Route::Many(others.filter_map(|(id, port)| Some((id, port.clone()?))).collect());
+            return Route::Many(others.filter_map(|(_, port)| port.clone()).collect());
         }
         match table.by_mac.get(&to).and_then(|&id| Some((id, table.ports[id].clone()?))) {
-            Some((id, port)) if id != from => Route::One(id, port),
+            Some((id, port)) if id != from => Route::One(port),
             _ => Route::Nowhere,
         }
     }

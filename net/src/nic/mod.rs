@@ -12,20 +12,19 @@
 pub(crate) mod irq;
 pub(crate) mod ring;
 pub(crate) mod rss;
+pub(crate) mod stats;
 
-use crate::event::DropReason;
 use crate::packet::PacketBuf;
-use crate::wire::MacAddr;
 use irq::IrqLine;
 use ring::{RxQueue, TxQueue};
 use rss::Rss;
+use stats::NicStats;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One device with as many queue pairs as its host has CPUs.
 #[derive(Debug)]
 pub(crate) struct Nic {
     name: Arc<str>,
-    mac: MacAddr,
     rss: Rss,
     queues: Box<[QueuePair]>,
 }
@@ -39,31 +38,19 @@ struct QueuePair {
 
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
-    pub(crate) fn new(
-        name: Arc<str>,
-        mac: MacAddr,
-        rss: Rss,
-        lines: Vec<IrqLine>,
-        rx_ring: usize,
-        tx_ring: usize,
-    ) -> Nic {
+    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, rx_ring: usize, tx_ring: usize) -> Nic {
         let fifo_bytes = FIFO_BYTES / lines.len().max(1);
         let pair = |line| QueuePair {
             line,
             rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
             tx: Mutex::new(TxQueue::new(tx_ring)),
         };
-        Nic { name, mac, rss, queues: lines.into_iter().map(pair).collect() }
+        Nic { name, rss, queues: lines.into_iter().map(pair).collect() }
     }
 
     /// The interface's name, as `ip link` shows it.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// The station address.
-    pub(crate) fn mac(&self) -> MacAddr {
-        self.mac
     }
 
     /// How received flows are spread over the queues.
@@ -153,35 +140,6 @@ impl Nic {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The device's counters, with the names that drivers give them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NicStats {
-    /// Frames that reached the driver.
-    pub rx_packets: u64,
-    /// Their bytes, from the Ethernet header on.
-    pub rx_bytes: u64,
-    /// Frames that found the ring empty and went into the on-chip FIFO first (`RNBC`).
-    pub rx_no_buffer_count: u64,
-    /// Frames lost because the FIFO was full too (`MPC`).
-    pub rx_missed_errors: u64,
-    /// Frames put on the wire.
-    pub tx_packets: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// Frames lost because the transmit queue before the ring was full.
-    pub tx_dropped: u64,
-    /// How often the driver told the device of new receive descriptors.
-    pub rx_tail_writes: u64,
-}
-
-impl NicStats {
-    /// The device's losses by reason.
-    pub(crate) fn drops(&self) -> [(DropReason, u64); 2] {
-        [(DropReason::RxMissed, self.rx_missed_errors), (DropReason::TxRingFull, self.tx_dropped)]
-    }
 }
 
 /// The on-chip packet buffer that all receive queues share, in bytes; an 82599 has this much.

@@ -10,7 +10,7 @@
 //! stays unused. It writes the frame first, then the done bit. The driver reads a slot only when its done bit is set,
 //! takes the frame, and later posts an empty buffer and moves `tail`, in batches.
 
-use super::NicStats;
+use crate::nic::stats::NicStats;
 use crate::packet::PacketBuf;
 use std::collections::VecDeque;
 

@@ -1,1 +1,81 @@
-//! Procedural macros of wakeline.
+//! The procedural macros of wakeline: `#[wakeline::main]` and `#[wakeline::test]`.
+//!
+//! Each turns an `async fn` into a plain one that builds a runtime and drives the body on it. Here is only the entrance:
+//! `options` reads the attribute's arguments, `expand` writes the function. Neither knows the runtime beyond the names
+//! that the expansion spells out, `<crate>::runtime::Builder` and its methods.
+
+mod expand;
+mod options;
+#[cfg(test)]
+mod tests;
+
+use expand::Kind;
+use proc_macro::TokenStream;
+
+/// Runs an `async fn main` on a runtime that is built for it.
+///
+/// # Arguments
+/// All are optional, in any order, each at most once.
+///
+/// | argument | meaning |
+/// |---|---|
+/// | `flavor = "multi_thread"` | one worker per CPU; the default |
+/// | `flavor = "current_thread"` | one worker, on the thread that calls `main` |
+/// | `worker_threads = N` | `N` workers, at least 1; only with `"multi_thread"` |
+/// | `crate = path` | where wakeline is found, when it is not `::wakeline` |
+///
+/// They are those of `#[tokio::main]`, except `start_paused`, `unhandled_panic` and `name`, which do not exist here.
+///
+/// # Examples
+/// ```
+/// #[wakeline::main]
+/// async fn main() -> std::io::Result<()> {
+///     let answer = wakeline::spawn(async { 6 * 7 }).await?;
+///     println!("{answer}");
+///     Ok(())
+/// }
+/// ```
+/// which is the same as
+/// ```
+/// fn main() -> std::io::Result<()> {
+///     wakeline::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+///         let answer = wakeline::spawn(async { 6 * 7 }).await?;
+///         println!("{answer}");
+///         Ok(())
+///     })
+/// }
+/// ```
+/// except for the error: the attribute panics where this example returns it.
+///
+/// # Panics
+/// The expanded function panics when the operating system refuses what a runtime needs (threads, an epoll instance).
+#[proc_macro_attribute]
+pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::expand(Kind::Main, arguments.into(), item.into()).into()
+}
+
+/// Runs an `async fn` as a test, on a runtime of its own.
+///
+/// # Arguments
+/// Those of [`macro@main`], with one difference: the default is `flavor = "current_thread"`, so `worker_threads` needs
+/// `flavor = "multi_thread"` beside it.
+///
+/// # Examples
+/// ```
+/// #[wakeline::test]
+/// async fn a_task_returns_its_value() -> Result<(), wakeline::task::JoinError> {
+///     assert_eq!(wakeline::spawn(async { 6 * 7 }).await?, 42);
+///     Ok(())
+/// }
+///
+/// #[wakeline::test(flavor = "multi_thread", worker_threads = 2)]
+/// #[should_panic(expected = "seven")]
+/// async fn other_attributes_stay() {
+///     panic!("seven");
+/// }
+/// ```
+/// The attribute adds `#[test]`; a second one is an error.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::expand(Kind::Test, arguments.into(), item.into()).into()
+}

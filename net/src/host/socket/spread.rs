@@ -5,11 +5,12 @@
 //! Because a waiter stands in several queues it may be told twice for two arrivals and take only one; what it leaves
 //! behind it passes on ([`Spread::release`]).
 
-use super::{Place, Time, Waiting, attempt};
 use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::{SocketId, Stack};
+use crate::stack::socket::SocketId;
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
@@ -32,8 +33,8 @@ pub(crate) struct SpreadSlots {
 }
 
 impl SpreadSlots {
-    pub(crate) const fn new() -> SpreadSlots {
-        SpreadSlots { slots: SmallVec::new_const(), first: 0 }
+    pub(crate) fn new() -> SpreadSlots {
+        SpreadSlots::default()
     }
 }
 
@@ -81,18 +82,12 @@ impl Spread {
     }
 
     /// Calls `f` on the first member: for what all members agree on.
-    pub(crate) fn query<R>(
-        &self,
-        f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>,
-    ) -> io::Result<R> {
+    pub(crate) fn query<R>(&self, f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>) -> io::Result<R> {
         self.host.with_stack_recent(0, |stack, _, _| f(stack, self.ids[0])).map_err(Into::into)
     }
 
     /// Calls `f` on every member; the first error wins.
-    pub(crate) fn each(
-        &self,
-        mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>,
-    ) -> io::Result<()> {
+    pub(crate) fn each(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>) -> io::Result<()> {
         for (cpu, &id) in self.ids.iter().enumerate() {
             self.host.with_stack_recent(cpu, |stack, _, _| f(stack, id))?;
         }

@@ -1,12 +1,13 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
-use super::spread::{Spread, SpreadSlots};
-use super::{Place, Time, Waiting, attempt, block, release};
 use crate::event::Event;
 use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::{Protocol, SocketId, Stack};
+use crate::stack::socket::SocketId;
+use crate::stack::{Proto, Stack};
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -126,11 +127,11 @@ impl TcpStream {
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.query(|stack, id| stack.local_addr(id).ok_or(SocketError::NotConnected))
+        self.query(|stack, id| stack.local_addr(id))
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.query(|stack, id| stack.peer_addr(id).ok_or(SocketError::NotConnected))
+        self.query(|stack, id| stack.peer_addr(id))
     }
 
     pub(crate) fn nodelay(&self) -> io::Result<bool> {
@@ -138,7 +139,9 @@ impl TcpStream {
     }
 
     pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.host.with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx)).map_err(Into::into)
+        self.host
+            .with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx))
+            .map_err(Into::into)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -201,7 +204,7 @@ pub(crate) struct TcpListener {
 
 impl TcpListener {
     pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-        let addr = with_port(&host, Protocol::Tcp, addr)?;
+        let addr = with_port(&host, Proto::Tcp, addr)?;
         let sockets = Spread::open(host, |stack| stack.tcp_listen(addr, backlog, false))?;
         Ok(TcpListener { sockets })
     }
@@ -228,7 +231,7 @@ impl TcpListener {
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.sockets.query(|stack, id| stack.local_addr(id).ok_or(SocketError::NotConnected))
+        self.sockets.query(|stack, id| stack.local_addr(id))
     }
 
     pub(crate) fn release(&self, slots: &mut SpreadSlots) {
@@ -243,7 +246,7 @@ impl std::fmt::Debug for TcpListener {
 }
 
 /// Replaces port 0 by a free one.
-pub(crate) fn with_port(host: &Machine, protocol: Protocol, mut addr: SocketAddr) -> io::Result<SocketAddr> {
+pub(crate) fn with_port(host: &Machine, protocol: Proto, mut addr: SocketAddr) -> io::Result<SocketAddr> {
     let ip = match addr {
         SocketAddr::V4(addr) => *addr.ip(),
         SocketAddr::V6(_) => return Err(SocketError::AddrNotAvailable.into()),

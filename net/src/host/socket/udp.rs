@@ -1,10 +1,10 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
-use super::spread::{Spread, SpreadSlots};
-use super::tcp::with_port;
-use super::{Place, Time, Waiting, attempt, block};
 use crate::host::machine::Machine;
-use crate::stack::Protocol;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
+use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::tcp::with_port;
+use crate::stack::Proto;
 use crate::stack::error::SocketError;
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(crate) struct UdpSocket {
 
 impl UdpSocket {
     pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr) -> io::Result<UdpSocket> {
-        let addr = with_port(&host, Protocol::Udp, addr)?;
+        let addr = with_port(&host, Proto::Udp, addr)?;
         let sockets = Spread::open(host, |stack| stack.udp_bind(addr))?;
         Ok(UdpSocket { sockets, peer: Mutex::new(None) })
     }
@@ -103,7 +103,7 @@ impl UdpSocket {
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.sockets.query(|stack, id| stack.local_addr(id).ok_or(SocketError::NotConnected))
+        self.sockets.query(|stack, id| stack.local_addr(id))
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {

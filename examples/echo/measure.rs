@@ -1,0 +1,156 @@
+//! What is measured around a run, the same for both ways to wait.
+
+use crate::args::{Args, Backend};
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io;
+use std::time::{Duration, Instant};
+use wakeline::net::emulated::{Host, HostCounters};
+
+/// What one mode has done and cost.
+pub struct Outcome {
+    pub mode: &'static str,
+    pub elapsed: Duration,
+    pub latency_ns: Histogram<u64>,
+    /// Threads of the process while all connections were open.
+    pub threads: usize,
+    /// Voluntary and involuntary, of the whole process, while requests ran.
+    pub context_switches: i64,
+    /// The emulated network's part; `None` on the operating system's.
+    pub network: Option<NetworkCost>,
+}
+
+/// What the emulated network counted, both hosts together.
+#[derive(Clone, Copy, Default)]
+pub struct NetworkCost {
+    pub wakeups: u64,
+    pub irqs: u64,
+    pub napi_polls: u64,
+    pub packets: u64,
+    pub drops: u64,
+}
+
+impl NetworkCost {
+    pub fn of(hosts: &[Host]) -> NetworkCost {
+        let mut cost = NetworkCost::default();
+        for counters in hosts.iter().map(Host::counters) {
+            let HostCounters { wakeups, irqs, napi_polls, packets, .. } = counters;
+            cost.wakeups += wakeups;
+            cost.irqs += irqs;
+            cost.napi_polls += napi_polls;
+            cost.packets += packets;
+            cost.drops += counters.drops.total();
+        }
+        cost
+    }
+
+    pub fn since(self, before: NetworkCost) -> NetworkCost {
+        NetworkCost {
+            wakeups: self.wakeups - before.wakeups,
+            irqs: self.irqs - before.irqs,
+            napi_polls: self.napi_polls - before.napi_polls,
+            packets: self.packets - before.packets,
+            drops: self.drops - before.drops,
+        }
+    }
+}
+
+/// The state of the process and its hosts when the requests start.
+pub struct Start {
+    at: Instant,
+    context_switches: i64,
+    threads: usize,
+    network: Option<NetworkCost>,
+}
+
+impl Start {
+    pub fn now(hosts: Option<&[Host]>) -> Start {
+        Start {
+            threads: thread_count(),
+            context_switches: context_switches(),
+            network: hosts.map(NetworkCost::of),
+            at: Instant::now(),
+        }
+    }
+
+    pub fn finish(self, mode: &'static str, latency_ns: Histogram<u64>, hosts: Option<&[Host]>) -> Outcome {
+        let elapsed = self.at.elapsed();
+        let context_switches = context_switches() - self.context_switches;
+        let network = hosts.map(NetworkCost::of).zip(self.network).map(|(after, before)| after.since(before));
+        Outcome { mode, elapsed, latency_ns, threads: self.threads, context_switches, network }
+    }
+}
+
+fn context_switches() -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_SELF)
+        .map(|usage| usage.voluntary_context_switches() + usage.involuntary_context_switches())
+        .unwrap_or(0)
+}
+
+fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// A histogram of nanoseconds up to an hour, to three digits.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are in order and the digits few")
+}
+
+/// One connection's requests: each is stamped, so that no echo can be mistaken for another.
+pub struct Request {
+    message: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Request {
+    pub fn new(connection: usize, size: usize) -> Request {
+        let message = (0..size).map(|i| (connection.wrapping_mul(31) + i) as u8).collect();
+        Request { message, answer: vec![0; size] }
+    }
+
+    /// Makes the message that of request `number`.
+    pub fn stamp(&mut self, number: u64) {
+        for (byte, stamp) in self.message.iter_mut().zip(number.to_le_bytes()) {
+            *byte = stamp;
+        }
+    }
+
+    /// What is sent, and where its echo goes.
+    pub fn both(&mut self) -> (&[u8], &mut [u8]) {
+        (&self.message, &mut self.answer)
+    }
+
+    /// Compares every byte of the echo.
+    pub fn verify(&self, connection: usize, number: u64) -> io::Result<()> {
+        if self.message == self.answer {
+            return Ok(());
+        }
+        let at = self.message.iter().zip(&self.answer).position(|(sent, got)| sent != got).unwrap_or(0);
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("connection {connection}, request {number}: byte {at} came back wrong"),
+        ))
+    }
+}
+
+/// A bar on the terminal for runs that take long; nothing when standard error is no terminal.
+pub fn progress(args: &Args, mode: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(args.requests()), ProgressDrawTarget::stderr_with_hz(4));
+    let style = ProgressStyle::with_template("{msg:<9} {wide_bar} {percent:>3} %  {per_sec}  {eta} left");
+    bar.set_style(style.expect("the template is well formed"));
+    bar.set_message(mode);
+    bar
+}
+
+/// How many requests a client makes between two reports to the progress bar.
+pub const PROGRESS_STEP: u64 = 256;
+
+/// What the server binds and what the clients connect to.
+pub fn addresses(backend: Backend) -> (&'static str, &'static str) {
+    match backend {
+        Backend::Emulated => ("0.0.0.0:7000", "server:7000"),
+        // A free port: the real one is asked for after binding.
+        Backend::Os => ("127.0.0.1:0", ""),
+    }
+}

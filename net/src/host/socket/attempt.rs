@@ -1,0 +1,123 @@
+//! Sockets as system calls see them: try; if the stack would block, join the socket's wait queue under the same lock.
+//!
+//! A task and a thread take the same path ([`attempt`]); they differ in the waker they leave. A poll is given its task's
+//! waker and returns `Pending`; [`block`] leaves the waker of the thread's parker and parks.
+
+use crate::event::Event;
+use crate::host::machine::Machine;
+use crate::stack::Stack;
+use crate::stack::effects::Effects;
+use crate::stack::error::SocketError;
+use crate::stack::socket::SocketId;
+use std::io;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+use wakeline_runtime::clock::Instant;
+use wakeline_runtime::park::with_thread_parker;
+use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitSlot};
+
+/// One socket of one shard.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a Machine,
+    pub(crate) cpu: usize,
+    pub(crate) id: SocketId,
+}
+
+/// How a caller waits if it must.
+pub(crate) struct Waiting<'a> {
+    pub(crate) waker: &'a Waker,
+    pub(crate) slot: &'a mut WaitSlot,
+    pub(crate) interest: Events,
+    pub(crate) mode: Mode,
+}
+
+/// Whether a call needs the present time, or the time of the stack's last entry will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    Now,
+    Recent,
+}
+
+/// One try of a system call.
+///
+/// When it would block, the caller is in the socket's wait queue when this returns: the condition was tested and the
+/// queue joined under one lock. Otherwise it has left the queue.
+pub(crate) fn attempt<R>(
+    place: Place<'_>,
+    time: Time,
+    waiting: Waiting<'_>,
+    call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects<'_>) -> Result<R, SocketError>,
+) -> Poll<io::Result<R>> {
+    let Waiting { waker, slot, interest, mode } = waiting;
+    let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects<'_>| {
+        let result = call(stack, place.id, now, fx);
+        let list = stack.wait_list(place.id);
+        match (result, list) {
+            (Err(SocketError::WouldBlock), Some(list)) => {
+                list.join(slot, waker, interest, mode);
+                fx.tracer.emit(|| Event::SchedSleep { what: what(interest) });
+                Poll::Pending
+            }
+            (result, list) => {
+                if let Some(list) = list {
+                    if list.remove(slot) == Removed::Told {
+                        fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
+                    }
+                }
+                *slot = WaitSlot::new();
+                Poll::Ready(result.map_err(io::Error::from))
+            }
+        }
+    };
+    match time {
+        Time::Now => place.host.with_stack(place.cpu, entered),
+        Time::Recent => place.host.with_stack_recent(place.cpu, entered),
+    }
+}
+
+fn what(interest: Events) -> &'static str {
+    if interest.intersects(Events::IN) { "readable" } else { "writable" }
+}
+
+/// Leaves the wait queue of a socket. Says whether the waiter had been told and has not looked since.
+pub(crate) fn release(place: Place<'_>, slot: &mut WaitSlot) -> bool {
+    if !slot.is_set() {
+        return false;
+    }
+    place.host.with_stack_recent(place.cpu, |stack, _, _| match stack.wait_list(place.id) {
+        Some(list) => list.remove(slot) == Removed::Told,
+        None => {
+            *slot = WaitSlot::new();
+            false
+        }
+    })
+}
+
+/// Blocks the calling thread: tries, and parks in the socket's wait queue while it would block.
+///
+/// # Errors
+/// `WouldBlock` when `timeout` has passed, as `SO_RCVTIMEO` and `SO_SNDTIMEO` give it.
+pub(crate) fn block<R>(
+    timeout: Option<Duration>,
+    mut call: impl FnMut(&Waker) -> Poll<io::Result<R>>,
+) -> io::Result<R> {
+    with_thread_parker(|parker| {
+        let waker = parker.waker();
+        let deadline = timeout.and_then(|t| std::time::Instant::now().checked_add(t));
+        loop {
+            if let Poll::Ready(result) = call(&waker) {
+                return result;
+            }
+            match deadline {
+                None => parker.park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(std::time::Instant::now());
+                    if !parker.park_timeout(left) {
+                        return Err(SocketError::WouldBlock.into());
+                    }
+                }
+            }
+        }
+    })
+}

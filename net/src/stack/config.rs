@@ -1,0 +1,92 @@
+//! What a stack is told when it is built.
+
+use crate::wire::ethernet::MacAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Which part of a host this stack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardOf {
+    pub(crate) index: u32,
+    pub(crate) count: u32,
+}
+
+/// The identity of one shard of a host.
+#[derive(Clone, Debug)]
+pub(crate) struct StackConfig {
+    pub(crate) mac: MacAddr,
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) prefix_len: u8,
+    /// Where packets for other networks go; without one such a network is unreachable.
+    pub(crate) gateway: Option<Ipv4Addr>,
+    /// The largest IP packet, in bytes.
+    pub(crate) mtu: usize,
+    /// The device's name, for events.
+    pub(crate) dev: Arc<str>,
+    /// Keys of sequence numbers, ports and hash tables.
+    pub(crate) secret: [u64; 4],
+    pub(crate) shard: ShardOf,
+    /// Whether transport checksums are the device's business in both directions.
+    pub(crate) checksum_offload: bool,
+    pub(crate) limits: Limits,
+}
+
+impl StackConfig {
+    /// A host's only shard, with Linux's defaults.
+    pub(crate) fn new(mac: MacAddr, addr: Ipv4Addr, prefix_len: u8, secret: [u64; 4]) -> StackConfig {
+        StackConfig {
+            mac,
+            addr,
+            prefix_len,
+            gateway: None,
+            mtu: 1500,
+            dev: Arc::from("eth0"),
+            secret,
+            shard: ShardOf { index: 0, count: 1 },
+            checksum_offload: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The bounds of everything that a peer or a program could make grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Sockets of all kinds, connections without an owner included.
+    pub(crate) sockets_max: usize,
+    /// A connection's receive buffer, in bytes of `truesize`. Half of it is offered as a window, as Linux does.
+    pub(crate) rcvbuf: usize,
+    /// A connection's send buffer, in bytes of stream.
+    pub(crate) sndbuf: usize,
+    /// A UDP socket's receive buffer, in bytes of `truesize` (`net.core.rmem_default`).
+    pub(crate) udp_rcvbuf: usize,
+    /// Entries in TIME-WAIT (`net.ipv4.tcp_max_tw_buckets`).
+    pub(crate) time_wait_max: usize,
+    /// The largest backlog of a listener (`net.core.somaxconn`).
+    pub(crate) somaxconn: u32,
+    /// Half-open connections of all listeners.
+    pub(crate) requests_max: usize,
+    /// Neighbours (`gc_thresh3`).
+    pub(crate) neigh_max: usize,
+    /// Packets that wait for one neighbour (`unres_qlen`).
+    pub(crate) neigh_queue_max: usize,
+    /// Segments that one connection holds out of order.
+    pub(crate) out_of_order_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            sockets_max: 1 << 21,
+            rcvbuf: 512 << 10,
+            sndbuf: 256 << 10,
+            udp_rcvbuf: 212_992,
+            time_wait_max: 262_144,
+            somaxconn: 4096,
+            requests_max: 65_536,
+            neigh_max: 1024,
+            neigh_queue_max: 101,
+            out_of_order_max: 1024,
+        }
+    }
+}

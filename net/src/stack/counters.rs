@@ -1,0 +1,95 @@
+//! The counters of `nstat`, by Linux's names.
+
+macro_rules! mibs {
+    ($($name:ident,)*) => {
+        /// One of Linux's SNMP counters, by the name that `nstat` prints.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "the names are the documentation, and Linux's")]
+        pub enum Mib { $($name,)* }
+
+        impl Mib {
+            /// Every counter, in the order in which they are held.
+            pub const ALL: &'static [Mib] = &[$(Mib::$name,)*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Mib::$name => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+mibs! {
+    IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers, IpOutRequests,
+    IpOutDiscards, IpOutNoRoutes, IpReasmReqds, IpReasmFails, IpExtInTruncatedPkts, IpExtInCsumErrors,
+    IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInEchos, IcmpInEchoReps,
+    IcmpOutMsgs, IcmpOutDestUnreachs, IcmpOutEchoReps, IcmpOutRateLimitGlobal,
+    TcpActiveOpens, TcpPassiveOpens, TcpAttemptFails, TcpEstabResets, TcpInSegs, TcpOutSegs, TcpRetransSegs,
+    TcpInErrs, TcpOutRsts, TcpInCsumErrors,
+    TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPReqQFullDrop, TcpExtTCPSynRetrans, TcpExtTCPTimeouts,
+    TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge,
+    TcpExtTCPRcvCoalesce, TcpExtTCPRcvQDrop, TcpExtTCPZeroWindowDrop, TcpExtTCPBacklogDrop,
+    TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge, TcpExtTCPACKSkippedChallenge, TcpExtTCPACKSkippedSeq,
+    TcpExtTCPAbortOnClose, TcpExtTCPAbortOnData, TcpExtTCPAbortOnTimeout, TcpExtTCPAbortOnMemory,
+    TcpExtTCPTimeWaitOverflow, TcpExtTW, TcpExtTWRecycled, TcpExtOutOfWindowIcmps, TcpExtDelayedACKs,
+    TcpExtTCPPureAcks, TcpExtTCPHPHits, TcpExtTCPHPAcks, TcpExtTCPWinProbe, TcpExtTCPToZeroWindowAdv,
+    TcpExtTCPFromZeroWindowAdv,
+    UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
+}
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counters([u64; Mib::ALL.len()]);
+
+impl Counters {
+    /// Nothing counted yet.
+    pub const fn new() -> Counters {
+        Counters([0; Mib::ALL.len()])
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&mut self, mib: Mib) {
+        self.0[mib as usize] += 1;
+    }
+
+    /// What has been counted.
+    pub const fn get(&self, mib: Mib) -> u64 {
+        self.0[mib as usize]
+    }
+
+    /// The counters that are not zero.
+    pub fn iter(&self) -> impl Iterator<Item = (Mib, u64)> + '_ {
+        Mib::ALL.iter().map(|&mib| (mib, self.get(mib))).filter(|&(_, n)| n > 0)
+    }
+
+    /// Adds another table to this one.
+    pub fn add(&mut self, other: &Counters) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_add_up_under_the_names_of_nstat() {
+        let mut all = Counters::new();
+        let mut one = Counters::new();
+        one.count(Mib::TcpExtListenOverflows);
+        all.add(&one);
+        all.add(&one);
+        let shown: Vec<_> = all.iter().map(|(mib, n)| (mib.name(), n)).collect();
+        assert_eq!(shown, [("TcpExtListenOverflows", 2)]);
+    }
+}

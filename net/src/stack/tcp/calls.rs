@@ -1,0 +1,299 @@
+//! What programs ask of TCP: RFC 9293 3.10.1 to 3.10.6, with the errors of Linux's system calls.
+
+use crate::stack::counters::Mib;
+use crate::stack::demux::{FourTuple, Target};
+use crate::stack::error::SocketError;
+use crate::stack::ip::Lower;
+use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::tcp::connection::{Connection, Owner};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::emit::send_reset;
+use crate::stack::tcp::layer::TcpLayer;
+use crate::stack::tcp::listen::Listener;
+use crate::stack::tcp::state::State;
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
+use wakeline_runtime::wait_queue::WaitList;
+
+/// `net.ipv4.ip_local_port_range`
+pub(crate) const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+impl TcpLayer {
+    /// Passive OPEN.
+    pub(crate) fn listen(
+        &mut self,
+        sockets: &mut Sockets,
+        local: SocketAddrV4,
+        backlog: u32,
+        reuse_port: bool,
+        own: Ipv4Addr,
+    ) -> Result<SocketId, SocketError> {
+        let listener = Listener {
+            local,
+            backlog: backlog.min(self.limits.somaxconn),
+            accept_queue: VecDeque::new(),
+            half_open: 0,
+            wait: WaitList::new(),
+            rcvbuf: self.limits.rcvbuf as u32,
+            sndbuf: self.limits.sndbuf as u32,
+            nodelay: false,
+            is_down: false,
+        };
+        if !self.demux.bind(local, sockets.next_index(), reuse_port, own) {
+            return Err(SocketError::AddrInUse);
+        }
+        sockets.insert(Socket::Listener(Box::new(listener))).inspect_err(|_| {
+            self.demux.unbind(local, sockets.next_index());
+        })
+    }
+
+    /// Active OPEN. `port_filter` says which ephemeral ports will do.
+    pub(crate) fn connect(
+        &mut self,
+        sockets: &mut Sockets,
+        local: Option<SocketAddrV4>,
+        remote: SocketAddrV4,
+        port_filter: &dyn Fn(u16) -> bool,
+        lower: &mut Lower<'_, '_>,
+    ) -> Result<SocketId, SocketError> {
+        // Linux takes "any" for "this host".
+        let to = if remote.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *remote.ip() };
+        let remote = SocketAddrV4::new(to, remote.port());
+        if to.is_multicast() || lower.ip.is_broadcast(to) {
+            return Err(SocketError::NetworkUnreachable);
+        }
+        let source = lower.ip.source_for(to)?;
+        let (from, port) = match local {
+            Some(local) if local.ip().is_unspecified() => (source, local.port()),
+            Some(local) => (*local.ip(), local.port()),
+            None => (source, 0),
+        };
+        if !lower.ip.is_own(from) {
+            return Err(SocketError::AddrNotAvailable);
+        }
+        let flow = if port == 0 {
+            self.choose_port(from, remote, port_filter, lower.ip.config.addr)?
+        } else {
+            FourTuple { local: SocketAddrV4::new(from, port), remote }
+        };
+        if self.demux.exact(&flow).is_some() {
+            return Err(SocketError::AddrNotAvailable);
+        }
+        let offer = self.offer(lower.ip, self.limits.rcvbuf as u32, self.limits.sndbuf as u32);
+        let iss = self.secrets.isn(&flow, lower.now);
+        let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
+        let connection = Connection::new(flow, block, Owner::Program);
+        connection.trace_state(State::Closed, lower.fx);
+        let id = sockets.insert(Socket::Connection(Box::new(connection)))?;
+        self.demux.insert(flow, Target::Connection(id.index()));
+        lower.ip.counters.count(Mib::TcpActiveOpens);
+        self.settle(sockets, id.index(), lower);
+        Ok(id)
+    }
+
+    /// RFC 6056 algorithm 3: the search begins at a place that only this host knows for this peer, and goes on from
+    /// there with every connection.
+    fn choose_port(
+        &mut self,
+        from: Ipv4Addr,
+        remote: SocketAddrV4,
+        filter: &dyn Fn(u16) -> bool,
+        own: Ipv4Addr,
+    ) -> Result<FourTuple, SocketError> {
+        let range = EPHEMERAL.len() as u32;
+        let offset = self.secrets.port_offset(from, remote) % range;
+        for _ in 0..range {
+            let step = self.ports_chosen % range;
+            self.ports_chosen = self.ports_chosen.wrapping_add(1);
+            let port = EPHEMERAL.start() + ((offset + step) % range) as u16;
+            let flow = FourTuple { local: SocketAddrV4::new(from, port), remote };
+            let free = self.demux.exact(&flow).is_none() && !self.demux.port_is_bound(port, own);
+            if filter(port) && free {
+                return Ok(flow);
+            }
+        }
+        Err(SocketError::AddrNotAvailable)
+    }
+
+    /// Takes the oldest connection of the accept queue, which may have ended in the meantime.
+    pub(crate) fn accept(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+    ) -> Result<(SocketId, SocketAddrV4), SocketError> {
+        let listener = sockets.listener(id)?;
+        let down = listener.is_down;
+        while let Some(index) = sockets.listener(id)?.accept_queue.pop_front() {
+            if let (Some(child), Some(connection)) = (sockets.id(index), sockets.connection_at(index)) {
+                connection.owner = Owner::Program;
+                return Ok((child, connection.flow.remote));
+            }
+        }
+        Err(if down { SocketError::NetworkDown } else { SocketError::WouldBlock })
+    }
+
+    /// SEND: as much as there is room for.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+        bytes: &[u8],
+        lower: &mut Lower<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        let connection = sockets.connection(id)?;
+        if let Some(error) = connection.error.take() {
+            return Err(error);
+        }
+        match connection.block.state() {
+            State::SynSent | State::SynReceived => return Err(SocketError::WouldBlock),
+            state if !state.may_send() => return Err(SocketError::BrokenPipe),
+            _ => {}
+        }
+        let n = connection.block.write(bytes, &mut lower.ip.pool);
+        if n < bytes.len() {
+            connection.no_space = true;
+        }
+        if n == 0 && !bytes.is_empty() {
+            return Err(SocketError::WouldBlock);
+        }
+        self.settle(sockets, id.index(), lower);
+        Ok(n)
+    }
+
+    /// RECEIVE: what is there; 0 at the end of the stream.
+    #[inline]
+    pub(crate) fn recv(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+        buf: &mut [u8],
+        lower: &mut Lower<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        let connection = sockets.connection(id)?;
+        if connection.block.readable() == 0 || buf.is_empty() {
+            return if buf.is_empty() { Ok(0) } else { connection.nothing_to_read() };
+        }
+        let n = connection.block.read(buf, &mut lower.ip.pool);
+        if connection.block.state() != State::Closed {
+            // A window update, if one is due.
+            self.settle(sockets, id.index(), lower);
+        }
+        Ok(n)
+    }
+
+    /// RECEIVE with `MSG_PEEK`.
+    pub(crate) fn peek(sockets: &mut Sockets, id: SocketId, buf: &mut [u8]) -> Result<usize, SocketError> {
+        let connection = sockets.connection(id)?;
+        match connection.block.peek(buf) {
+            0 if !buf.is_empty() => connection.nothing_to_read(),
+            n => Ok(n),
+        }
+    }
+
+    /// Half of CLOSE.
+    pub(crate) fn shutdown(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+        how: Shutdown,
+        lower: &mut Lower<'_, '_>,
+    ) -> Result<(), SocketError> {
+        let connection = sockets.connection(id)?;
+        let before = connection.block.state();
+        if matches!(before, State::Closed | State::SynSent) {
+            return Err(SocketError::NotConnected);
+        }
+        if how != Shutdown::Write {
+            connection.read_shut_down = true;
+        }
+        if how != Shutdown::Read {
+            connection.block.shut_down_write();
+        }
+        connection.trace_state(before, lower.fx);
+        // `sk_state_change`: whoever waits looks again.
+        connection.wait.wake_all(&mut lower.fx.wakes);
+        self.settle(sockets, id.index(), lower);
+        Ok(())
+    }
+
+    /// CLOSE, and ABORT where text is lost by it.
+    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+        if sockets.listener(id).is_ok() {
+            return self.close_listener(sockets, id, lower);
+        }
+        sockets.disown(id.index());
+        self.close_connection(sockets, id.index(), false, lower);
+    }
+
+    /// Leaves a connection to itself; with `abort` its peer is told that nobody ever wanted it.
+    fn close_connection(&mut self, sockets: &mut Sockets, index: u32, abort: bool, lower: &mut Lower<'_, '_>) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        let before = connection.block.state();
+        connection.owner = Owner::Nobody;
+        connection.wait.wake_all(&mut lower.fx.wakes);
+        let reset = if abort {
+            let reset = connection.block.abort_reset();
+            connection.block.abort(&mut lower.ip.pool);
+            reset
+        } else {
+            connection.block.close(lower.now, &mut lower.ip.pool)
+        };
+        if let Some(reset) = reset {
+            lower.ip.counters.count(Mib::TcpExtTCPAbortOnClose);
+            send_reset(lower, &connection.flow, reset);
+        }
+        connection.trace_state(before, lower.fx);
+        self.settle(sockets, index, lower);
+    }
+
+    /// A listener's half-open connections are forgotten, those that nobody accepted are reset.
+    fn close_listener(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+        let index = id.index();
+        // A look at every half-open connection of the shard: closing a listener is rare.
+        let requests: Vec<_> =
+            self.requests.iter().filter(|(_, r)| r.listener == index).map(|(at, r)| (at as u32, r.flow)).collect();
+        for (at, flow) in requests {
+            self.remove_request(sockets, at);
+            self.demux.remove(&flow);
+        }
+        let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
+        self.demux.unbind(listener.local, index);
+        listener.wait.wake_all(&mut lower.fx.wakes);
+        for child in listener.accept_queue {
+            self.close_connection(sockets, child, true, lower);
+        }
+    }
+}
+
+impl Connection {
+    /// What reading an empty queue means.
+    fn nothing_to_read(&mut self) -> Result<usize, SocketError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let ended = self.block.peer_closed() || self.read_shut_down || self.is_done;
+        match self.block.state() {
+            _ if ended => Ok(0),
+            State::Closed => Err(SocketError::NotConnected),
+            _ => Err(SocketError::WouldBlock),
+        }
+    }
+
+    /// What became of an attempt to connect.
+    ///
+    /// # Errors
+    /// [`SocketError::WouldBlock`] while nothing did, otherwise why it failed.
+    pub(crate) fn connect_result(&mut self) -> Result<(), SocketError> {
+        match self.block.state() {
+            State::SynSent | State::SynReceived => Err(SocketError::WouldBlock),
+            State::Closed => match self.error.take() {
+                Some(error) => Err(error),
+                // It was made, and has ended properly since.
+                None if self.is_done => Ok(()),
+                None => Err(SocketError::ConnectionRefused),
+            },
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A connection as a socket: a control block, who waits for it, and what they are told.
+
+use crate::event::{DropReason, Event};
+use crate::stack::counters::Mib;
+use crate::stack::demux::FourTuple;
+use crate::stack::effects::Effects;
+use crate::stack::error::SocketError;
+use crate::stack::ip::Lower;
+use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
+use crate::stack::tcp::emit::{send_reset, send_segment};
+use crate::stack::tcp::state::State;
+use wakeline_runtime::wait_queue::{Events, WaitList};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) flow: FourTuple,
+    pub(crate) block: ControlBlock,
+    /// `socket_wq.wait`
+    pub(crate) wait: WaitList,
+    /// What the next call reports (`sk_err`).
+    pub(crate) error: Option<SocketError>,
+    /// What the network says, without ending the connection (`sk_err_soft`).
+    pub(crate) soft_error: Option<SocketError>,
+    pub(crate) owner: Owner,
+    /// Somebody found the send buffer full (`SOCK_NOSPACE`).
+    pub(crate) no_space: bool,
+    /// The user has shut down reading.
+    pub(crate) read_shut_down: bool,
+    /// The connection was made, and has ended; so reading finds an end rather than a missing peer.
+    pub(crate) is_done: bool,
+    /// It stands in the layer's list of those that have something to send at the end of the batch.
+    pub(crate) is_deferred: bool,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A program's.
+    Program,
+    /// It waits in the accept queue of the listener at that place.
+    Listener(u32),
+    /// Nobody's: closed, and finishing on its own.
+    Nobody,
+}
+
+impl Connection {
+    /// A connection that nobody waits for yet.
+    pub(crate) fn new(flow: FourTuple, block: ControlBlock, owner: Owner) -> Connection {
+        Connection {
+            flow,
+            block,
+            wait: WaitList::new(),
+            error: None,
+            soft_error: None,
+            owner,
+            no_space: false,
+            read_shut_down: false,
+            is_done: false,
+            is_deferred: false,
+        }
+    }
+
+    /// Sends everything that is due and allowed now.
+    #[inline]
+    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_, '_>) {
+        while let Some(outgoing) = self.block.poll_transmit(lower.now) {
+            if outgoing.again {
+                lower.ip.counters.count(Mib::TcpRetransSegs);
+                let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
+                lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
+            }
+            let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
+            send_segment(lower, &self.flow, &outgoing.header, outgoing.len as usize, copy);
+        }
+    }
+
+    /// Does what the control block asks for after a segment or a timer; `before` is the state it was in.
+    #[inline]
+    pub(crate) fn apply(&mut self, done: Disposition, before: State, lower: &mut Lower<'_, '_>) {
+        self.trace_state(before, lower.fx);
+        if let Some(reason) = done.drop {
+            count_drop(lower, reason);
+        }
+        if let Some(reset) = done.reset {
+            send_reset(lower, &self.flow, reset);
+        }
+        if done.notice.contains(Notice::FAILED) {
+            self.fail(done.error, lower);
+        } else if !done.notice.is_empty() {
+            self.notify(done.notice, lower);
+        }
+    }
+
+    /// Tells of a change of state.
+    #[inline]
+    pub(crate) fn trace_state(&self, before: State, fx: &Effects<'_>) {
+        let after = self.block.state();
+        if before == after {
+            return;
+        }
+        let (sport, dport) = (self.flow.local.port(), self.flow.remote.port());
+        let (oldstate, newstate) = (before.name(), after.name());
+        fx.tracer.emit(|| Event::InetSockSetState { sport, dport, oldstate, newstate });
+    }
+
+    #[inline]
+    fn notify(&mut self, notice: Notice, lower: &mut Lower<'_, '_>) {
+        let wakes = &mut lower.fx.wakes;
+        if notice.contains(Notice::CONNECTED) {
+            // `sk_state_change`: everybody, without a key. Whoever waits to write is among them.
+            self.wait.wake_all(wakes);
+        }
+        if notice.contains(Notice::PEER_CLOSED) {
+            self.is_done = true;
+            // `tcp_fin`: first the change of state, then, below, the data.
+            self.wait.wake_all(wakes);
+        }
+        if notice.contains(Notice::READABLE) {
+            let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
+            lower.fx.tracer.emit(event);
+            self.wait.wake(Events::READABLE, 1, wakes);
+        }
+        if notice.contains(Notice::WRITABLE) && self.no_space && self.is_writable() {
+            // `sk_stream_write_space`
+            self.no_space = false;
+            self.wait.wake(Events::WRITABLE, 1, wakes);
+        }
+    }
+
+    /// The connection is gone, and everybody hears of it.
+    pub(crate) fn fail(&mut self, error: Option<SocketError>, lower: &mut Lower<'_, '_>) {
+        self.is_done = true;
+        self.error = match error {
+            // `tcp_write_err`: what the network said is better than "timed out".
+            Some(SocketError::TimedOut) => self.soft_error.take().or(error),
+            error => error,
+        };
+        if error == Some(SocketError::ConnectionReset) || error == Some(SocketError::ConnectionRefused) {
+            let (sport, dport) = (self.flow.local.port(), self.flow.remote.port());
+            lower.fx.tracer.emit(|| Event::TcpReceiveReset { sport, dport });
+        }
+        // `sk_error_report`, then `sk_state_change`.
+        self.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+        self.wait.wake_all(&mut lower.fx.wakes);
+    }
+
+    /// Whether at least a third of the send buffer is free (`sk_stream_is_writeable`).
+    #[inline]
+    pub(crate) fn is_writable(&self) -> bool {
+        u64::from(self.block.queued()) * 3 <= u64::from(self.block.sndbuf()) * 2
+    }
+
+    /// `tcp_poll`
+    pub(crate) fn readiness(&mut self) -> Events {
+        let state = self.block.state();
+        let closed = state == State::Closed;
+        let peer_closed = self.block.peer_closed() || self.read_shut_down || (closed && self.is_done);
+        let write_closed = !matches!(state, State::SynSent | State::SynReceived) && !state.may_send();
+        let mut events = Events::empty();
+        if closed || (peer_closed && write_closed) {
+            events |= Events::HUP;
+        }
+        if peer_closed {
+            events |= Events::IN | Events::RDNORM | Events::RDHUP;
+        }
+        if !matches!(state, State::SynSent | State::SynReceived) {
+            if self.block.readable() > 0 {
+                events |= Events::IN | Events::RDNORM;
+            }
+            if write_closed || self.is_writable() {
+                events |= Events::OUT | Events::WRNORM;
+            } else {
+                self.no_space = true;
+            }
+        }
+        if self.error.is_some() {
+            events |= Events::ERR;
+        }
+        events
+    }
+}
+
+/// Counts a segment whose content was not used.
+#[cold]
+fn count_drop(lower: &mut Lower<'_, '_>, reason: DropReason) {
+    lower.ip.drops.count(reason);
+    lower.fx.tracer.emit(|| Event::KfreeSkb { reason, len: 0 });
+}

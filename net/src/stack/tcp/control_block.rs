@@ -1,0 +1,537 @@
+//! One connection's control block: the variables of RFC 9293 3.3.1 and what the user may do with them.
+//!
+//! # How to drive it
+//! 1. [`on_segment`](ControlBlock::on_segment) for each segment of the connection, [`on_timer`](ControlBlock::on_timer)
+//!    when [`next_timer`](ControlBlock::next_timer) has come, and the user's calls. They change state and remember what
+//!    is due; a [`Disposition`] says what the owner has to do.
+//! 2. [`poll_transmit`](ControlBlock::poll_transmit) until it returns `None`. One call may follow many of the above: an
+//!    acknowledgement then covers them all.
+//! 3. `next_timer`, again.
+//!
+//! It has no clock, no address and no waiter. The urgent pointer is ignored and urgent text stays in the stream, as if
+//! SO_OOBINLINE were set.
+
+use crate::event::DropReason;
+use crate::packet::PoolCache;
+use crate::stack::error::SocketError;
+use crate::stack::tcp::congestion::NewReno;
+use crate::stack::tcp::options::{Agreed, Offer, WINDOW_SCALE};
+use crate::stack::tcp::out_of_order::OutOfOrder;
+use crate::stack::tcp::recv_queue::RecvQueue;
+use crate::stack::tcp::rto::RttEstimator;
+use crate::stack::tcp::send_queue::SendQueue;
+use crate::stack::tcp::state::{Cause, State};
+use crate::wire::tcp::SeqNumber;
+use std::time::Duration;
+use wakeline_runtime::clock::Instant;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct ControlBlock {
+    // Send sequence variables.
+    pub(super) snd_una: SeqNumber,
+    pub(super) snd_nxt: SeqNumber,
+    pub(super) snd_wl1: SeqNumber,
+    pub(super) snd_wl2: SeqNumber,
+    pub(super) iss: SeqNumber,
+    pub(super) snd_wnd: u32,
+    /// The largest window that the peer has offered.
+    pub(super) max_window: u32,
+    /// The end of the last segment that was sent less than full (`snd_sml`).
+    pub(super) snd_sml: SeqNumber,
+
+    // Receive sequence variables.
+    pub(super) rcv_nxt: SeqNumber,
+    pub(super) irs: SeqNumber,
+    /// RCV.NXT when the window was last told, and the window that was told then.
+    pub(super) rcv_wup: SeqNumber,
+    pub(super) rcv_wnd: u32,
+    /// Where the peer's stream ends, once its FIN has been seen.
+    pub(super) fin_at: Option<SeqNumber>,
+
+    pub(super) src_port: u16,
+    pub(super) dst_port: u16,
+    pub(super) snd_mss: u16,
+    /// The largest text that we have told the peer to send.
+    pub(super) adv_mss: u16,
+    /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
+    pub(super) rcv_mss: u16,
+    pub(super) snd_wscale: u8,
+    pub(super) rcv_wscale: u8,
+
+    pub(super) state: State,
+    pub(super) flags: Flags,
+    pub(super) ack: AckDue,
+    /// How many acknowledgements are still sent at once (`icsk_ack.quick`).
+    pub(super) quick: u8,
+    pub(super) dup_acks: u8,
+    /// How often the timer fired without an answer: for a retransmission, or for a probe of a closed window.
+    pub(super) retries: u8,
+    pub(super) timer: Timer,
+    pub(super) recovery: Recovery,
+
+    pub(super) send: SendQueue,
+    pub(super) recv: RecvQueue,
+    pub(super) out_of_order: OutOfOrder,
+    pub(super) sndbuf: u32,
+    pub(super) rcvbuf: u32,
+    pub(super) out_of_order_max: u32,
+
+    pub(super) rtt: RttEstimator,
+    /// The segment whose round trip is being measured: its end, and when it was sent.
+    pub(super) timed: Option<(SeqNumber, Instant)>,
+    pub(super) congestion: NewReno,
+    /// SND.NXT when loss was last noticed (RFC 6582's `recover`).
+    pub(super) recover: SeqNumber,
+
+    pub(super) timer_at: Instant,
+    pub(super) ack_at: Instant,
+    /// The end of a bounded FIN-WAIT-2.
+    pub(super) linger_at: Instant,
+    pub(super) last_received_at: Instant,
+    pub(super) last_sent_at: Instant,
+    /// When an unacceptable segment was last answered.
+    pub(super) last_challenge_at: Option<Instant>,
+}
+
+bitflags::bitflags! {
+    /// What is due, done or wished.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Flags: u16 {
+        /// A SYN, or a SYN-ACK, is to be sent (again).
+        const SYN_DUE = 1 << 0;
+        /// The oldest segment is to be sent again.
+        const RETRANSMIT_DUE = 1 << 1;
+        /// A closed window is to be probed.
+        const PROBE_DUE = 1 << 2;
+        /// The user will write no more; a FIN follows the text.
+        const FIN_QUEUED = 1 << 3;
+        /// The FIN has been sent.
+        const FIN_SENT = 1 << 4;
+        /// TCP_NODELAY.
+        const NODELAY = 1 << 5;
+        /// Text flows in both directions, so acknowledgements wait for the answer (`pingpong`).
+        const PINGPONG = 1 << 6;
+        /// The user has closed and will not read.
+        const NO_USER = 1 << 7;
+        /// The SYN was sent more than once.
+        const SYN_REPEATED = 1 << 8;
+        /// The window held text back when the last acknowledgement came.
+        const CWND_LIMITED = 1 << 9;
+        /// Text has arrived; the first one starts the quick phase.
+        const TEXT_SEEN = 1 << 10;
+        /// The peer's FIN has arrived, in order.
+        const FIN_RECEIVED = 1 << 11;
+        /// What is to be acknowledged ended in less than a full segment (`ICSK_ACK_PUSHED`): more may not come.
+        const PUSHED = 1 << 13;
+        /// The timer has overruled silly-window avoidance: what the window takes is sent.
+        const OVERRIDE = 1 << 12;
+    }
+}
+
+/// Whether an acknowledgement is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AckDue {
+    No,
+    /// With the next segment, or when `ack_at` has come.
+    Delayed,
+    /// With the next poll.
+    Now,
+}
+
+/// What `timer_at` is for. The two never run together (RFC 9293 3.8.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    Off,
+    Retransmit,
+    Persist,
+}
+
+/// What is being done about loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Nothing is known to be lost.
+    Open,
+    /// Fast recovery, until `recover` is acknowledged (RFC 6582).
+    Fast,
+    /// After a timeout: everything below `recover` is sent again, from here on, as the window allows.
+    Loss { next: SeqNumber },
+}
+
+bitflags::bitflags! {
+    /// What has happened that somebody may wait for.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Notice: u8 {
+        /// The handshake is over.
+        const CONNECTED = 1 << 0;
+        /// There is more to read.
+        const READABLE = 1 << 1;
+        /// The peer will send no more.
+        const PEER_CLOSED = 1 << 2;
+        /// There is room in the send buffer.
+        const WRITABLE = 1 << 3;
+        /// The connection is gone; the disposition's error says why.
+        const FAILED = 1 << 4;
+    }
+}
+
+/// What the owner of a control block has to do about a segment or a timer.
+#[must_use]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Disposition {
+    /// Why the segment, or its text, was not used.
+    pub(crate) drop: Option<DropReason>,
+    /// Whom to wake.
+    pub(crate) notice: Notice,
+    /// What to tell the user, with [`Notice::FAILED`].
+    pub(crate) error: Option<SocketError>,
+    /// A reset to be sent in answer.
+    pub(crate) reset: Option<Reset>,
+}
+
+/// A reset to be sent: with the peer's acknowledgement as its number, or with ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// `<SEQ=SEG.ACK><CTL=RST>`
+    At(SeqNumber),
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`
+    Abort { seq: SeqNumber, ack: SeqNumber },
+}
+
+/// `TCP_MSS_DEFAULT`: what the peer's segments are taken to hold until the first is seen.
+const RCV_MSS_GUESS: u16 = 536;
+/// See [`ControlBlock::may_challenge`].
+pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+/// How many segments are acknowledged at once when text begins to flow (`TCP_MAX_QUICKACKS`).
+pub(super) const QUICK_ACKS: u8 = 16;
+/// `TCP_ATO_MIN`: how long an acknowledgement waits for company.
+pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// `TCP_FIN_TIMEOUT`: how long FIN-WAIT-2 lasts when nobody reads any more.
+pub(super) const FIN_WAIT_2_MAX: Duration = Duration::from_secs(60);
+
+impl ControlBlock {
+    /// An active open: SYN-SENT, with a SYN to be polled.
+    pub(crate) fn connect(ports: (u16, u16), iss: SeqNumber, offer: &Offer, now: Instant) -> ControlBlock {
+        let mut block = ControlBlock::new(ports, iss, offer, now);
+        block.step(Cause::Open);
+        block.flags |= Flags::SYN_DUE;
+        block
+    }
+
+    /// A passive open whose SYN-ACK went out at `sent_at`: SYN-RECEIVED, about to be given the peer's ACK.
+    pub(crate) fn accept(
+        ports: (u16, u16),
+        (iss, irs): (SeqNumber, SeqNumber),
+        (offer, agreed): (&Offer, Agreed),
+        (sent_at, repeated): (Instant, bool),
+        now: Instant,
+    ) -> ControlBlock {
+        let mut block = ControlBlock::new(ports, iss, offer, now);
+        block.state = State::SynReceived;
+        block.snd_nxt = iss + 1;
+        block.rcv_wnd = offer.syn_window().into();
+        block.synchronize(irs, agreed);
+        block.timer = Timer::Retransmit;
+        block.timer_at = now.saturating_add(block.rtt.rto());
+        if repeated {
+            block.flags |= Flags::SYN_REPEATED;
+        } else {
+            block.timed = Some((iss + 1, sent_at));
+        }
+        block
+    }
+
+    fn new((src_port, dst_port): (u16, u16), iss: SeqNumber, offer: &Offer, now: Instant) -> ControlBlock {
+        ControlBlock {
+            snd_una: iss,
+            snd_nxt: iss,
+            snd_wl1: SeqNumber(0),
+            snd_wl2: SeqNumber(0),
+            iss,
+            snd_wnd: 0,
+            max_window: 0,
+            snd_sml: iss,
+            rcv_nxt: SeqNumber(0),
+            irs: SeqNumber(0),
+            rcv_wup: SeqNumber(0),
+            rcv_wnd: 0,
+            fin_at: None,
+            src_port,
+            dst_port,
+            snd_mss: offer.mss,
+            adv_mss: offer.mss,
+            rcv_mss: offer.mss.min(RCV_MSS_GUESS),
+            snd_wscale: 0,
+            rcv_wscale: WINDOW_SCALE,
+            state: State::Closed,
+            flags: Flags::empty(),
+            ack: AckDue::No,
+            quick: 0,
+            dup_acks: 0,
+            retries: 0,
+            timer: Timer::Off,
+            recovery: Recovery::Open,
+            send: SendQueue::new(),
+            recv: RecvQueue::new(),
+            out_of_order: OutOfOrder::new(),
+            sndbuf: offer.sndbuf,
+            rcvbuf: offer.rcvbuf,
+            out_of_order_max: offer.out_of_order_max,
+            rtt: RttEstimator::new(),
+            timed: None,
+            congestion: NewReno::new(offer.mss),
+            recover: iss,
+            timer_at: Instant::FAR_FUTURE,
+            ack_at: Instant::FAR_FUTURE,
+            linger_at: Instant::FAR_FUTURE,
+            last_received_at: now,
+            last_sent_at: now,
+            last_challenge_at: None,
+        }
+    }
+
+    /// Takes over what the peer's SYN says.
+    pub(super) fn synchronize(&mut self, irs: SeqNumber, agreed: Agreed) {
+        self.irs = irs;
+        self.rcv_nxt = irs + 1;
+        self.rcv_wup = self.rcv_nxt;
+        self.snd_mss = agreed.snd_mss;
+        self.congestion = NewReno::new(agreed.snd_mss);
+        match agreed.snd_wscale {
+            Some(shift) => self.snd_wscale = shift,
+            None => self.rcv_wscale = 0,
+        }
+    }
+
+    /// The connection's state.
+    #[inline]
+    pub(crate) const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes a step in the table of states; a cause that means nothing there changes nothing.
+    pub(super) fn step(&mut self, cause: Cause) {
+        let Some(next) = self.state.after(cause) else { return };
+        self.state = next;
+        match next {
+            State::Closed | State::TimeWait => {
+                self.stop_timer();
+                self.linger_at = Instant::FAR_FUTURE;
+            }
+            // Text may come, so acknowledgements wait for the user's own FIN (`tcp_fin`).
+            State::CloseWait => self.flags |= Flags::PINGPONG,
+            _ => {}
+        }
+    }
+
+    pub(super) fn stop_timer(&mut self) {
+        self.timer = Timer::Off;
+        self.timer_at = Instant::FAR_FUTURE;
+        self.retries = 0;
+    }
+
+    /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
+    #[inline]
+    pub(crate) fn next_timer(&self) -> Instant {
+        self.timer_at.min(self.ack_at).min(self.linger_at)
+    }
+
+    // What the user does.
+
+    /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
+    pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+        let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
+        let n = bytes.len().min(room);
+        self.send.append(&bytes[..n], pool);
+        n
+    }
+
+    /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
+    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+        let n = self.recv.read(buf, pool);
+        if n == 0 || !self.state.may_receive() {
+            return n;
+        }
+        if self.ack == AckDue::Delayed {
+            let unacked = self.rcv_nxt - self.rcv_wup;
+            let pushed = self.flags & (Flags::PUSHED | Flags::PINGPONG) == Flags::PUSHED;
+            let drained = self.recv.len() == 0 && pushed;
+            if unacked > u32::from(self.rcv_mss) || drained {
+                self.ack = AckDue::Now;
+            }
+        }
+        let told = self.receive_window();
+        if self.ack != AckDue::Now && 2 * told <= self.rcvbuf / 2 {
+            let window = self.window_from_space();
+            if window > 0 && window >= 2 * told {
+                self.ack = AckDue::Now;
+            }
+        }
+        n
+    }
+
+    /// Copies text out and keeps it.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+        self.recv.peek(buf)
+    }
+
+    /// How many bytes can be read.
+    #[inline]
+    pub(crate) fn readable(&self) -> u32 {
+        self.recv.len()
+    }
+
+    /// Whether the peer's stream has ended; what can still be read came before.
+    #[inline]
+    pub(crate) fn peer_closed(&self) -> bool {
+        self.flags.contains(Flags::FIN_RECEIVED)
+    }
+
+    /// How many bytes were written and not acknowledged yet.
+    pub(crate) fn queued(&self) -> u32 {
+        self.send.len()
+    }
+
+    /// The send buffer's size.
+    pub(crate) fn sndbuf(&self) -> u32 {
+        self.sndbuf
+    }
+
+    /// The receive buffer's size.
+    pub(crate) fn rcvbuf(&self) -> u32 {
+        self.rcvbuf
+    }
+
+    /// SO_SNDBUF and SO_RCVBUF. The window that was told is never taken back; a smaller buffer only keeps it from moving.
+    pub(crate) fn set_buffers(&mut self, sndbuf: u32, rcvbuf: u32) {
+        (self.sndbuf, self.rcvbuf) = (sndbuf, rcvbuf);
+    }
+
+    /// TCP_NODELAY.
+    pub(crate) fn nodelay(&self) -> bool {
+        self.flags.contains(Flags::NODELAY)
+    }
+
+    /// Sets TCP_NODELAY; text that waited for it goes with the next poll.
+    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
+        self.flags.set(Flags::NODELAY, nodelay);
+    }
+
+    /// RFC 9293 3.10.4, CLOSE, as far as it concerns the peer: the user has no more to send.
+    pub(crate) fn shut_down_write(&mut self) {
+        if self.state == State::SynReceived {
+            // "Queue for processing after entering ESTABLISHED state."
+            self.flags |= Flags::FIN_QUEUED;
+            return;
+        }
+        let before = self.state;
+        self.step(Cause::Close);
+        if self.state != before && self.state != State::Closed {
+            self.flags |= Flags::FIN_QUEUED;
+        }
+    }
+
+    /// The user is gone. With text unread, or arriving later, the connection is reset (RFC 2525 2.17); otherwise the
+    /// FIN follows what is queued. Returns the reset that is to be sent.
+    pub(crate) fn close(&mut self, now: Instant, pool: &mut PoolCache) -> Option<Reset> {
+        let unread = self.recv.len() > 0;
+        self.flags |= Flags::NO_USER;
+        self.recv.clear(pool);
+        if unread && self.state.is_synchronized() && self.state != State::TimeWait {
+            let reset = self.abort_reset();
+            self.abort(pool);
+            return reset;
+        }
+        self.shut_down_write();
+        if self.state == State::FinWait2 {
+            self.linger_at = now.saturating_add(FIN_WAIT_2_MAX);
+        }
+        if self.state == State::Closed {
+            self.abort(pool);
+        }
+        None
+    }
+
+    /// RFC 9293 3.10.5, ABORT. Returns the reset that tells the peer, where there is one to tell.
+    pub(crate) fn abort_reset(&self) -> Option<Reset> {
+        let known = !matches!(self.state, State::Closed | State::SynSent | State::TimeWait);
+        known.then_some(Reset::Abort { seq: self.snd_nxt, ack: self.rcv_nxt })
+    }
+
+    /// Enters CLOSED and lets go of everything but what can still be read.
+    pub(crate) fn abort(&mut self, pool: &mut PoolCache) {
+        self.step(Cause::Abort);
+        self.state = State::Closed;
+        self.flags &= Flags::NODELAY | Flags::NO_USER | Flags::FIN_RECEIVED;
+        self.ack = AckDue::No;
+        self.ack_at = Instant::FAR_FUTURE;
+        self.send.clear(pool);
+        self.out_of_order.clear(pool);
+        if self.flags.contains(Flags::NO_USER) {
+            self.recv.clear(pool);
+        }
+    }
+
+    // What input and output share.
+
+    /// How much of the window that was told is left (RCV.WND).
+    #[inline]
+    pub(super) fn receive_window(&self) -> u32 {
+        (self.rcv_wup + self.rcv_wnd).distance(self.rcv_nxt).max(0).cast_unsigned()
+    }
+
+    /// The window that the receive buffer allows: half of what is free, for each byte costs about as much again in
+    /// overhead (`tcp_adv_win_scale` 1); zero when less than a segment would fit (RFC 9293 3.8.6.2.2).
+    pub(super) fn window_from_space(&self) -> u32 {
+        let full = self.rcvbuf / 2;
+        let used = self.recv.truesize().saturating_add(self.out_of_order.truesize());
+        let free = self.rcvbuf.saturating_sub(used) / 2;
+        if free < full / 2 && (free < full >> 4 || free < u32::from(self.rcv_mss)) {
+            return 0;
+        }
+        let most = u32::from(u16::MAX) << self.rcv_wscale;
+        free.min(most) & !((1 << self.rcv_wscale) - 1)
+    }
+
+    /// Bytes that are taken to be in the network.
+    #[inline]
+    pub(super) fn flight(&self) -> u32 {
+        match self.recovery {
+            Recovery::Loss { next } => (next - self.snd_una) + (self.snd_nxt - self.recover),
+            Recovery::Open | Recovery::Fast => self.snd_nxt - self.snd_una,
+        }
+    }
+
+    /// The number of the first byte in the send queue.
+    #[inline]
+    pub(super) fn send_base(&self) -> SeqNumber {
+        if self.snd_una == self.iss { self.iss + 1 } else { self.snd_una }
+    }
+
+    /// A snapshot for events: SND.NXT, SND.UNA, SND.WND.
+    pub(crate) fn send_variables(&self) -> (u32, u32, u32) {
+        (self.snd_nxt.0, self.snd_una.0, self.snd_wnd)
+    }
+
+    /// What a compact TIME-WAIT entry needs: SND.NXT, RCV.NXT and the window, scaled.
+    pub(crate) fn time_wait_variables(&self) -> (SeqNumber, SeqNumber, u16) {
+        (self.snd_nxt, self.rcv_nxt, (self.receive_window() >> self.rcv_wscale).min(u16::MAX.into()) as u16)
+    }
+
+    /// Whether `seq` lies in what was sent and is not acknowledged (RFC 5927 4.1): an ICMP error about anything else is
+    /// a forgery or too old.
+    pub(crate) fn is_outstanding(&self, seq: SeqNumber) -> bool {
+        !seq.is_before(self.snd_una) && seq.is_before(self.snd_nxt)
+    }
+
+    /// RFC 5961 section 7 and Linux's `tcp_invalid_ratelimit`: at most one answer to unacceptable segments in half a
+    /// second, so that two ends cannot keep each other busy. The limit is the connection's own; there is none for the
+    /// host, since an attacker pays with a segment for each.
+    pub(super) fn may_challenge(&mut self, now: Instant) -> bool {
+        let recent = self.last_challenge_at.is_some_and(|at| now < at.saturating_add(CHALLENGE_INTERVAL));
+        if !recent {
+            self.last_challenge_at = Some(now);
+        }
+        !recent
+    }
+}

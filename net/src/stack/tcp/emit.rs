@@ -1,0 +1,83 @@
+//! From a header and a text to a frame on its way down.
+
+use crate::event::{DropReason, Event};
+use crate::stack::counters::Mib;
+use crate::stack::demux::FourTuple;
+use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::tcp::control_block::Reset;
+use crate::wire::checksum::Sum;
+use crate::wire::ipv4::protocol;
+use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use crate::wire::tcp_options::TcpOptions;
+
+/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum.
+#[inline]
+pub(crate) fn send_segment(
+    lower: &mut Lower<'_, '_>,
+    flow: &FourTuple,
+    header: &TcpHeader,
+    len: usize,
+    copy: impl FnOnce(&mut [u8]) -> Sum,
+) {
+    let ip = &mut *lower.ip;
+    ip.counters.count(Mib::TcpOutSegs);
+    let header_len = header.header_len();
+    let Some(mut packet) = ip.pool.alloc(HEADROOM + header_len, len) else {
+        // As if the device had lost it: the timers bring it back.
+        return ip.drops.count(DropReason::Nomem);
+    };
+    let (src, dst) = (*flow.local.ip(), *flow.remote.ip());
+    let text = copy(packet.put(len));
+    let sums = (!ip.config.checksum_offload).then(|| {
+        let mut sum = Sum::pseudo_header(src, dst, protocol::TCP, header_len + len);
+        sum.add_at(0, text);
+        sum
+    });
+    header.emit(packet.push(header_len), sums);
+    // Who is refused by the route hears of it when the timers give up, or from ICMP.
+    let _ = ip.send(packet, (src, dst), protocol::TCP, lower.now, lower.fx);
+}
+
+/// Sends a segment that only acknowledges.
+pub(crate) fn send_ack(lower: &mut Lower<'_, '_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
+    let header = TcpHeader { window, ..bare(flow, seq, ack, TcpFlags::ACK) };
+    send_segment(lower, flow, &header, 0, |_| Sum::default());
+}
+
+/// Sends a reset.
+pub(crate) fn send_reset(lower: &mut Lower<'_, '_>, flow: &FourTuple, reset: Reset) {
+    let header = match reset {
+        Reset::At(seq) => bare(flow, seq, SeqNumber(0), TcpFlags::RST),
+        Reset::Abort { seq, ack } => bare(flow, seq, ack, TcpFlags::RST | TcpFlags::ACK),
+    };
+    lower.ip.counters.count(Mib::TcpOutRsts);
+    let (sport, dport) = (header.src_port, header.dst_port);
+    lower.fx.tracer.emit(|| Event::TcpSendReset { sport, dport });
+    send_segment(lower, flow, &header, 0, |_| Sum::default());
+}
+
+/// RFC 9293 3.10.7.1: the reset that answers a segment for which there is no connection. Never to a reset.
+pub(crate) fn refuse(lower: &mut Lower<'_, '_>, flow: &FourTuple, header: &TcpHeader, text_len: usize) {
+    if header.flags.contains(TcpFlags::RST) {
+        return;
+    }
+    let reset = if header.flags.contains(TcpFlags::ACK) {
+        Reset::At(header.ack)
+    } else {
+        Reset::Abort { seq: SeqNumber(0), ack: header.seq + header.sequence_len(text_len) }
+    };
+    send_reset(lower, flow, reset);
+}
+
+fn bare(flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, flags: TcpFlags) -> TcpHeader {
+    TcpHeader {
+        src_port: flow.local.port(),
+        dst_port: flow.remote.port(),
+        seq,
+        ack,
+        flags,
+        window: 0,
+        urgent: 0,
+        options: TcpOptions::default(),
+    }
+}

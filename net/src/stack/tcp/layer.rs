@@ -1,0 +1,357 @@
+//! The tables around the control blocks: who is meant by a segment, whose timer has come, who has something to send.
+
+use crate::event::{DropReason, Event};
+use crate::packet::PacketBuf;
+use crate::stack::config::{Limits, StackConfig};
+use crate::stack::counters::Mib;
+use crate::stack::demux::{Demux, FourTuple, Target};
+use crate::stack::error::SocketError;
+use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::socket::{SocketId, Sockets};
+use crate::stack::tcp::connection::Owner;
+use crate::stack::tcp::control_block::{Disposition, Notice};
+use crate::stack::tcp::emit::{refuse, send_ack};
+use crate::stack::tcp::input::Arrival;
+use crate::stack::tcp::isn::Secrets;
+use crate::stack::tcp::listen::Request;
+use crate::stack::tcp::options::Offer;
+use crate::stack::tcp::state::State;
+use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
+use crate::stack::timers::TimerHeap;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::malformed::Malformed;
+use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use slab::Slab;
+use std::net::SocketAddrV4;
+use wakeline_runtime::clock::Instant;
+
+/// One shard's TCP.
+pub(crate) struct TcpLayer {
+    pub(super) demux: Demux<Target>,
+    pub(super) requests: Slab<Request>,
+    pub(super) request_timers: TimerHeap,
+    pub(super) secrets: Secrets,
+    pub(super) limits: Limits,
+    /// How many ephemeral ports were chosen (RFC 6056's `next_ephemeral`).
+    pub(super) ports_chosen: u32,
+    time_wait: TimeWaitTable,
+    timers: TimerHeap,
+    /// Connections that have something to send, or to stop, at the end of the batch.
+    deferred: Vec<u32>,
+}
+
+/// A segment that was found to be sound: where it belongs, its header, and the text that follows it.
+pub(crate) struct Segment {
+    pub(super) flow: FourTuple,
+    pub(super) header: TcpHeader,
+    pub(super) text: PacketBuf,
+}
+
+/// A bound on the work of one call.
+const TIMERS_PER_CALL: usize = 1024;
+
+impl TcpLayer {
+    /// A layer without connections.
+    pub(crate) fn new(config: &StackConfig) -> TcpLayer {
+        TcpLayer {
+            demux: Demux::new(config.secret),
+            requests: Slab::new(),
+            request_timers: TimerHeap::new(),
+            secrets: Secrets::new(config.secret),
+            limits: config.limits,
+            ports_chosen: 0,
+            time_wait: TimeWaitTable::new(config.limits.time_wait_max),
+            timers: TimerHeap::new(),
+            deferred: Vec::new(),
+        }
+    }
+
+    /// `tcp_v4_rcv`. `packet` has been pulled to its TCP header.
+    #[inline]
+    pub(crate) fn on_segment(
+        &mut self,
+        sockets: &mut Sockets,
+        ip: &Ipv4Header,
+        packet: PacketBuf,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        let Some(segment) = check(ip, packet, lower) else { return };
+        match self.demux.exact(&segment.flow) {
+            Some(Target::Connection(index)) => self.to_connection(sockets, index, segment, lower),
+            Some(Target::Request(index)) => self.to_request(sockets, index, segment, lower),
+            Some(Target::TimeWait(index)) => self.to_time_wait(sockets, index, segment, lower),
+            None => self.to_listener(sockets, segment, None, lower),
+        }
+    }
+
+    /// Gives a segment to its connection. What follows from it is sent at the end of the batch, so that one
+    /// acknowledgement answers all of a connection's segments.
+    #[inline]
+    pub(super) fn to_connection(
+        &mut self,
+        sockets: &mut Sockets,
+        index: u32,
+        segment: Segment,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        let Segment { header, text, .. } = segment;
+        let (data_len, block) = (text.len() as u32, &mut connection.block);
+        let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
+        lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
+        let before = block.state();
+        let IpLayer { pool, counters, .. } = &mut *lower.ip;
+        let done = block.on_segment(Arrival { now: lower.now, header: &header, pool, counters }, text);
+        connection.apply(done, before, lower);
+        if matches!(connection.block.state(), State::Closed | State::TimeWait) {
+            self.settle(sockets, index, lower);
+        } else if !connection.is_deferred {
+            connection.is_deferred = true;
+            self.deferred.push(index);
+        }
+    }
+
+    /// The end of a batch: sends what its segments have made due.
+    pub(crate) fn flush(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+        let mut deferred = std::mem::take(&mut self.deferred);
+        for index in deferred.drain(..) {
+            if let Some(connection) = sockets.connection_at(index) {
+                connection.is_deferred = false;
+                self.settle(sockets, index, lower);
+            }
+        }
+        self.deferred = deferred;
+    }
+
+    /// Brings everything about a connection in line with its control block: what is due is sent, its timer armed, and
+    /// what has ended leaves the tables.
+    #[inline]
+    pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        connection.transmit(lower);
+        match connection.block.state() {
+            State::Closed => self.retire(sockets, index, lower),
+            State::TimeWait => self.enter_time_wait(sockets, index, lower),
+            _ => self.timers.arm(index, connection.block.next_timer()),
+        }
+    }
+
+    /// The same after a call that has changed a socket, if that is a connection.
+    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+        if sockets.connection(id).is_ok() {
+            self.settle(sockets, id.index(), lower);
+        }
+    }
+
+    fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        let (flow, variables) = (connection.flow, connection.block.time_wait_variables());
+        connection.block.abort(&mut lower.ip.pool);
+        match self.time_wait.insert(flow, variables, lower.now) {
+            Some(entry) => self.demux.redirect(&flow, Target::TimeWait(entry)),
+            None => {
+                lower.ip.counters.count(Mib::TcpExtTCPTimeWaitOverflow);
+                self.demux.remove(&flow);
+            }
+        }
+        self.release(sockets, index, lower);
+    }
+
+    /// A connection in CLOSED leaves the tables.
+    #[cold]
+    fn retire(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        let flow = connection.flow;
+        if self.demux.exact(&flow) == Some(Target::Connection(index)) {
+            self.demux.remove(&flow);
+        }
+        self.release(sockets, index, lower);
+    }
+
+    /// Stops a connection's timer, and frees it when it has no owner. An owner keeps what can still be read.
+    fn release(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+        self.timers.disarm(index);
+        let Some(connection) = sockets.connection_at(index) else { return };
+        if connection.owner == Owner::Nobody {
+            connection.block.abort(&mut lower.ip.pool);
+            connection.wait.wake_all(&mut lower.fx.wakes);
+            sockets.remove(index);
+        }
+    }
+
+    /// 3.10.7.4 for TIME-WAIT.
+    fn to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment, lower: &mut Lower<'_, '_>) {
+        let verdict = self.time_wait.on_segment(index, &segment.header, segment.text.len(), lower.now);
+        let entry = self.time_wait.get(index).copied();
+        if let Verdict::Reopen { iss } = verdict {
+            if self.demux.bound(&segment.flow).is_some() {
+                lower.ip.counters.count(Mib::TcpExtTWRecycled);
+                self.time_wait.remove(index);
+                self.demux.remove(&segment.flow);
+                self.to_listener(sockets, segment, Some(iss), lower);
+                return;
+            }
+            // Nobody listens any more: it is acknowledged like any other that is out of place.
+        }
+        lower.ip.pool.free(segment.text);
+        match (verdict, entry) {
+            (Verdict::Acknowledge | Verdict::Reopen { .. }, Some(entry)) => {
+                send_ack(lower, &entry.flow, entry.snd_nxt, entry.rcv_nxt, entry.window);
+            }
+            (Verdict::Delete, Some(entry)) => {
+                self.time_wait.remove(index);
+                self.demux.remove(&entry.flow);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers a segment that has nobody to go to.
+    #[cold]
+    pub(super) fn refuse(&mut self, segment: Segment, lower: &mut Lower<'_, '_>) {
+        refuse(lower, &segment.flow, &segment.header, segment.text.len());
+        lower.ip.drop_packet(segment.text, DropReason::NoSocket, lower.fx);
+    }
+
+    /// When [`on_timer`](Self::on_timer) wants to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let deadlines =
+            [self.timers.next_deadline(), self.request_timers.next_deadline(), self.time_wait.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Does what is due, up to a bound; the rest is due still.
+    pub(crate) fn on_timer(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(index) = self.timers.pop_due(lower.now) else { break };
+            self.on_connection_timer(sockets, index, lower);
+        }
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(index) = self.request_timers.pop_due(lower.now) else { break };
+            self.on_request_timer(sockets, index, lower);
+        }
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(entry) = self.time_wait.pop_expired(lower.now) else { break };
+            lower.ip.counters.count(Mib::TcpExtTW);
+            self.demux.remove(&entry.flow);
+        }
+    }
+
+    fn on_connection_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+        let Some(connection) = sockets.connection_at(index) else { return };
+        let before = connection.block.state();
+        let IpLayer { pool, counters, .. } = &mut *lower.ip;
+        let done = connection.block.on_timer(lower.now, pool, counters);
+        connection.apply(done, before, lower);
+        self.settle(sockets, index, lower);
+    }
+
+    /// An ICMP error, or a neighbour that cannot be found, concerns a segment of ours. RFC 5927: it ends only an attempt
+    /// to connect; an established connection remembers it.
+    pub(crate) fn on_error(
+        &mut self,
+        sockets: &mut Sockets,
+        flow: &FourTuple,
+        seq: SeqNumber,
+        error: SocketError,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        let Some(Target::Connection(index)) = self.demux.exact(flow) else { return };
+        let Some(connection) = sockets.connection_at(index) else { return };
+        if !connection.block.is_outstanding(seq) {
+            return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
+        }
+        let before = connection.block.state();
+        if before.is_synchronized() {
+            connection.soft_error = Some(error);
+            return;
+        }
+        lower.ip.counters.count(Mib::TcpAttemptFails);
+        connection.block.abort(&mut lower.ip.pool);
+        let done = Disposition { notice: Notice::FAILED, error: Some(error), ..Disposition::default() };
+        connection.apply(done, before, lower);
+        self.settle(sockets, index, lower);
+    }
+
+    /// What this end offers to a peer.
+    pub(super) fn offer(&self, ip: &IpLayer, rcvbuf: u32, sndbuf: u32) -> Offer {
+        let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
+        Offer { mss, rcvbuf, sndbuf, out_of_order_max: self.limits.out_of_order_max as u32 }
+    }
+
+    /// How many entries are in TIME-WAIT.
+    pub(crate) fn time_wait_len(&self) -> usize {
+        self.time_wait.len()
+    }
+
+    /// How many connections are half open.
+    pub(crate) fn requests_len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// The host goes down: every connection ends, nobody is told outside.
+    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+        self.demux.clear();
+        self.requests.clear();
+        self.time_wait.clear();
+        self.timers = TimerHeap::new();
+        self.request_timers = TimerHeap::new();
+        for index in sockets.indices() {
+            if let Some(connection) = sockets.connection_at(index) {
+                let before = connection.block.state();
+                connection.block.abort(&mut lower.ip.pool);
+                let error = (before != State::Closed).then_some(SocketError::NetworkDown);
+                let error = error.or(connection.error);
+                connection.fail(error, lower);
+                self.release(sockets, index, lower);
+            } else if let Some(listener) = sockets.listener_at(index) {
+                listener.is_down = true;
+                listener.half_open = 0;
+                listener.wait.wake_all(&mut lower.fx.wakes);
+            }
+        }
+    }
+
+    /// Which socket is bound to an address, for tests and tables.
+    pub(crate) fn demux(&self) -> &Demux<Target> {
+        &self.demux
+    }
+}
+
+/// The checks of `tcp_v4_rcv` before the lookup: lengths, checksum, addressed to this host alone.
+#[inline]
+fn check(ip: &Ipv4Header, mut packet: PacketBuf, lower: &mut Lower<'_, '_>) -> Option<Segment> {
+    lower.ip.counters.count(Mib::TcpInSegs);
+    let (header, header_len) = match TcpHeader::parse(packet.data()) {
+        Ok(parsed) => parsed,
+        Err(malformed) => {
+            lower.ip.counters.count(Mib::TcpInErrs);
+            let short = malformed == Malformed::Truncated;
+            let reason = if short { DropReason::PktTooSmall } else { DropReason::TcpFlags };
+            lower.ip.drop_packet(packet, reason, lower.fx);
+            return None;
+        }
+    };
+    if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
+        lower.ip.counters.count(Mib::TcpInCsumErrors);
+        lower.ip.counters.count(Mib::TcpInErrs);
+        lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);
+        return None;
+    }
+    if !lower.ip.is_own(ip.dst) || lower.ip.is_broadcast(ip.src) {
+        // RFC 9293 MUST-57: never to a broadcast or multicast address.
+        lower.ip.drop_packet(packet, DropReason::Otherhost, lower.fx);
+        return None;
+    }
+    packet.pull(header_len);
+    let flow = FourTuple {
+        local: SocketAddrV4::new(ip.dst, header.dst_port),
+        remote: SocketAddrV4::new(ip.src, header.src_port),
+    };
+    Some(Segment { flow, header, text: packet })
+}
+
+/// Whether a segment asks for a connection.
+pub(super) fn is_open(header: &TcpHeader) -> bool {
+    header.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN
+}

@@ -1,0 +1,28 @@
+//! TCP (RFC 9293), without a clock and without a socket.
+//!
+//! [`ControlBlock`](control_block::ControlBlock) is one connection's state machine: segments and calls go in, `now`
+//! with them; [`poll_transmit`](control_block::ControlBlock::poll_transmit) says what is to be sent, and
+//! `next_timer` when it wants to be called again. [`TcpLayer`](layer::TcpLayer) owns the tables around it: who is
+//! meant by a segment, half-open connections, TIME-WAIT, timers. A [`Connection`](connection::Connection) joins a
+//! control block to those who wait for it.
+
+pub(crate) mod calls;
+pub(crate) mod congestion;
+pub(crate) mod connection;
+pub(crate) mod control_block;
+pub(crate) mod emit;
+pub(crate) mod input;
+pub(crate) mod isn;
+pub(crate) mod layer;
+pub(crate) mod listen;
+pub(crate) mod options;
+pub(crate) mod out_of_order;
+pub(crate) mod output;
+pub(crate) mod packet_queue;
+pub(crate) mod passive;
+pub(crate) mod recv_queue;
+pub(crate) mod rto;
+pub(crate) mod send_queue;
+pub(crate) mod state;
+pub(crate) mod timeouts;
+pub(crate) mod timewait;

@@ -1,0 +1,162 @@
+//! What has arrived in order and was not read yet: the very packets, read in place.
+
+use crate::packet::{LARGE, PacketBuf, PoolCache};
+use crate::stack::tcp::packet_queue::PacketQueue;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct RecvQueue {
+    packets: PacketQueue,
+    len: u32,
+    truesize: u32,
+}
+
+/// Texts up to this length are copied behind the previous one if there is room (`TCPRcvCoalesce`), so that a peer that
+/// sends single bytes cannot make us hold a block for each.
+const COALESCE_MAX: usize = 512;
+
+impl RecvQueue {
+    /// Nothing to read.
+    pub(crate) const fn new() -> RecvQueue {
+        RecvQueue { packets: PacketQueue::new(), len: 0, truesize: 0 }
+    }
+
+    /// How many bytes can be read.
+    #[inline]
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// What the socket's buffer is charged for them.
+    #[inline]
+    pub(crate) const fn truesize(&self) -> u32 {
+        self.truesize
+    }
+
+    /// Takes a packet that has been pulled to its text. Says whether it was merged into the previous one.
+    #[inline]
+    pub(crate) fn push(&mut self, packet: PacketBuf, pool: &mut PoolCache) -> bool {
+        self.len += packet.len() as u32;
+        let alone = self.packets.is_empty();
+        if !alone && packet.len() <= COALESCE_MAX {
+            return self.coalesce(packet, pool);
+        }
+        self.truesize += packet.truesize() as u32;
+        self.packets.push_back(packet);
+        false
+    }
+
+    fn coalesce(&mut self, packet: PacketBuf, pool: &mut PoolCache) -> bool {
+        let last = self.packets.back_mut().expect("the caller has seen a packet");
+        let (had, n) = (last.len(), packet.len());
+        if n > last.tailroom() && last.is_small() {
+            // A small block is full: go on in a large one.
+            if let Some(mut large) = pool.alloc(0, LARGE) {
+                large.put(had).copy_from_slice(last.data());
+                self.truesize += (large.truesize() - last.truesize()) as u32;
+                pool.free(std::mem::replace(last, large));
+            }
+        }
+        if n > last.tailroom() {
+            self.truesize += packet.truesize() as u32;
+            self.packets.push_back(packet);
+            return false;
+        }
+        last.put(n).copy_from_slice(packet.data());
+        pool.free(packet);
+        true
+    }
+
+    /// Copies out what fits into `buf` and gives emptied packets back; returns how many bytes.
+    #[inline]
+    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+        let mut done = 0;
+        while let Some(front) = self.packets.front_mut() {
+            let n = front.len().min(buf.len() - done);
+            buf[done..done + n].copy_from_slice(&front.data()[..n]);
+            done += n;
+            if n < front.len() {
+                front.pull(n);
+                break;
+            }
+            self.truesize -= front.truesize() as u32;
+            if let Some(packet) = self.packets.pop_front() {
+                pool.free(packet);
+            }
+        }
+        self.len -= done as u32;
+        done
+    }
+
+    /// Copies out what fits into `buf` and keeps it.
+    pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
+        let mut done = 0;
+        for packet in self.packets.iter() {
+            let n = packet.len().min(buf.len() - done);
+            buf[done..done + n].copy_from_slice(&packet.data()[..n]);
+            done += n;
+        }
+        done
+    }
+
+    /// Gives every packet back.
+    pub(crate) fn clear(&mut self, pool: &mut PoolCache) {
+        while let Some(packet) = self.packets.pop_front() {
+            pool.free(packet);
+        }
+        (self.len, self.truesize) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Pool;
+    use proptest::prelude::*;
+
+    fn text(cache: &mut PoolCache, bytes: &[u8]) -> PacketBuf {
+        let mut packet = cache.alloc(54, bytes.len()).unwrap();
+        packet.put(bytes.len()).copy_from_slice(bytes);
+        packet
+    }
+
+    #[test]
+    fn single_bytes_do_not_cost_a_block_each() {
+        let pool = Pool::new(1 << 20);
+        let (mut cache, mut queue) = (pool.cache(), RecvQueue::new());
+        for _ in 0..1000 {
+            let packet = text(&mut cache, b"x");
+            queue.push(packet, &mut cache);
+        }
+        assert_eq!(queue.len(), 1000);
+        assert!(queue.truesize() < 3000, "{}", queue.truesize());
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_arrived(steps in prop::collection::vec((any::<bool>(), 1usize..1500), 1..80)) {
+            let pool = Pool::new(1 << 24);
+            let (mut cache, mut queue, mut model) = (pool.cache(), RecvQueue::new(), Vec::new());
+            for (index, (arrives, n)) in steps.into_iter().enumerate() {
+                if arrives {
+                    let bytes: Vec<u8> = (0..n).map(|at| (at * 7 + index) as u8).collect();
+                    let packet = text(&mut cache, &bytes);
+                    queue.push(packet, &mut cache);
+                    model.extend(bytes);
+                } else {
+                    let mut seen = vec![0; n];
+                    let peeked = queue.peek(&mut seen);
+                    let mut out = vec![0; n];
+                    let read = queue.read(&mut out, &mut cache);
+                    prop_assert_eq!((peeked, &seen), (read, &out));
+                    prop_assert_eq!(&out[..read], &model[..n.min(model.len())]);
+                    model.drain(..read);
+                }
+                prop_assert_eq!(queue.len() as usize, model.len());
+                prop_assert_eq!(queue.truesize() as usize, queue.packets.iter().map(PacketBuf::truesize).sum::<usize>());
+            }
+            queue.clear(&mut cache);
+            prop_assert_eq!(queue.truesize(), 0);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What happens when time passes and nothing arrives: RFC 9293 3.10.8, RFC 6298 section 5.
+
+use crate::packet::PoolCache;
+use crate::stack::counters::{Counters, Mib};
+use crate::stack::error::SocketError;
+use crate::stack::tcp::congestion::CongestionControl;
+use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Recovery, Timer};
+use crate::stack::tcp::state::State;
+use wakeline_runtime::clock::Instant;
+
+/// `tcp_syn_retries`
+const SYN_RETRIES: u8 = 6;
+/// `tcp_synack_retries`
+pub(super) const SYN_ACK_RETRIES: u8 = 5;
+/// `tcp_retries2`
+const RETRIES: u8 = 15;
+/// `tcp_orphan_retries`: for a connection that has no user any more.
+const ORPHAN_RETRIES: u8 = 8;
+
+impl ControlBlock {
+    /// Does what is due; may be called early.
+    pub(crate) fn on_timer(&mut self, now: Instant, pool: &mut PoolCache, counters: &mut Counters) -> Disposition {
+        if self.ack_at <= now {
+            self.on_delayed_ack(counters);
+        }
+        if self.linger_at <= now {
+            // FIN-WAIT-2 without a user: the peer has had its time.
+            self.abort(pool);
+            return Disposition::default();
+        }
+        if self.timer_at > now {
+            return Disposition::default();
+        }
+        if self.retries >= self.retries_max() {
+            counters.count(Mib::TcpExtTCPAbortOnTimeout);
+            if !self.state.is_synchronized() {
+                counters.count(Mib::TcpAttemptFails);
+            }
+            return self.fail(SocketError::TimedOut, pool);
+        }
+        self.retries += 1;
+        match self.timer {
+            Timer::Retransmit => self.on_retransmission_timeout(counters),
+            Timer::Persist => self.on_persist(counters),
+            Timer::Off => {}
+        }
+        self.rtt.back_off();
+        self.timer_at = now.saturating_add(self.rtt.rto());
+        Disposition::default()
+    }
+
+    fn retries_max(&self) -> u8 {
+        match self.state {
+            State::SynSent => SYN_RETRIES,
+            State::SynReceived => SYN_ACK_RETRIES,
+            _ if self.flags.contains(Flags::NO_USER) => ORPHAN_RETRIES,
+            _ => RETRIES,
+        }
+    }
+
+    /// The answer for which the acknowledgement waited did not come.
+    fn on_delayed_ack(&mut self, counters: &mut Counters) {
+        self.ack_at = Instant::FAR_FUTURE;
+        if self.ack == AckDue::Delayed {
+            counters.count(Mib::TcpExtDelayedACKs);
+            self.flags.remove(Flags::PINGPONG);
+            self.ack = AckDue::Now;
+        }
+    }
+
+    /// RFC 6298 (5.4) to (5.6), RFC 5681 3.1: everything in flight is taken for lost.
+    fn on_retransmission_timeout(&mut self, counters: &mut Counters) {
+        self.timed = None;
+        if !self.state.is_synchronized() {
+            self.flags |= Flags::SYN_DUE;
+            counters.count(Mib::TcpExtTCPSynRetrans);
+            return;
+        }
+        counters.count(Mib::TcpExtTCPTimeouts);
+        self.congestion.on_timeout(self.snd_nxt - self.snd_una, self.retries == 1);
+        self.recovery = Recovery::Loss { next: self.snd_una };
+        self.recover = self.snd_nxt;
+        self.dup_acks = 0;
+        self.flags.remove(Flags::RETRANSMIT_DUE);
+    }
+
+    /// A closed window is asked about; one that is too small to be sensible is used after all (3.8.6.2.1 (4)).
+    fn on_persist(&mut self, counters: &mut Counters) {
+        counters.count(Mib::TcpExtTCPWinProbe);
+        self.flags |= if self.snd_wnd > 0 { Flags::OVERRIDE } else { Flags::PROBE_DUE };
+    }
+}

@@ -1,0 +1,326 @@
+//! Connections on a good wire: handshake, text, windows, acknowledgements, wake-ups.
+
+use super::world::*;
+use crate::stack::counters::Mib;
+use crate::stack::error::SocketError;
+use crate::stack::tcp::connection::Connection;
+use std::net::SocketAddr;
+use std::time::Duration;
+use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
+
+#[test]
+fn a_handshake_takes_three_segments_after_arp() {
+    let mut world = World::new(1);
+    let (client, server, _) = world.establish();
+    let expected = [
+        "C ARP, Request who-has 10.0.0.2 tell 10.0.0.1",
+        "S ARP, Reply 10.0.0.2 is-at 02:00:00:00:00:02",
+        "C [S] 0",
+        "S [S.] 0",
+        "C [.] 0",
+    ];
+    assert_eq!(world.take_log(), expected);
+    assert_eq!(world.state(CLIENT, client), "TCP_ESTABLISHED");
+    assert_eq!(world.state(SERVER, server), "TCP_ESTABLISHED");
+    assert_eq!(world.count(CLIENT, Mib::TcpActiveOpens), 1);
+    assert_eq!(world.count(SERVER, Mib::TcpPassiveOpens), 1);
+    assert_eq!(world.stacks[SERVER].peer_addr(server), world.stacks[CLIENT].local_addr(client));
+    assert_eq!(world.stacks[SERVER].local_addr(server), Ok(SocketAddr::new(ADDR[SERVER].into(), 7)));
+}
+
+/// In the steady state the acknowledgement of a question rides on its answer, and the other way round.
+#[test]
+fn a_question_and_its_answer_are_two_frames() {
+    let mut world = World::new(2);
+    let (client, server, _) = world.establish();
+    for round in 0..50 {
+        world.take_log();
+        assert_eq!(world.send(CLIENT, client, &[1; 64]), Ok(64));
+        world.run(Duration::from_micros(60));
+        assert_eq!(world.recv(SERVER, server).unwrap(), [1; 64]);
+        assert_eq!(world.send(SERVER, server, &[2; 64]), Ok(64));
+        world.run(Duration::from_micros(60));
+        assert_eq!(world.recv(CLIENT, client).unwrap(), [2; 64]);
+        if round > 0 {
+            assert_eq!(world.take_log(), ["C [P.] 64", "S [P.] 64"], "round {round}");
+        }
+    }
+    world.take_log();
+    world.run_ms(1000);
+    assert_eq!(world.take_log(), ["C [.] 0"], "the last answer is acknowledged on its own");
+    assert_eq!(world.stacks[CLIENT].next_deadline(), None);
+    assert_eq!(world.stacks[SERVER].next_deadline(), None);
+}
+
+fn transfer(
+    world: &mut World,
+    from: (usize, crate::stack::socket::SocketId),
+    to: (usize, crate::stack::socket::SocketId),
+    n: usize,
+) {
+    let bytes = pattern(n);
+    let (mut sent, mut received) = (0, Vec::new());
+    let deadline = world.now + Duration::from_secs(3600);
+    while received.len() < n {
+        if sent < n {
+            match world.send(from.0, from.1, &bytes[sent..]) {
+                Ok(n) => sent += n,
+                Err(error) => assert_eq!(error, SocketError::WouldBlock),
+            }
+        }
+        assert!(world.step(deadline), "stalled at {} of {n}, {sent} sent", received.len());
+        if let Ok(more) = world.recv(to.0, to.1) {
+            received.extend(more);
+        }
+    }
+    assert!(received == bytes, "the stream has changed");
+}
+
+#[test]
+fn text_of_any_length_arrives_both_ways() {
+    let mut world = World::new(3);
+    let (client, server, _) = world.establish();
+    for n in [1, 2, 100, 1459, 1460, 1461, 5000, 70_000, 1_000_000] {
+        transfer(&mut world, (CLIENT, client), (SERVER, server), n);
+        transfer(&mut world, (SERVER, server), (CLIENT, client), n);
+    }
+    assert_eq!(world.count(CLIENT, Mib::TcpRetransSegs) + world.count(SERVER, Mib::TcpRetransSegs), 0);
+    assert_eq!(world.stacks[CLIENT].drops().total() + world.stacks[SERVER].drops().total(), 0);
+}
+
+#[test]
+fn a_megabyte_costs_at_most_one_acknowledgement_for_two_segments() {
+    let mut world = World::new(4);
+    let (client, server, _) = world.establish();
+    world.take_log();
+    transfer(&mut world, (CLIENT, client), (SERVER, server), 1_000_000);
+    let log = world.take_log();
+    let (text, acks) =
+        (log.iter().filter(|l| l.starts_with('C')).count(), log.iter().filter(|l| l.starts_with('S')).count());
+    assert!((685..700).contains(&text), "{text}");
+    assert!(acks < text * 2 / 3, "{acks} for {text}");
+}
+
+#[test]
+fn the_first_text_is_acknowledged_at_once_and_later_after_forty_milliseconds() {
+    let mut world = World::new(5);
+    let (client, server, _) = world.establish();
+    world.take_log();
+    // The server has nothing to say, so it stays in the quick phase.
+    for _ in 0..16 {
+        assert_eq!(world.send(CLIENT, client, b"x"), Ok(1));
+        world.run_ms(1);
+    }
+    assert_eq!(world.take_log().iter().filter(|line| *line == "S [.] 0").count(), 16);
+    assert_eq!(world.send(CLIENT, client, b"x"), Ok(1));
+    world.run_ms(39);
+    assert_eq!(world.take_log(), ["C [P.] 1"]);
+    world.run_ms(2);
+    assert_eq!(world.take_log(), ["S [.] 0"]);
+    assert_eq!(world.count(SERVER, Mib::TcpExtDelayedACKs), 1);
+    assert_eq!(world.recv(SERVER, server).unwrap().len(), 17);
+}
+
+#[test]
+fn one_batch_is_answered_with_one_acknowledgement() {
+    let mut world = World::new(6);
+    let (client, server, _) = world.establish();
+    transfer(&mut world, (CLIENT, client), (SERVER, server), 200_000);
+    world.run_ms(100);
+    world.take_log();
+    // All frames of a window arrive in one batch.
+    let bytes = pattern(10 * 1460);
+    let frames = world.call(CLIENT, |stack, now, fx| {
+        assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
+        std::mem::take(&mut fx.tx)
+    });
+    assert_eq!(frames.len(), 10);
+    world.call(SERVER, |stack, now, fx| {
+        for frame in frames {
+            stack.on_frame(now, frame, fx);
+        }
+        assert!(fx.tx.is_empty());
+        stack.on_batch_end(now, fx);
+        assert_eq!(fx.tx.len(), 1);
+    });
+}
+
+#[test]
+fn nagle_holds_a_second_small_segment_until_the_first_is_acknowledged() {
+    let mut world = World::new(7);
+    let (client, _, _) = world.establish();
+    world.take_log();
+    for _ in 0..3 {
+        assert_eq!(world.send(CLIENT, client, b"ab"), Ok(2));
+    }
+    assert_eq!(world.take_log(), ["C [P.] 2"]);
+    world.run_ms(1);
+    assert_eq!(world.take_log(), ["S [.] 0", "C [P.] 4", "S [.] 0"]);
+    world.call(CLIENT, |stack, now, fx| stack.set_nodelay(now, client, true, fx)).unwrap();
+    assert_eq!(world.stacks[CLIENT].nodelay(client), Ok(true));
+    for _ in 0..3 {
+        assert_eq!(world.send(CLIENT, client, b"ab"), Ok(2));
+    }
+    assert_eq!(world.take_log(), ["C [P.] 2", "C [P.] 2", "C [P.] 2"]);
+}
+
+#[test]
+fn a_reader_that_stops_closes_the_window_and_probes_find_it_open_again() {
+    let mut world = World::new(8);
+    let (client, server, _) = world.establish();
+    let bytes = pattern(1_500_000);
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += world.send(CLIENT, client, &bytes[sent..]).unwrap_or(0);
+        world.run_ms(10);
+    }
+    assert_eq!(world.send(CLIENT, client, b"more"), Err(SocketError::WouldBlock));
+    assert!(sent < 700_000, "the receive buffer bounds what is taken: {sent}");
+    assert!(world.pool.bytes_in_use() < 2_500_000, "{}", world.pool.bytes_in_use());
+    // The update is lost; a probe finds the open window.
+    world.run(Duration::from_secs(100));
+    assert!(world.count(CLIENT, Mib::TcpExtTCPWinProbe) >= 5);
+    world.wire.cut_to = Some(CLIENT);
+    let mut received = world.recv(SERVER, server).unwrap();
+    world.run_ms(1);
+    world.wire.cut_to = None;
+    let limit = world.now + Duration::from_secs(300);
+    while received.len() < bytes.len() {
+        sent += world.send(CLIENT, client, &bytes[sent..]).unwrap_or(0);
+        assert!(world.step(limit), "stalled at {}", received.len());
+        received.extend(world.recv(SERVER, server).unwrap_or_default());
+    }
+    assert!(received == bytes);
+}
+
+#[test]
+fn a_peer_that_answers_probes_is_never_given_up() {
+    let mut world = World::new(9);
+    let (client, server, _) = world.establish();
+    let bytes = pattern(1 << 20);
+    let mut sent = 0;
+    while let Ok(n) = world.send(CLIENT, client, &bytes[sent..]) {
+        sent += n;
+        world.run_ms(10);
+    }
+    world.run(Duration::from_secs(24 * 3600));
+    assert_eq!(world.state(CLIENT, client), "TCP_ESTABLISHED");
+    let mut received = 0;
+    while received < sent {
+        received += world.recv(SERVER, server).map_or(0, |bytes| bytes.len());
+        world.run_ms(200);
+    }
+    assert_eq!(received, sent);
+}
+
+#[test]
+fn a_small_receive_buffer_works_and_bounds_memory() {
+    let mut world = World::new(10);
+    let listener = world.listen(7, 1);
+    world.stacks[SERVER].set_rcvbuf(listener, 1).unwrap();
+    assert_eq!(world.stacks[SERVER].rcvbuf(listener), Ok(2304));
+    let client = world.connect(7);
+    world.run_ms(5);
+    let (server, _) = world.stacks[SERVER].tcp_accept(listener).unwrap();
+    transfer(&mut world, (CLIENT, client), (SERVER, server), 20_000);
+}
+
+#[test]
+fn waiters_are_woken_once_and_only_for_what_they_want() {
+    let mut world = World::new(11);
+    let listener = world.listen(7, 16);
+    let (count, waker) = Count::new();
+    let mut slot = WaitSlot::new();
+    let mut join = |world: &mut World, host: usize, id, interest| {
+        world.stacks[host].wait_list(id).unwrap().join(&mut slot, &waker, interest, Mode::Shared);
+    };
+    join(&mut world, SERVER, listener, Events::READABLE);
+    let client = world.connect(7);
+    world.run_ms(5);
+    assert_eq!(count.take(), 1, "a connection to accept");
+    let (server, _) = world.stacks[SERVER].tcp_accept(listener).unwrap();
+    assert_eq!(world.stacks[SERVER].readiness(server), Events::OUT | Events::WRNORM);
+
+    join(&mut world, SERVER, server, Events::READABLE);
+    world.send(CLIENT, client, b"one").unwrap();
+    world.run_ms(1);
+    world.send(CLIENT, client, b"two").unwrap();
+    world.run_ms(1);
+    assert_eq!(count.take(), 1, "the entry left the list when it was told");
+    assert!(world.stacks[SERVER].readiness(server).contains(Events::IN));
+
+    join(&mut world, SERVER, server, Events::WRITABLE);
+    world.send(CLIENT, client, b"three").unwrap();
+    world.run_ms(1);
+    assert_eq!(count.take(), 0, "RXPATH row 44: text does not wake a writer");
+    world.close(CLIENT, client);
+    world.run_ms(1);
+    assert_eq!(count.take(), 1, "RXPATH row 45: a FIN wakes everybody");
+    assert!(world.stacks[SERVER].readiness(server).contains(Events::RDHUP | Events::IN | Events::OUT));
+}
+
+/// RXPATH row 48.
+#[test]
+fn a_writer_is_woken_when_two_thirds_are_left_and_only_if_it_asked() {
+    let mut world = World::new(12);
+    let (client, server, _) = world.establish();
+    let (count, waker) = Count::new();
+    let mut slot = WaitSlot::new();
+    let list = world.stacks[CLIENT].wait_list(client).unwrap();
+    list.join(&mut slot, &waker, Events::WRITABLE, Mode::Shared);
+    world.send(CLIENT, client, &[0; 1000]).unwrap();
+    world.run_ms(1);
+    assert_eq!(count.take(), 0, "it was never full");
+    while world.send(CLIENT, client, &[0; 10_000]).is_ok() {
+        world.run_ms(1);
+    }
+    assert!(!world.stacks[CLIENT].readiness(client).contains(Events::OUT));
+    let mut read = 0;
+    while count.take() == 0 {
+        read += world.recv(SERVER, server).map_or(0, |bytes| bytes.len());
+        world.run_ms(1);
+        assert!(read < 2_000_000);
+    }
+    assert!(world.stacks[CLIENT].readiness(client).contains(Events::OUT));
+}
+
+#[test]
+fn a_host_connects_to_itself() {
+    let mut world = World::new(13);
+    let listener = world.listen(7, 1);
+    for to in [ADDR[SERVER], std::net::Ipv4Addr::LOCALHOST] {
+        let to = SocketAddr::new(to.into(), 7);
+        let a = world.call(SERVER, |stack, now, fx| stack.tcp_connect(now, None, to, &|_| true, fx)).unwrap();
+        world.run_ms(1);
+        let (b, _) = world.stacks[SERVER].tcp_accept(listener).unwrap();
+        assert_eq!(world.stacks[SERVER].peer_addr(a), Ok(to));
+        transfer(&mut world, (SERVER, a), (SERVER, b), 100_000);
+    }
+    assert!(world.take_log().is_empty(), "nothing of it is on the wire");
+}
+
+#[test]
+fn peek_leaves_everything_where_it_is() {
+    let mut world = World::new(14);
+    let (client, server, _) = world.establish();
+    let mut buf = [0; 3];
+    assert_eq!(world.stacks[SERVER].tcp_peek(server, &mut buf), Err(SocketError::WouldBlock));
+    world.send(CLIENT, client, b"hello").unwrap();
+    world.run_ms(1);
+    assert_eq!((world.stacks[SERVER].tcp_peek(server, &mut buf), &buf), (Ok(3), b"hel"));
+    assert_eq!(world.recv(SERVER, server).unwrap(), b"hello");
+}
+
+/// An idle connection costs at most a kilobyte, its place in the tables included.
+#[test]
+fn an_idle_connection_is_small_and_holds_no_packet() {
+    let mut world = World::new(15);
+    let (client, server, _) = world.establish();
+    assert!(size_of::<Connection>() <= 640, "{}", size_of::<Connection>());
+    transfer(&mut world, (CLIENT, client), (SERVER, server), 300_000);
+    world.run_ms(1000);
+    for (host, id) in [(CLIENT, client), (SERVER, server)] {
+        let block = &world.stacks[host].sockets.connection(id).unwrap().block;
+        assert_eq!((block.queued(), block.readable()), (0, 0));
+    }
+}

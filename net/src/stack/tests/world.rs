@@ -1,0 +1,276 @@
+//! The world in which two stacks live: a wire with delay, loss, reordering and duplication, and a clock.
+
+use crate::event::{Trace, Tracer};
+use crate::packet::{PacketBuf, Pool, copy};
+use crate::stack::Stack;
+use crate::stack::config::StackConfig;
+use crate::stack::counters::Mib;
+use crate::stack::effects::Effects;
+use crate::stack::error::SocketError;
+use crate::stack::socket::SocketId;
+use crate::wire::arp::ArpPacket;
+use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
+use crate::wire::icmp::IcmpHeader;
+use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::tcp::TcpHeader;
+use crate::wire::udp::UdpHeader;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+use wakeline_runtime::clock::{Clock, Instant};
+use wakeline_runtime::rng::Rng;
+
+/// The two hosts: the client mostly opens, the server mostly listens.
+pub(crate) const CLIENT: usize = 0;
+pub(crate) const SERVER: usize = 1;
+
+pub(crate) const ADDR: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+pub(crate) const MAC: [MacAddr; 2] = [MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])];
+
+/// What the wire does to frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire {
+    pub(crate) delay_us: u64,
+    pub(crate) jitter_us: u32,
+    pub(crate) loss: f64,
+    pub(crate) duplicate: f64,
+    pub(crate) corrupt: f64,
+    /// No frame arrives at all at this host.
+    pub(crate) cut_to: Option<usize>,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) stacks: [Stack; 2],
+    pub(crate) wire: Wire,
+    pub(crate) pool: Pool,
+    /// What was sent, as tcpdump prints it, with relative sequence numbers left as they are.
+    pub(crate) log: Vec<String>,
+    in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
+    sent: u64,
+    rng: Rng,
+    tracer: Tracer,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> World {
+        World::with(seed, |_| {})
+    }
+
+    /// A world whose hosts are configured by `change`.
+    pub(crate) fn with(seed: u64, change: impl Fn(&mut StackConfig)) -> World {
+        let pool = Pool::new(64 << 20);
+        let mut rng = Rng::seeded(seed);
+        let stack = |index: usize, rng: &mut Rng| {
+            let secret = [rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64()];
+            let mut config = StackConfig::new(MAC[index], ADDR[index], 24, secret);
+            change(&mut config);
+            Stack::new(config, pool.cache(), rng.fork())
+        };
+        let stacks = [stack(CLIENT, &mut rng), stack(SERVER, &mut rng)];
+        World {
+            now: Instant::from_virtual_ns(0),
+            stacks,
+            wire: Wire::default(),
+            pool,
+            log: Vec::new(),
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            rng,
+            tracer: Trace::new(Clock::Real).tracer(Arc::from("world")),
+        }
+    }
+
+    /// Calls a stack and puts on the wire what it wants to send.
+    pub(crate) fn call<R>(&mut self, host: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R) -> R {
+        let tracer = self.tracer.clone();
+        let mut fx = Effects::new(&tracer);
+        let result = f(&mut self.stacks[host], self.now, &mut fx);
+        for frame in std::mem::take(&mut fx.loopback) {
+            self.sent += 1;
+            self.in_flight.insert((self.now, self.sent), (host, frame));
+        }
+        for frame in std::mem::take(&mut fx.tx) {
+            self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
+            self.transmit(1 - host, frame);
+        }
+        fx.wakes.wake_all();
+        result
+    }
+
+    /// Puts a frame for `to` on the wire.
+    pub(crate) fn transmit(&mut self, to: usize, mut frame: PacketBuf) {
+        let wire = self.wire;
+        if wire.cut_to == Some(to) || self.rng.chance(wire.loss) {
+            return;
+        }
+        if self.rng.chance(wire.corrupt) {
+            let at = self.rng.below(frame.len() as u32) as usize;
+            frame.data_mut()[at] ^= 1 << self.rng.below(8);
+        }
+        if self.rng.chance(wire.duplicate)
+            && let Some(twin) = copy(&frame, &self.pool)
+        {
+            self.put_in_flight(to, twin);
+        }
+        self.put_in_flight(to, frame);
+    }
+
+    fn put_in_flight(&mut self, to: usize, frame: PacketBuf) {
+        let jitter = u64::from(self.rng.below(self.wire.jitter_us + 1));
+        let at = self.now + Duration::from_micros(self.wire.delay_us + jitter);
+        self.sent += 1;
+        self.in_flight.insert((at, self.sent), (to, frame));
+    }
+
+    /// Lets one thing happen: the next frame or the next timer. Says whether there was one before `limit`.
+    pub(crate) fn step(&mut self, limit: Instant) -> bool {
+        let frame_at = self.in_flight.first_key_value().map(|(&(at, _), _)| at);
+        let timer_at = self.stacks.iter().filter_map(Stack::next_deadline).min();
+        let Some(at) = [frame_at, timer_at].into_iter().flatten().min().filter(|&at| at <= limit) else {
+            self.now = self.now.max(limit);
+            return false;
+        };
+        self.now = self.now.max(at);
+        if frame_at.is_some_and(|frame_at| frame_at <= at) {
+            let ((_, _), (host, frame)) = self.in_flight.pop_first().unwrap();
+            self.call(host, |stack, now, fx| {
+                stack.on_frame(now, frame, fx);
+                stack.on_batch_end(now, fx);
+            });
+        } else {
+            for host in [CLIENT, SERVER] {
+                self.call(host, |stack, now, fx| stack.on_timer(now, fx));
+            }
+        }
+        true
+    }
+
+    /// Lets `time` pass.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let limit = self.now + time;
+        while self.step(limit) {}
+    }
+
+    pub(crate) fn run_ms(&mut self, ms: u64) {
+        self.run(Duration::from_millis(ms));
+    }
+
+    // What programs do.
+
+    pub(crate) fn listen(&mut self, port: u16, backlog: u32) -> SocketId {
+        self.stacks[SERVER].tcp_listen(any(port), backlog, false).unwrap()
+    }
+
+    pub(crate) fn connect(&mut self, port: u16) -> SocketId {
+        let to = SocketAddr::new(ADDR[SERVER].into(), port);
+        self.call(CLIENT, |stack, now, fx| stack.tcp_connect(now, None, to, &|_| true, fx)).unwrap()
+    }
+
+    /// An established connection: the client's socket, the server's, and the listener.
+    pub(crate) fn establish(&mut self) -> (SocketId, SocketId, SocketId) {
+        let listener = self.listen(7, 16);
+        let client = self.connect(7);
+        self.run_ms(5);
+        assert_eq!(self.stacks[CLIENT].tcp_connect_result(client), Ok(()));
+        let (server, peer) = self.stacks[SERVER].tcp_accept(listener).unwrap();
+        assert_eq!(Ok(peer), self.stacks[CLIENT].local_addr(client));
+        (client, server, listener)
+    }
+
+    pub(crate) fn send(&mut self, host: usize, id: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
+        self.call(host, |stack, now, fx| stack.tcp_send(now, id, bytes, fx))
+    }
+
+    /// Reads everything that is there; the error, or the end as an empty vector, only when nothing is.
+    pub(crate) fn recv(&mut self, host: usize, id: SocketId) -> Result<Vec<u8>, SocketError> {
+        let mut all = Vec::new();
+        let mut buf = [0; 4096];
+        loop {
+            match self.call(host, |stack, now, fx| stack.tcp_recv(now, id, &mut buf, fx)) {
+                Ok(0) => return Ok(all),
+                Ok(n) => all.extend_from_slice(&buf[..n]),
+                Err(_) if !all.is_empty() => return Ok(all),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self, host: usize, id: SocketId) {
+        self.call(host, |stack, now, fx| stack.close(now, id, fx));
+    }
+
+    /// The state of one host's only connection, as the kernel names it.
+    pub(crate) fn state(&mut self, host: usize, id: SocketId) -> &'static str {
+        self.stacks[host].sockets.connection_at(id.index()).map_or("(gone)", |c| c.block.state().name())
+    }
+
+    pub(crate) fn count(&self, host: usize, mib: Mib) -> u64 {
+        self.stacks[host].counters().get(mib)
+    }
+
+    /// What was sent since the last time.
+    pub(crate) fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+}
+
+/// The address of any interface.
+pub(crate) fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
+}
+
+/// A frame in short: protocol, flags and lengths, as tcpdump abbreviates them; no numbers that depend on a key.
+pub(crate) fn describe(frame: &[u8]) -> String {
+    let ethernet = EthernetHeader::parse(frame).unwrap();
+    let packet = &frame[EthernetHeader::LEN..];
+    if ethernet.ethertype == EtherType::Arp {
+        return ArpPacket::parse(packet).unwrap().to_string();
+    }
+    let ip = Ipv4Header::parse(packet).unwrap();
+    let rest = &packet[ip.header_len.into()..];
+    match ip.protocol {
+        protocol::TCP => {
+            let (header, len) = TcpHeader::parse(rest).unwrap();
+            format!("[{}] {}", header.flags, rest.len() - len)
+        }
+        protocol::UDP => UdpHeader::parse(rest).unwrap().to_string(),
+        _ => IcmpHeader::parse(rest).unwrap().to_string(),
+    }
+}
+
+/// A waker that counts how often it was called.
+#[derive(Default)]
+pub(crate) struct Count(AtomicU32);
+
+impl Count {
+    pub(crate) fn new() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (count.clone(), Waker::from(count))
+    }
+
+    /// How often, since the last time.
+    pub(crate) fn take(&self) -> u32 {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// `n` bytes that differ from place to place.
+pub(crate) fn pattern(n: usize) -> Vec<u8> {
+    (0..n).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+}

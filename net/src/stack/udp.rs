@@ -1,0 +1,301 @@
+//! UDP (RFC 768): datagrams in, queued and charged by `truesize`, and datagrams out.
+
+use crate::event::{DropReason, Event};
+use crate::packet::{PacketBuf, PoolCache};
+use crate::stack::counters::Mib;
+use crate::stack::demux::{Demux, FourTuple};
+use crate::stack::error::SocketError;
+use crate::stack::icmp::send_unreachable;
+use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::wire::checksum::Sum;
+use crate::wire::icmp::unreachable;
+use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::malformed::Malformed;
+use crate::wire::udp::UdpHeader;
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use wakeline_runtime::wait_queue::{Events, WaitList};
+
+/// One shard's UDP.
+#[derive(Debug)]
+pub(crate) struct UdpLayer {
+    demux: Demux<u32>,
+}
+
+/// A UDP socket. What it sends leaves at once, so there is no send buffer and it is always writable.
+#[derive(Debug)]
+pub(crate) struct UdpSocket {
+    pub(crate) local: SocketAddrV4,
+    pub(crate) peer: Option<SocketAddrV4>,
+    pub(crate) wait: WaitList,
+    pub(crate) error: Option<SocketError>,
+    /// In bytes of `truesize`.
+    pub(crate) rcvbuf: usize,
+    queue: VecDeque<Datagram>,
+    charged: usize,
+    /// Datagrams that found the buffer full (`sk_drops`).
+    pub(crate) drops: u64,
+}
+
+/// A datagram that has been pulled to its payload, and who sent it.
+#[derive(Debug)]
+struct Datagram {
+    from: SocketAddrV4,
+    packet: PacketBuf,
+}
+
+impl UdpSocket {
+    /// `__udp_enqueue_schedule_skb`: what fits, and always one datagram into an empty queue (RXPATH rows 35 and 36).
+    fn accepts(&self, truesize: usize) -> bool {
+        self.queue.is_empty() || self.charged + truesize <= self.rcvbuf
+    }
+
+    /// `udp_poll`
+    pub(crate) fn readiness(&self) -> Events {
+        let mut events = Events::OUT | Events::WRNORM;
+        if !self.queue.is_empty() {
+            events |= Events::IN | Events::RDNORM;
+        }
+        if self.error.is_some() {
+            events |= Events::ERR;
+        }
+        events
+    }
+
+    fn flow(&self) -> Option<FourTuple> {
+        self.peer.map(|remote| FourTuple { local: self.local, remote })
+    }
+}
+
+impl UdpLayer {
+    /// A layer without sockets.
+    pub(crate) fn new(secret: [u64; 4]) -> UdpLayer {
+        UdpLayer { demux: Demux::new(secret) }
+    }
+
+    /// Which ports are in use.
+    pub(crate) fn demux(&self) -> &Demux<u32> {
+        &self.demux
+    }
+
+    /// `udp_rcv`. `packet` has been pulled to its UDP header.
+    pub(crate) fn on_datagram(
+        &mut self,
+        sockets: &mut Sockets,
+        ip: &Ipv4Header,
+        mut packet: PacketBuf,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        let header = match UdpHeader::parse(packet.data()) {
+            Ok(header) => header,
+            Err(malformed) => {
+                lower.ip.counters.count(Mib::UdpInErrors);
+                let short = malformed == Malformed::Truncated;
+                let reason = if short { DropReason::PktTooSmall } else { DropReason::UdpCsum };
+                return lower.ip.drop_packet(packet, reason, lower.fx);
+            }
+        };
+        packet.truncate(header.len.into());
+        if lower.ip.must_verify(&packet) && !header.verify(ip.src, ip.dst, packet.data()) {
+            lower.ip.counters.count(Mib::UdpInCsumErrors);
+            lower.ip.counters.count(Mib::UdpInErrors);
+            return lower.ip.drop_packet(packet, DropReason::UdpCsum, lower.fx);
+        }
+        let flow = FourTuple {
+            local: SocketAddrV4::new(ip.dst, header.dst_port),
+            remote: SocketAddrV4::new(ip.src, header.src_port),
+        };
+        match self.lookup(&flow).and_then(|index| sockets.udp_at(index)) {
+            Some(socket) => {
+                packet.pull(UdpHeader::LEN);
+                enqueue(socket, flow.remote, packet, lower);
+            }
+            None => {
+                lower.ip.counters.count(Mib::UdpNoPorts);
+                send_unreachable(lower, ip, packet.data(), unreachable::PORT);
+                lower.ip.drop_packet(packet, DropReason::NoSocket, lower.fx);
+            }
+        }
+    }
+
+    /// Connected to the sender, or bound to the address, or to the port on any.
+    fn lookup(&self, flow: &FourTuple) -> Option<u32> {
+        self.demux.exact(flow).or_else(|| self.demux.bound(flow))
+    }
+
+    /// An ICMP error about a datagram of ours. As in Linux only connected sockets hear of it, and only of one that means
+    /// that trying again is in vain.
+    pub(crate) fn on_error(
+        &mut self,
+        sockets: &mut Sockets,
+        flow: &FourTuple,
+        error: SocketError,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        if !matches!(error, SocketError::ConnectionRefused | SocketError::ProtocolUnreachable) {
+            return;
+        }
+        if let Some(socket) = self.demux.exact(flow).and_then(|index| sockets.udp_at(index)) {
+            socket.error = Some(error);
+            socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+        }
+    }
+
+    /// A socket on `local`.
+    pub(crate) fn bind(
+        &mut self,
+        sockets: &mut Sockets,
+        local: SocketAddrV4,
+        (own, rcvbuf): (Ipv4Addr, usize),
+    ) -> Result<SocketId, SocketError> {
+        if !sockets.has_room() {
+            return Err(SocketError::NoBuffers);
+        }
+        if !self.demux.bind(local, sockets.next_index(), false, own) {
+            return Err(SocketError::AddrInUse);
+        }
+        let (peer, error, queue) = (None, None, VecDeque::new());
+        let socket = UdpSocket { local, peer, wait: WaitList::new(), error, rcvbuf, queue, charged: 0, drops: 0 };
+        sockets.insert(Socket::Udp(Box::new(socket)))
+    }
+
+    /// From now on datagrams go to `peer` and only its own come in. What is queued stays.
+    pub(crate) fn connect(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+        peer: SocketAddrV4,
+        source: Ipv4Addr,
+    ) -> Result<(), SocketError> {
+        let socket = sockets.udp(id)?;
+        if let Some(old) = socket.flow() {
+            self.demux.remove(&old);
+        }
+        let port = socket.local.port();
+        if socket.local.ip().is_unspecified() {
+            // The address that the route chooses is the socket's from now on.
+            let chosen = SocketAddrV4::new(source, port);
+            self.demux.unbind(socket.local, id.index());
+            if !self.demux.bind(chosen, id.index(), false, source) {
+                return Err(SocketError::AddrInUse);
+            }
+            socket.local = chosen;
+        }
+        socket.peer = Some(peer);
+        socket.error = None;
+        if !self.demux.insert(FourTuple { local: socket.local, remote: peer }, id.index()) {
+            socket.peer = None;
+            return Err(SocketError::AddrInUse);
+        }
+        Ok(())
+    }
+
+    /// Sends one datagram, to the peer unless `to` is given.
+    pub(crate) fn send(
+        sockets: &mut Sockets,
+        id: SocketId,
+        payload: &[u8],
+        to: Option<SocketAddrV4>,
+        lower: &mut Lower<'_, '_>,
+    ) -> Result<usize, SocketError> {
+        let socket = sockets.udp(id)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        let to = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?;
+        let dst = if to.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *to.ip() };
+        if to.port() == 0 {
+            return Err(SocketError::InvalidInput);
+        }
+        let len = UdpHeader::LEN + payload.len();
+        if len + Ipv4Header::LEN > lower.ip.config.mtu {
+            return Err(SocketError::MessageTooLong);
+        }
+        let src = match socket.local.ip() {
+            any if any.is_unspecified() => lower.ip.source_for(dst)?,
+            local => *local,
+        };
+        let Some(mut packet) = lower.ip.pool.alloc(HEADROOM + UdpHeader::LEN, payload.len()) else {
+            lower.ip.counters.count(Mib::UdpSndbufErrors);
+            return Err(SocketError::NoBuffers);
+        };
+        let sum = !lower.ip.config.checksum_offload;
+        let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
+        sums.add_copying(packet.put(payload.len()), payload);
+        let header =
+            UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
+        let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
+        header.emit(out, sum.then_some(sums));
+        lower.ip.counters.count(Mib::UdpOutDatagrams);
+        lower.ip.send(packet, (src, dst), protocol::UDP, lower.now, lower.fx)?;
+        Ok(payload.len())
+    }
+
+    /// Takes, or with `peek` looks at, the oldest datagram; what does not fit into `buf` is lost, as in `recvfrom`.
+    pub(crate) fn recv(
+        sockets: &mut Sockets,
+        id: SocketId,
+        buf: &mut [u8],
+        peek: bool,
+        pool: &mut PoolCache,
+    ) -> Result<(usize, SocketAddrV4), SocketError> {
+        let socket = sockets.udp(id)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        let Datagram { from, packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
+        let (from, n) = (*from, packet.len().min(buf.len()));
+        buf[..n].copy_from_slice(&packet.data()[..n]);
+        if !peek && let Some(datagram) = socket.queue.pop_front() {
+            socket.charged -= datagram.packet.truesize();
+            pool.free(datagram.packet);
+            if socket.queue.is_empty() && socket.queue.capacity() > IDLE_CAPACITY {
+                socket.queue = VecDeque::new();
+            }
+        }
+        Ok((n, from))
+    }
+
+    /// Closes a socket; what was not read is lost.
+    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+        let Ok(socket) = sockets.udp(id) else { return };
+        if let Some(flow) = socket.flow() {
+            self.demux.remove(&flow);
+        }
+        self.demux.unbind(socket.local, id.index());
+        if let Some(Socket::Udp(mut socket)) = sockets.remove(id.index()) {
+            socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
+            socket.wait.wake_all(&mut lower.fx.wakes);
+        }
+    }
+
+    /// The host goes down.
+    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+        self.demux.clear();
+        for index in sockets.indices() {
+            if let Some(socket) = sockets.udp_at(index) {
+                socket.error = Some(SocketError::NetworkDown);
+                socket.wait.wake_all(&mut lower.fx.wakes);
+            }
+        }
+    }
+}
+
+/// A queue that was longer gives its memory back when it is empty.
+const IDLE_CAPACITY: usize = 8;
+
+fn enqueue(socket: &mut UdpSocket, from: SocketAddrV4, packet: PacketBuf, lower: &mut Lower<'_, '_>) {
+    let truesize = packet.truesize();
+    if !socket.accepts(truesize) {
+        socket.drops += 1;
+        lower.ip.counters.count(Mib::UdpRcvbufErrors);
+        lower.ip.counters.count(Mib::UdpInErrors);
+        return lower.ip.drop_packet(packet, DropReason::SocketRcvbuff, lower.fx);
+    }
+    socket.charged += truesize;
+    socket.queue.push_back(Datagram { from, packet });
+    lower.ip.counters.count(Mib::UdpInDatagrams);
+    lower.fx.tracer.emit(|| Event::SkDataReady { protocol: "IPPROTO_UDP", func: "sock_def_readable" });
+    socket.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
+}

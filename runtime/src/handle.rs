@@ -1,0 +1,66 @@
+//! The handle: a runtime, as seen by those who give it work.
+//!
+//! What needs the thread's ambient runtime (`current`, `enter`, `block_on`, `spawn_blocking`) is in [`crate::context`].
+
+use crate::clock::Clock;
+use crate::driver::DriverHandle;
+use crate::namespace;
+use crate::scheduler::{RuntimeMetrics, Shared};
+use crate::task::JoinHandle;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+/// A reference to a runtime: spawns tasks from anywhere. Cheap to clone; does not keep the runtime from ending.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Begins a task, which goes on whether or not the [`JoinHandle`] is kept.
+    ///
+    /// It stands in the caller's [namespace](crate::namespace). When the runtime has ended, the future is dropped and the
+    /// handle says that the task was cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runtime = wakeline_runtime::Runtime::new()?;
+    /// let task = runtime.handle().spawn(async { "hello" });
+    /// assert_eq!(runtime.block_on(task)?, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.shared.spawn(future, namespace::current()).settle()
+    }
+
+    /// What the runtime has done and has to do, now.
+    #[must_use]
+    pub fn metrics(&self) -> RuntimeMetrics {
+        self.shared.metrics()
+    }
+
+    /// The clock by which this runtime's timers go.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.driver().clock()
+    }
+
+    /// The driver's shared half, for sources and timers.
+    pub(crate) fn driver(&self) -> &DriverHandle {
+        self.shared.driver()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("workers", &self.shared.num_workers()).finish_non_exhaustive()
+    }
+}

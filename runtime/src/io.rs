@@ -1,0 +1,275 @@
+//! OS sources for whoever builds sockets and pipes on them: a [`Source`] is registered with the reactor of the runtime
+//! in which it was made, and tells when it is worth trying.
+//!
+//! The traits for reading and writing are those of `futures-io`; this module has only what stands between them and the
+//! operating system.
+
+use crate::context;
+use crate::coop;
+use crate::handle::Handle;
+use crate::reactor::readiness::Ready;
+use crate::reactor::{ReactorHandle, Registration};
+use crate::wait_queue::{Events, WaitSlot};
+use mio::Interest;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+/// An OS source that is registered with a runtime's reactor.
+///
+/// The source must be non-blocking. Every operation is tried by its owner; the reactor only tells when. Readiness is
+/// edge-triggered underneath, so it is remembered here and cleared when an operation would block: do every operation
+/// through [`poll_io`](Source::poll_io), [`io`](Source::io) or [`try_io`](Source::try_io), or a waiter may not be told.
+///
+/// `READABLE` and `WRITABLE` are the interests that exist; either ends with an error of the source or with its closing.
+///
+/// # Waiters
+/// Any number of tasks may wait, in either direction. Who polls brings a [`WaitSlot`] of its own for each direction and
+/// empties it with [`release`](Source::release) when it goes away before the source does.
+///
+/// # Examples
+/// ```no_run
+/// use std::io::Read;
+/// use wakeline_runtime::io::Source;
+/// use wakeline_runtime::wait_queue::Events;
+///
+/// async fn read_some(stream: mio::net::TcpStream, buf: &mut [u8]) -> std::io::Result<usize> {
+///     let source = Source::new(stream, Events::READABLE)?;
+///     source.io(Events::READABLE, |mut stream| stream.read(buf)).await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Source<S: mio::event::Source> {
+    /// `None` only while the source is being taken apart.
+    io: Option<S>,
+    registration: Registration,
+    handle: Handle,
+}
+
+/// What an operation tells of its source beside its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer<R> {
+    /// There may be more.
+    Partial(R),
+    /// It took all there was (a short read) or filled all there was (a short write), so that the next try would block.
+    ///
+    /// Only to be said of sources whose next change is told as an event of its own, as `epoll` does for sockets.
+    Drained(R),
+}
+
+impl<S: mio::event::Source> Source<S> {
+    /// Registers `io` for the directions in `interest`, `READABLE` or `WRITABLE` or both.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `interest` has neither direction; what the operating system says, such as `ENOSPC` when the
+    /// user may watch no more descriptors; or that the runtime is shutting down.
+    ///
+    /// # Panics
+    /// Outside a runtime, or in one that was built without `enable_io`.
+    #[track_caller]
+    pub fn new(mut io: S, interest: Events) -> io::Result<Self> {
+        let handle = context::current();
+        let Some(reactor) = handle.driver().reactor() else {
+            panic!("this runtime has no I/O driver: call `enable_io()` or `enable_all()` on its Builder");
+        };
+        let registered = reactor.register(&mut io, mio_interest(interest)?)?;
+        let registration = handle.driver().after_register(registered);
+        Ok(Source { io: Some(io), registration, handle })
+    }
+
+    /// The source itself.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        self.io.as_ref().expect("only `into_inner` and `drop` take the source, and they own it")
+    }
+
+    /// Takes the source out of the reactor and gives it back.
+    ///
+    /// # Errors
+    /// When the operating system does not know the source, which has been closed behind its owner's back then.
+    pub fn into_inner(mut self) -> io::Result<S> {
+        let mut io = self.io.take().expect("only `into_inner` and `drop` take the source, and they own it");
+        self.reactor().deregister(&self.registration, &mut io)?;
+        Ok(io)
+    }
+
+    /// Presumes that the source is ready for `events`, so that the next operation is tried without waiting to be told.
+    ///
+    /// For sources that are likely to be: a wrong guess costs that operation.
+    pub fn presume_ready(&self, events: Events) {
+        self.registration.state().presume(events);
+    }
+
+    /// Ready when the source is, for some of `interest`; otherwise `slot` waits.
+    ///
+    /// It says what the source was last known for. Only an operation that would block takes it back.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    pub fn poll_ready(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Events>> {
+        let progress = ready!(coop::poll_proceed(cx));
+        let ready = ready!(self.poll_look(cx, slot, interest))?;
+        progress.made();
+        Poll::Ready(Ok(ready.events))
+    }
+
+    /// Waits until the source is ready for some of `interest`, and says for what.
+    ///
+    /// # Errors
+    /// When the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken from the source.
+    pub async fn ready(&self, interest: Events) -> io::Result<Events> {
+        let mut place = Place { source: self, slot: WaitSlot::new() };
+        poll_fn(|cx| self.poll_ready(cx, &mut place.slot, interest)).await
+    }
+
+    /// Tries `op` whenever the source is ready for `interest`, until it does anything but fail with `WouldBlock`.
+    ///
+    /// # Errors
+    /// Those of `op`, or that the runtime is shutting down.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+        mut op: impl FnMut(&S) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_transfer(cx, slot, interest, |io| op(io).map(Transfer::Partial))
+    }
+
+    /// As [`poll_io`](Source::poll_io), for an operation that knows when it has drained the source: that saves the try
+    /// that would only find out.
+    ///
+    /// # Errors
+    /// Those of `op`, or that the runtime is shutting down.
+    pub fn poll_transfer<R>(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+        mut op: impl FnMut(&S) -> io::Result<Transfer<R>>,
+    ) -> Poll<io::Result<R>> {
+        let progress = ready!(coop::poll_proceed(cx));
+        loop {
+            let ready = ready!(self.poll_look(cx, slot, interest))?;
+            if let Some(result) = self.attempt(ready, interest, &mut op) {
+                progress.made();
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// Waits for the source and does `op`, as [`poll_io`](Source::poll_io).
+    ///
+    /// # Errors
+    /// Those of `op`, or that the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped before it is ready, `op` has done nothing but fail with `WouldBlock`.
+    pub async fn io<R>(&self, interest: Events, mut op: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+        self.transfer(interest, |io| op(io).map(Transfer::Partial)).await
+    }
+
+    /// Waits for the source and does `op`, as [`poll_transfer`](Source::poll_transfer).
+    ///
+    /// # Errors
+    /// Those of `op`, or that the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// When the future is dropped before it is ready, `op` has done nothing but fail with `WouldBlock`.
+    pub async fn transfer<R>(
+        &self,
+        interest: Events,
+        mut op: impl FnMut(&S) -> io::Result<Transfer<R>>,
+    ) -> io::Result<R> {
+        let mut place = Place { source: self, slot: WaitSlot::new() };
+        poll_fn(|cx| self.poll_transfer(cx, &mut place.slot, interest, &mut op)).await
+    }
+
+    /// Does `op` when the source is known to be ready for `interest`, and does not wait.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the source is not ready, else those of `op`.
+    pub fn try_io<R>(&self, interest: Events, mut op: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+        let result = match self.registration.state().look(interest)? {
+            Some(ready) => self.attempt(ready, interest, &mut |io| op(io).map(Transfer::Partial)),
+            None => None,
+        };
+        result.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Empties a slot whose owner goes away, or waits no more.
+    pub fn release(&self, slot: &mut WaitSlot) {
+        self.registration.state().release(slot);
+    }
+
+    fn poll_look(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Ready>> {
+        match self.registration.state().look_or_wait(cx.waker(), slot, interest) {
+            Ok(Some(ready)) => Poll::Ready(Ok(ready)),
+            Ok(None) => Poll::Pending,
+            Err(gone) => Poll::Ready(Err(gone)),
+        }
+    }
+
+    /// One try; `None` when it would have blocked.
+    fn attempt<R>(
+        &self,
+        ready: Ready,
+        interest: Events,
+        op: &mut impl FnMut(&S) -> io::Result<Transfer<R>>,
+    ) -> Option<io::Result<R>> {
+        match op(self.get_ref()) {
+            Ok(Transfer::Partial(result)) => Some(Ok(result)),
+            Ok(Transfer::Drained(result)) => {
+                self.registration.state().clear_drained(ready, interest);
+                Some(Ok(result))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.registration.state().clear(ready, interest);
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn reactor(&self) -> &ReactorHandle {
+        self.handle.driver().reactor().expect("the source was registered with it")
+    }
+}
+
+impl<S: mio::event::Source> Drop for Source<S> {
+    fn drop(&mut self) {
+        if let Some(mut io) = self.io.take() {
+            // It fails when somebody closed the descriptor, and then there is nothing left to take out.
+            let _ = self.reactor().deregister(&self.registration, &mut io);
+        }
+    }
+}
+
+/// A place in a source's queue that is given up when the future that holds it drops.
+struct Place<'a, S: mio::event::Source> {
+    source: &'a Source<S>,
+    slot: WaitSlot,
+}
+
+impl<S: mio::event::Source> Drop for Place<'_, S> {
+    fn drop(&mut self) {
+        self.source.release(&mut self.slot);
+    }
+}
+
+fn mio_interest(interest: Events) -> io::Result<Interest> {
+    let readable = interest.intersects(Events::READABLE);
+    let writable = interest.intersects(Events::WRITABLE);
+    match (readable, writable) {
+        (true, true) => Ok(Interest::READABLE | Interest::WRITABLE),
+        (true, false) => Ok(Interest::READABLE),
+        (false, true) => Ok(Interest::WRITABLE),
+        (false, false) => Err(io::Error::new(io::ErrorKind::InvalidInput, "an interest is READABLE or WRITABLE")),
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,222 @@
+//! The reactor: which OS sources are ready, and who waits for them.
+//!
+//! It rests on `mio` and is edge-triggered: the operating system tells of a change once, and each source remembers what
+//! it was told ([`readiness`]) until an operation finds that it is so no more. It knows no socket: a source is whatever
+//! `mio` can register.
+//!
+//! # References
+//! A source's state is shared by its owner ([`Registration`]) and the table of the reactor. The operating system holds
+//! only a token: the place in the table and a generation. An event that was on its way when its source was deregistered
+//! finds another generation there, or nobody, and is dropped.
+//!
+//! # Locks
+//! The table's lock is held while one batch of events is handed out, and is taken before the lock of a source's wait
+//! queue. Wakers are collected, and called by the driver when both are free.
+
+mod alarm;
+pub(crate) mod readiness;
+
+use crate::atomic::{AtomicUsize, Mutex, Ordering};
+use crate::wait_queue::{Events, WakeBatch};
+use alarm::Alarm;
+use mio::event::Source;
+use mio::{Interest, Token};
+use readiness::SourceState;
+use slab::Slab;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The half that waits for the operating system; the driver's.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    poll: mio::Poll,
+    events: mio::Events,
+    alarm: Alarm,
+}
+
+/// The half that all threads share: registers, deregisters, wakes the poller.
+#[derive(Debug)]
+pub(crate) struct ReactorHandle {
+    registry: mio::Registry,
+    waker: mio::Waker,
+    /// The length of `sources.table`, written under its lock; read by a driver that chooses how to sleep.
+    count: AtomicUsize,
+    sources: Mutex<Sources>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    table: Slab<Slot>,
+    next_generation: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: usize,
+    state: Arc<SourceState>,
+}
+
+/// A source's place in the reactor. Its owner gives it back with [`ReactorHandle::deregister`].
+#[derive(Debug)]
+pub(crate) struct Registration {
+    index: usize,
+    state: Arc<SourceState>,
+}
+
+/// What whoever registered a source has to do.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Registered {
+    /// The reactor had no source: the driver may sleep on its futex, get it off there.
+    First(Registration),
+    /// Nothing.
+    Another(Registration),
+}
+
+/// The poller's own event.
+const WAKE: Token = Token(usize::MAX);
+/// The alarm's event.
+const ALARM: Token = Token(usize::MAX - 1);
+/// How many events one turn takes from the operating system.
+const EVENTS_MAX: usize = 1024;
+/// A token is a generation above an index, of half a word each.
+const INDEX_BITS: u32 = usize::BITS / 2;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+/// The last generation is left to [`WAKE`] and [`ALARM`].
+const GENERATIONS: usize = INDEX_MASK;
+
+impl Poller {
+    /// # Errors
+    /// When the operating system has no file descriptors left.
+    pub(crate) fn new() -> io::Result<(Poller, ReactorHandle)> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = mio::Waker::new(&registry, WAKE)?;
+        let alarm = Alarm::new(&registry, ALARM)?;
+        let sources = Sources { table: Slab::new(), next_generation: 0, closed: false };
+        let handle = ReactorHandle { registry, waker, count: AtomicUsize::new(0), sources: Mutex::new(sources) };
+        Ok((Poller { poll, events: mio::Events::with_capacity(EVENTS_MAX), alarm }, handle))
+    }
+
+    /// Waits at most `wait` (`None`: without limit) for events, and collects who waits for them.
+    pub(crate) fn poll(&mut self, reactor: &ReactorHandle, wait: Option<Duration>, out: &mut WakeBatch) {
+        let wait = self.alarm.set(wait);
+        match self.poll.poll(&mut self.events, wait) {
+            Ok(()) => reactor.hand_out(&self.events, out),
+            // A signal; the driver comes back.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // EBADF, EFAULT and EINVAL are all there is, and each means that this process is broken.
+            Err(error) => panic!("the operating system refuses to poll: {error}"),
+        }
+    }
+}
+
+impl ReactorHandle {
+    /// Whether there is anything to poll.
+    pub(crate) fn has_sources(&self) -> bool {
+        // Acquire: see `DriverHandle::after_register`, whose `unpark` makes the store visible.
+        self.count.load(Ordering::Acquire) != 0
+    }
+
+    /// Makes a poll return.
+    pub(crate) fn wake(&self) {
+        self.waker
+            .wake()
+            .expect("writing to an eventfd that is open fails only when its counter is full, which mio resets");
+    }
+
+    /// Registers a source.
+    ///
+    /// # Errors
+    /// Those of the operating system, or that the runtime is shutting down.
+    pub(crate) fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registered> {
+        let state = Arc::new(SourceState::new());
+        let (index, token, first) = {
+            let mut sources = self.sources.lock();
+            if sources.closed {
+                return Err(readiness::gone());
+            }
+            let generation = sources.next_generation;
+            sources.next_generation = (generation + 1) % GENERATIONS;
+            let index = sources.table.insert(Slot { generation, state: state.clone() });
+            self.count.store(sources.table.len(), Ordering::Release);
+            (index, Token(generation << INDEX_BITS | index), sources.table.len() == 1)
+        };
+        // From here events may come, and they find the source in the table.
+        if let Err(error) = self.registry.register(source, token, interest) {
+            self.forget(index);
+            return Err(error);
+        }
+        let registration = Registration { index, state };
+        Ok(if first { Registered::First(registration) } else { Registered::Another(registration) })
+    }
+
+    /// Takes a source out. Its waiters are not told: only its owner could have made them.
+    ///
+    /// # Errors
+    /// Those of the operating system; the reactor has forgotten the source in any case.
+    pub(crate) fn deregister(&self, registration: &Registration, source: &mut impl Source) -> io::Result<()> {
+        let result = self.registry.deregister(source);
+        self.forget(registration.index);
+        result
+    }
+
+    /// Tells every waiter of every source that the runtime is shutting down, and refuses new ones.
+    pub(crate) fn shutdown(&self, out: &mut WakeBatch) {
+        let mut sources = self.sources.lock();
+        sources.closed = true;
+        for (_, slot) in &sources.table {
+            slot.state.shutdown(out);
+        }
+    }
+
+    fn forget(&self, index: usize) {
+        let slot = {
+            let mut sources = self.sources.lock();
+            let slot = sources.table.remove(index);
+            self.count.store(sources.table.len(), Ordering::Release);
+            slot
+        };
+        // Waiters that were left behind drop here, outside the lock.
+        drop(slot);
+    }
+
+    fn hand_out(&self, events: &mio::Events, out: &mut WakeBatch) {
+        let sources = self.sources.lock();
+        for event in events {
+            let token = event.token();
+            if token == WAKE || token == ALARM {
+                continue;
+            }
+            let (generation, index) = (token.0 >> INDEX_BITS, token.0 & INDEX_MASK);
+            match sources.table.get(index) {
+                Some(slot) if slot.generation == generation => slot.state.set(events_of(event), out),
+                // It was deregistered after the operating system had put this event into the batch.
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Registration {
+    /// What the source remembers, and who waits.
+    pub(crate) fn state(&self) -> &SourceState {
+        &self.state
+    }
+}
+
+/// One event in the terms of `poll(2)`: `RDHUP` is "nothing will come any more", `HUP` "nothing can be sent any more".
+fn events_of(event: &mio::event::Event) -> Events {
+    let mut events = Events::empty();
+    events.set(Events::IN, event.is_readable());
+    events.set(Events::OUT, event.is_writable());
+    events.set(Events::ERR, event.is_error());
+    events.set(Events::RDHUP, event.is_read_closed());
+    events.set(Events::HUP, event.is_write_closed());
+    events
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,671 @@
+//! The runtime from outside: what its users may rely on, on one worker and on several.
+
+use super::*;
+use crate::namespace::{self, Namespace};
+use crate::park::Parker;
+use crate::spawn::{spawn, spawn_blocking, yield_now};
+use crate::task::{id, try_id};
+use futures_lite::future::poll_once;
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+fn workers(count: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(count).build().unwrap()
+}
+
+/// Runs a check on a current-thread runtime and on 1, 2 and 4 workers; the check runs inside a task.
+fn on_each<F, Fut>(check: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    for runtime in [current_thread(), workers(1), workers(2), workers(4)] {
+        runtime.block_on(async { spawn(check()).await }).unwrap();
+    }
+}
+
+/// Tells of its drop.
+struct Tell<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Tell<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+fn count_into(counter: &Arc<AtomicUsize>) -> Tell<impl FnMut() + use<>> {
+    let counter = counter.clone();
+    Tell(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    })
+}
+
+#[test]
+fn a_task_gives_its_output() {
+    on_each(|| async {
+        let tasks: Vec<_> = (0..1000).map(|i| spawn(async move { i })).collect();
+        for (i, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), i);
+        }
+    });
+}
+
+#[test]
+fn nested_spawns_all_run() {
+    fn tree(depth: u32) -> futures_lite::future::Boxed<u64> {
+        Box::pin(async move {
+            if depth == 0 {
+                return 1;
+            }
+            let (left, right) = (spawn(tree(depth - 1)), spawn(tree(depth - 1)));
+            left.await.unwrap() + right.await.unwrap()
+        })
+    }
+    on_each(|| async { assert_eq!(tree(10).await, 1024) });
+}
+
+#[test]
+fn yielding_tasks_take_turns() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    current_thread().block_on(async {
+        let tasks: Vec<_> = ["a", "b", "c"]
+            .map(|name| {
+                let log = log.clone();
+                spawn(async move {
+                    for _ in 0..3 {
+                        log.lock().unwrap().push(name);
+                        yield_now().await;
+                    }
+                })
+            })
+            .into();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(log.lock().unwrap().concat(), "abcabcabc");
+}
+
+/// RXPATH row 54, from outside: n wakes while running are one more poll.
+#[test]
+fn n_wakes_while_running_are_one_more_poll() {
+    on_each(|| async {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = polls.clone();
+        let task = spawn(poll_fn(move |cx| {
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                for _ in 0..5 {
+                    let by_value = cx.waker().clone();
+                    cx.waker().wake_by_ref();
+                    by_value.wake();
+                }
+            }
+            Poll::<()>::Pending
+        }));
+        while polls.load(Ordering::SeqCst) < 2 {
+            yield_now().await;
+        }
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(polls.load(Ordering::SeqCst), 2);
+        task.abort();
+    });
+}
+
+#[test]
+fn a_panic_stays_in_its_handle() {
+    on_each(|| async {
+        let number = std::hint::black_box(7);
+        let error = spawn(async move { panic!("no {number}") }).await.unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled());
+        assert!(error.to_string().ends_with("panicked with message \"no 7\""), "{error}");
+        assert_eq!(*error.into_panic().downcast::<String>().unwrap(), "no 7");
+        assert_eq!(spawn(async { 1 }).await.unwrap(), 1, "the worker goes on");
+    });
+}
+
+#[test]
+fn a_panic_in_the_drop_of_a_future_or_an_output_is_contained() {
+    on_each(|| async {
+        let error = spawn(async {
+            let _bomb = Tell(|| panic!("in drop"));
+        });
+        assert!(error.await.unwrap_err().is_panic());
+        let armed = Arc::new(AtomicBool::new(false));
+        let arming = armed.clone();
+        let aborted = spawn(async move {
+            let _bomb = Tell(|| panic!("in drop"));
+            arming.store(true, Ordering::SeqCst);
+            pending::<()>().await;
+        });
+        while !armed.load(Ordering::SeqCst) {
+            yield_now().await;
+        }
+        aborted.abort();
+        assert!(aborted.await.unwrap_err().is_panic());
+        let detached = spawn(async { Tell(|| panic!("in drop")) });
+        drop(detached);
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!(spawn(async { 1 }).await.unwrap(), 1, "the worker goes on");
+    });
+}
+
+#[test]
+fn an_aborted_task_drops_its_future_and_says_so() {
+    on_each(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = count_into(&dropped);
+        let task = spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        let abort = task.abort_handle();
+        assert!(!abort.is_finished());
+        abort.abort();
+        abort.abort();
+        let error = task.await.unwrap_err();
+        assert!(error.is_cancelled());
+        assert_eq!(error.id(), abort.id());
+        assert!(error.try_into_panic().is_err());
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        assert!(abort.is_finished());
+        abort.abort();
+    });
+}
+
+#[test]
+fn an_abort_after_completion_leaves_the_output() {
+    on_each(|| async {
+        let task = spawn(async { 3 });
+        while !task.is_finished() {
+            yield_now().await;
+        }
+        task.abort();
+        assert_eq!(task.await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_detached_task_runs_and_its_output_is_dropped() {
+    on_each(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let output = count_into(&dropped);
+        drop(spawn(async move { output }));
+        while dropped.load(Ordering::SeqCst) == 0 {
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn the_future_is_gone_before_the_handle_is_ready() {
+    on_each(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = count_into(&dropped);
+        spawn(async move {
+            let _guard = guard;
+            yield_now().await;
+        })
+        .await
+        .unwrap();
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn an_abort_storm_ends_every_task_once() {
+    on_each(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..2000)
+            .map(|i| {
+                let guard = count_into(&dropped);
+                spawn(async move {
+                    let _guard = guard;
+                    for _ in 0..i % 7 {
+                        yield_now().await;
+                    }
+                    if i % 3 == 0 {
+                        pending::<()>().await;
+                    }
+                })
+            })
+            .collect();
+        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
+        let second = aborts.clone();
+        let other = spawn(async move { second.iter().for_each(|abort| abort.abort()) });
+        aborts.iter().for_each(|abort| abort.abort());
+        other.await.unwrap();
+        for task in tasks {
+            if let Err(error) = task.await {
+                assert!(error.is_cancelled());
+            }
+        }
+        assert_eq!(dropped.load(Ordering::SeqCst), 2000);
+    });
+}
+
+#[test]
+fn a_handle_can_be_dropped_at_any_moment() {
+    on_each(|| async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        for i in 0..1000 {
+            let done = count_into(&ran);
+            let mut task = spawn(async move {
+                yield_now().await;
+                drop(done);
+            });
+            for _ in 0..i % 4 {
+                if poll_once(&mut task).await.is_some() {
+                    break;
+                }
+                yield_now().await;
+            }
+        }
+        while ran.load(Ordering::SeqCst) < 1000 {
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn a_task_knows_its_id_and_has_none_outside() {
+    assert!(try_id().is_none());
+    on_each(|| async {
+        let task = spawn(async { id() });
+        let expected = task.id();
+        assert_eq!(task.await.unwrap(), expected);
+        assert_ne!(id(), expected);
+    });
+}
+
+#[test]
+fn a_task_stands_in_its_spawners_namespace_also_while_it_drops() {
+    fn here() -> Option<u8> {
+        namespace::current().and_then(|n| n.downcast::<u8>()).map(|n| *n)
+    }
+    let seven = || Some(Namespace::new(Arc::new(7_u8)));
+    on_each(move || async move {
+        let reached = Arc::new(AtomicBool::new(false));
+        let (task, dropped_in) = {
+            let _in_seven = namespace::enter(seven());
+            let dropped_in = Arc::new(Mutex::new(None));
+            let note = dropped_in.clone();
+            let guard = Tell(move || *note.lock().unwrap() = here());
+            let at_end = reached.clone();
+            let task = spawn(async move {
+                let _guard = guard;
+                assert_eq!(here(), Some(7));
+                yield_now().await;
+                assert_eq!(here(), Some(7));
+                assert_eq!(spawn(async { here() }).await.unwrap(), Some(7), "it is inherited");
+                assert_eq!(spawn_blocking(here).await.unwrap(), Some(7), "by closures too");
+                at_end.store(true, Ordering::SeqCst);
+                pending::<()>().await;
+            });
+            (task, dropped_in)
+        };
+        for _ in 0..3 {
+            assert_eq!(here(), None);
+            assert_eq!(spawn(async { here() }).await.unwrap(), None);
+        }
+        while !reached.load(Ordering::SeqCst) {
+            yield_now().await;
+        }
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(*dropped_in.lock().unwrap(), Some(7));
+    });
+}
+
+#[test]
+fn dropping_the_runtime_drops_every_task_before_it_returns() {
+    for runtime in [current_thread(), workers(1), workers(2), workers(4)] {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..500)
+            .map(|i| {
+                let guard = count_into(&dropped);
+                runtime.spawn(async move {
+                    let _guard = guard;
+                    loop {
+                        if i % 2 == 0 { pending::<()>().await } else { yield_now().await }
+                    }
+                })
+            })
+            .collect();
+        runtime.block_on(async {
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        });
+        drop(runtime);
+        assert_eq!(dropped.load(Ordering::SeqCst), 500);
+        assert!(tasks.iter().all(JoinHandle::is_finished));
+        for task in tasks {
+            assert!(futures_lite::future::block_on(task).unwrap_err().is_cancelled());
+        }
+    }
+}
+
+#[test]
+fn a_single_worker_drops_its_tasks_in_the_order_of_their_spawning() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let runtime = current_thread();
+    runtime.block_on(async {
+        for i in 0..300 {
+            let order = order.clone();
+            let guard = Tell(move || order.lock().unwrap().push(i));
+            drop(spawn(async move {
+                let _guard = guard;
+                pending::<()>().await;
+            }));
+        }
+        yield_now().await;
+    });
+    drop(runtime);
+    assert_eq!(*order.lock().unwrap(), (0..300).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_task_spawned_after_the_end_is_cancelled_and_its_future_dropped() {
+    for runtime in [current_thread(), workers(2)] {
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = count_into(&dropped);
+        let task = handle.spawn(async move { drop(guard) });
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        assert!(handle.block_on(task).unwrap_err().is_cancelled());
+        assert!(handle.block_on(handle.spawn_blocking(|| ())).unwrap_err().is_cancelled());
+    }
+}
+
+#[test]
+fn tasks_that_spawn_and_wake_each_other_while_they_drop_hold_nothing_up() {
+    for runtime in [current_thread(), workers(2)] {
+        let wakers: Arc<Mutex<Vec<Waker>>> = Arc::default();
+        for _ in 0..100 {
+            let wakers = wakers.clone();
+            runtime.spawn(async move {
+                let others = wakers.clone();
+                let _guard = Tell(move || {
+                    others.lock().unwrap().iter().for_each(Waker::wake_by_ref);
+                    assert!(spawn(async {}).is_finished(), "it comes too late");
+                });
+                poll_fn(|cx| {
+                    wakers.lock().unwrap().push(cx.waker().clone());
+                    Poll::<()>::Pending
+                })
+                .await;
+            });
+        }
+        runtime.block_on(async {
+            while wakers.lock().unwrap().len() < 100 {
+                yield_now().await;
+            }
+        });
+        drop(runtime);
+        wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+}
+
+/// The worker that sleeps in a task must not keep what stands in its queue.
+#[test]
+fn others_run_the_queue_of_a_worker_that_blocks() {
+    let runtime = workers(2);
+    let done = runtime.block_on(runtime.spawn(async {
+        let (send, receive) = mpsc::channel();
+        for i in 0..100 {
+            let send = send.clone();
+            spawn(async move { send.send(i).unwrap() });
+        }
+        // Blocks this worker until the other one has run all of them.
+        (0..100).map(|_| receive.recv_timeout(Duration::from_secs(30)).unwrap()).sum::<i32>()
+    }));
+    assert_eq!(done.unwrap(), 4950);
+    assert!(runtime.metrics().steals() > 0);
+}
+
+#[test]
+fn block_on_from_several_threads_at_once() {
+    for runtime in [current_thread(), workers(2)] {
+        let runtime = &runtime;
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let sum = runtime.block_on(async {
+                            let task = spawn(async move {
+                                yield_now().await;
+                                round
+                            });
+                            task.await.unwrap() + i
+                        });
+                        assert_eq!(sum, round + i);
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn block_on_takes_over_the_worker_when_its_driver_leaves() {
+    let runtime = current_thread();
+    let (entered, wait) = mpsc::channel();
+    let release = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            runtime.block_on(async {
+                entered.send(()).unwrap();
+                while !release.load(Ordering::SeqCst) {
+                    yield_now().await;
+                }
+            });
+        });
+        wait.recv().unwrap();
+        // The first thread drives the task to half its way, this one the rest.
+        let releases = release.clone();
+        let half = runtime.spawn(async move {
+            releases.store(true, Ordering::SeqCst);
+            yield_now().await;
+            5
+        });
+        assert_eq!(runtime.block_on(half).unwrap(), 5);
+        first.join().unwrap();
+        assert_eq!(runtime.block_on(runtime.spawn(async { 6 })).unwrap(), 6);
+    });
+}
+
+#[test]
+fn wakes_from_other_threads_arrive() {
+    on_each(|| async {
+        for _ in 0..300 {
+            let shared: Arc<(AtomicBool, Mutex<Option<Waker>>)> = Arc::default();
+            let other = shared.clone();
+            let thread = std::thread::spawn(move || {
+                other.0.store(true, Ordering::SeqCst);
+                if let Some(waker) = other.1.lock().unwrap().take() {
+                    waker.wake();
+                }
+            });
+            poll_fn(|cx| {
+                *shared.1.lock().unwrap() = Some(cx.waker().clone());
+                if shared.0.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_panic_of_the_main_future_passes_and_the_runtime_goes_on() {
+    for runtime in [current_thread(), workers(2)] {
+        let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { panic!("main") })));
+        assert_eq!(*result.unwrap_err().downcast::<&str>().unwrap(), "main");
+        assert_eq!(runtime.block_on(async { spawn(async { 1 }).await.unwrap() }), 1);
+    }
+}
+
+#[track_caller]
+fn panic_text(f: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+    panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap()
+}
+
+#[test]
+fn misuse_says_what_to_do() {
+    let none = "there is no wakeline runtime here: call this from a task, or inside Runtime::enter()";
+    assert_eq!(panic_text(|| drop(spawn(async {}))), none);
+    assert_eq!(panic_text(|| drop(spawn_blocking(|| ()))), none);
+    assert_eq!(panic_text(|| drop(Handle::current())), none);
+    assert!(Handle::try_current().unwrap_err().is_missing_context());
+    assert!(panic_text(|| drop(Builder::new_multi_thread().worker_threads(0).build())).contains("at least one worker"));
+    for runtime in [current_thread(), workers(2)] {
+        let nested = |handle: &Handle| panic_text(|| handle.block_on(async {}));
+        let text = runtime.block_on(async { nested(runtime.handle()) });
+        assert!(text.contains("a runtime inside a runtime"), "{text}");
+        let handle = runtime.handle().clone();
+        let text = runtime.block_on(runtime.spawn(async move { nested(&handle) })).unwrap();
+        assert!(text.contains("a runtime inside a runtime"), "{text}");
+        let inner = workers(1);
+        let text = runtime.block_on(async { panic_text(|| drop(inner)) });
+        assert!(text.contains("shutdown_background"), "{text}");
+        let inner = workers(1);
+        runtime.block_on(async { inner.shutdown_background() });
+    }
+}
+
+#[test]
+fn enter_makes_a_runtime_current_and_nests() {
+    let (outer, inner) = (current_thread(), workers(2));
+    let workers_here = || Handle::current().metrics().num_workers();
+    let _outer = outer.enter();
+    assert_eq!(workers_here(), 1);
+    {
+        let _inner = inner.enter();
+        assert_eq!(workers_here(), 2);
+        assert_eq!(outer.block_on(async { workers_here() }), 1);
+        assert_eq!(workers_here(), 2);
+    }
+    assert_eq!(workers_here(), 1);
+}
+
+#[test]
+fn blocking_closures_run_on_bounded_threads_with_the_runtimes_context() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).max_blocking_threads(3).build().unwrap();
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..50)
+            .map(|i| {
+                let (running, most) = (running.clone(), most.clone());
+                spawn_blocking(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    Handle::current().block_on(spawn(async move { i })).unwrap()
+                })
+            })
+            .collect();
+        for (i, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), i);
+        }
+        assert!(spawn_blocking(|| panic!("blocking")).await.unwrap_err().is_panic());
+    });
+    assert!(most.load(Ordering::SeqCst) <= 3);
+    assert!(runtime.metrics().blocking_threads <= 3);
+}
+
+#[test]
+fn the_end_waits_for_running_closures_and_cancels_queued_ones() {
+    let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let (begun, wait) = mpsc::channel();
+    let (release, blocked) = mpsc::channel::<()>();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let end = count_into(&ended);
+    let running = runtime.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        blocked.recv().unwrap();
+        drop(end);
+    });
+    wait.recv().unwrap();
+    let queued = runtime.spawn_blocking(|| unreachable!("it is cancelled before it runs"));
+    let handle = runtime.handle().clone();
+    let releaser = std::thread::spawn(move || {
+        assert!(handle.block_on(queued).unwrap_err().is_cancelled());
+        release.send(()).unwrap();
+    });
+    drop(runtime);
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert!(running.is_finished());
+    releaser.join().unwrap();
+}
+
+#[test]
+fn shutdown_timeout_and_background_leave_what_does_not_end() {
+    for background in [false, true] {
+        let runtime = workers(2);
+        let (begun, wait) = mpsc::channel();
+        let (release, blocked) = mpsc::channel::<()>();
+        let pool_begun = begun.clone();
+        let pool = runtime.spawn_blocking(move || {
+            pool_begun.send(()).unwrap();
+            blocked.recv().unwrap_err();
+        });
+        let parker = Parker::new();
+        let unparker = parker.unparker();
+        let stuck = runtime.spawn(async move {
+            begun.send(()).unwrap();
+            parker.park();
+        });
+        wait.recv().unwrap();
+        wait.recv().unwrap();
+        if background {
+            runtime.shutdown_background();
+        } else {
+            runtime.shutdown_timeout(Duration::from_millis(20));
+        }
+        assert!(!pool.is_finished() && !stuck.is_finished());
+        drop(release);
+        unparker.unpark();
+        futures_lite::future::block_on(pool).unwrap();
+        futures_lite::future::block_on(stuck).unwrap();
+    }
+}
+
+#[test]
+fn the_numbers_add_up() {
+    let runtime = workers(2);
+    let tasks: Vec<_> = (0..100).map(|_| runtime.spawn(pending::<()>())).collect();
+    runtime.block_on(async {
+        for _ in 0..100 {
+            spawn(async {}).await.unwrap();
+        }
+    });
+    let metrics = runtime.metrics();
+    assert_eq!((metrics.num_workers(), metrics.live_tasks), (2, 100));
+    assert!(metrics.polls() >= 100);
+    // Between two tasks from outside the workers find time to sleep, sooner or later.
+    while runtime.metrics().parks() == 0 || runtime.metrics().unparks() == 0 {
+        runtime.block_on(runtime.spawn(async {})).unwrap();
+    }
+    tasks.iter().for_each(JoinHandle::abort);
+    runtime.block_on(async {
+        for task in tasks {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+    });
+    assert_eq!(runtime.metrics().live_tasks, 0);
+}

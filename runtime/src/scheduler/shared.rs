@@ -1,0 +1,180 @@
+//! The scheduler as everyone sees it: the workers' public halves and what they share.
+
+use crate::atomic::Mutex;
+use crate::blocking_pool::BlockingPool;
+use crate::driver::{Driver, DriverHandle};
+use crate::park::Parker;
+use crate::rng::Rng;
+use crate::scheduler::core::{Core, Pushed};
+use crate::scheduler::idle::Idle;
+use crate::scheduler::inject::Injector;
+use crate::scheduler::metrics::{Counters, RuntimeMetrics, WorkerMetrics};
+use crate::scheduler::queue::{self, Remote};
+use crate::scheduler::registry::Registry;
+use crate::scheduler::worker_park::Seat;
+use crate::task::Notified;
+use crate::wait_queue::{Events, WaitQueue};
+use std::sync::Arc;
+
+/// How the workers go about their work.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) workers: usize,
+    /// Polls between two looks at the driver.
+    pub(crate) event_interval: u32,
+    /// Polls between two looks at the injector, for a worker that has enough to do.
+    pub(crate) global_queue_interval: u32,
+    /// Decides where thieves begin, and whatever else is left to chance.
+    pub(crate) rng: Rng,
+}
+
+/// The shared half of a runtime.
+pub(crate) struct Shared {
+    pub(super) workers: Box<[Worker]>,
+    pub(super) injector: Injector<Notified>,
+    pub(super) idle: Idle,
+    pub(super) registry: Registry,
+    /// Held by the worker that sleeps in it.
+    pub(super) driver: Mutex<Driver>,
+    pub(super) driver_handle: DriverHandle,
+    /// Where cores are that nobody works with: before the first worker begins, after the last has ended, and for a single
+    /// worker between two `block_on`s.
+    #[expect(clippy::vec_box, reason = "a core moves about as one pointer")]
+    cores: Mutex<Vec<Box<Core>>>,
+    /// Those who wait for a core to be put back.
+    pub(super) core_free: WaitQueue,
+    pub(super) config: Config,
+    blocking: BlockingPool,
+}
+
+/// A worker's public half.
+pub(super) struct Worker {
+    pub(super) queue: Remote<Notified>,
+    pub(super) seat: Seat,
+    pub(super) counters: Counters,
+}
+
+impl Shared {
+    /// A scheduler at rest: its cores lie in [`Shared::take_core`]'s shelf.
+    pub(crate) fn new(
+        mut config: Config,
+        driver: Driver,
+        driver_handle: DriverHandle,
+        blocking: BlockingPool,
+    ) -> Arc<Shared> {
+        let mut cores = Vec::with_capacity(config.workers);
+        let mut workers = Vec::with_capacity(config.workers);
+        for index in 0..config.workers {
+            let (local, remote) = queue::new(config.workers == 1);
+            let parker = Parker::new();
+            workers.push(Worker { queue: remote, seat: Seat::new(&parker), counters: Counters::default() });
+            let rng = config.rng.fork();
+            cores.push(Box::new(Core::new(index, local, parker, rng, config.workers, config.global_queue_interval)));
+        }
+        // The first core is taken first.
+        cores.reverse();
+        Arc::new(Shared {
+            workers: workers.into(),
+            injector: Injector::new(),
+            idle: Idle::new(config.workers),
+            registry: Registry::new(config.workers),
+            driver: Mutex::new(driver),
+            driver_handle,
+            cores: Mutex::new(cores),
+            core_free: WaitQueue::new(),
+            config,
+            blocking,
+        })
+    }
+
+    /// The driver's shared half.
+    pub(crate) fn driver(&self) -> &DriverHandle {
+        &self.driver_handle
+    }
+
+    /// The pool for closures that block.
+    pub(crate) fn blocking(&self) -> &BlockingPool {
+        &self.blocking
+    }
+
+    /// How many workers there are.
+    pub(crate) fn num_workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The numbers as they are now.
+    pub(crate) fn metrics(&self) -> RuntimeMetrics {
+        let worker = |worker: &Worker| WorkerMetrics {
+            polls: worker.counters.polls.get(),
+            parks: worker.counters.parks.get(),
+            steals: worker.counters.steals.get(),
+            unparks: worker.counters.unparks.get(),
+            queue_depth: worker.queue.ring_len(),
+        };
+        let pool = self.blocking.load();
+        RuntimeMetrics {
+            workers: self.workers.iter().map(worker).collect(),
+            live_tasks: self.registry.len(),
+            injector_depth: self.injector.len(),
+            blocking_threads: pool.threads,
+            idle_blocking_threads: pool.idle,
+            blocking_queue_depth: pool.queued,
+        }
+    }
+
+    /// Takes a core off the shelf.
+    pub(super) fn take_core(&self) -> Option<Box<Core>> {
+        self.cores.lock().pop()
+    }
+
+    /// Takes all cores off the shelf, if all are there.
+    #[expect(clippy::vec_box, reason = "a core moves about as one pointer")]
+    pub(super) fn take_all_cores(&self) -> Option<Vec<Box<Core>>> {
+        let mut cores = self.cores.lock();
+        (cores.len() == self.workers.len()).then(|| std::mem::take(&mut *cores))
+    }
+
+    /// Lays a core on the shelf and tells one of those who wait for it.
+    pub(super) fn put_core_back(&self, core: Box<Core>) {
+        self.cores.lock().push(core);
+        self.core_free.wake(Events::ANY, 1);
+    }
+
+    /// Queues a task on the worker that calls.
+    pub(super) fn push_own(&self, core: &mut Core, task: Notified) {
+        let pushed = core.push(task, &self.injector);
+        // Without its parker the worker is still in the driver: events come in batches, and it wakes others at the end.
+        if pushed == Pushed::ForAnyone && self.workers.len() > 1 && core.parker.is_some() {
+            self.wake(self.idle.for_own_work());
+        }
+    }
+
+    /// Queues a task from a thread that is no worker of this scheduler.
+    pub(super) fn push_from_outside(&self, task: Notified) {
+        self.injector.push(task);
+        self.wake(self.idle.for_new_work());
+    }
+
+    /// Wakes a worker that [`Idle`] named.
+    pub(super) fn wake(&self, worker: Option<usize>) {
+        if let Some(index) = worker {
+            let worker = &self.workers[index];
+            worker.counters.unparks.add_shared(1);
+            worker.seat.unpark(|| self.driver_handle.unpark());
+        }
+    }
+
+    /// Wakes every worker, asleep or about to be.
+    pub(super) fn wake_all(&self) {
+        for worker in &self.workers {
+            worker.seat.unpark(|| self.driver_handle.unpark());
+        }
+    }
+
+    /// What [`Idle`] asks of a worker that stops being one of whom others expect that it finds new work.
+    pub(super) fn look_again(&self) {
+        if self.injector.len() > 0 || self.workers.iter().any(|worker| worker.queue.ring_len() > 0) {
+            self.wake(self.idle.for_own_work());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Keeps the floors: reads every source file and fails when an import points up, or at what it must not know.
+//!
+//! The tables below are the law, drawn as ARCHITECTURE.md draws it. `floors/scan.rs` finds what a file names,
+//! `floors/rules.rs` judges it by these tables, `floors/checker_tests.rs` proves on small sources that it can fail.
+//! Test code (`#[cfg(test)]`, `tests.rs`, `loom_tests.rs`) is exempt: it may look anywhere.
+
+#[path = "floors/checker_tests.rs"]
+mod checker_tests;
+#[path = "floors/rules.rs"]
+mod rules;
+#[path = "floors/scan.rs"]
+mod scan;
+
+use rules::{Building, Keep, Law, Limit, Listed, Strangers};
+use std::path::{Path, PathBuf};
+
+/// Each line is a floor, the highest first; a file imports from its own floor or from lower ones. A word is a file or a
+/// folder (`timer` places `timer.rs` and all of `timer/`); the longest word that fits a file places it.
+#[rustfmt::skip]
+const LAW: Law = Law {
+    buildings: &[
+        Building { src: "src", floors: &["lib"] },
+        Building {
+            src: "runtime/src",
+            floors: &[
+                "lib",
+                "spawn  time  io",                      // the API: here, and only here, the ambient Handle is read
+                "runtime",                              // Builder, Runtime
+                "context",                              // the ambient Handle
+                "handle",
+                "scheduler",                            // workers, queues, idle set, registry
+                "driver  blocking_pool",                // the one place where a worker sleeps; threads that may block
+                "task  reactor  timer  sync",
+                "wait_queue",
+                "park  coop  clock  rng  namespace",
+                "atomic",
+            ],
+        },
+        Building {
+            src: "net/src",
+            floors: &[
+                "lib",
+                "api  blocking  epoll  sim",            // what users call
+                "netns",                                // which network a task stands on
+                "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
+                "link  tap",
+                "engine",                               // what runs by itself, on a task or on a thread
+                "stack  nic  os",                       // three that do not know each other
+                "wire",                                 // headers
+                "packet",                               // the sk_buff
+                "event",                                // the tracepoints
+            ],
+        },
+    ],
+
+    strangers: &[
+        Strangers { src: "net/src", parts: ["stack", "nic"], why: "`host` introduces them" },
+        Strangers { src: "net/src", parts: ["stack", "os"], why: "a socket is emulated or the system's, never both" },
+        Strangers { src: "net/src", parts: ["nic", "os"], why: "an emulated device owns no file descriptor" },
+        Strangers { src: "net/src", parts: ["link", "stack"], why: "a link knows devices, never a socket" },
+        Strangers { src: "net/src", parts: ["link", "os"], why: "the way out of the emulation is `tap`" },
+        Strangers { src: "net/src", parts: ["host", "os"], why: "they meet only in `api`, `blocking` and `netns`" },
+    ],
+
+    // Where files may name both of two parts that otherwise never meet.
+    meetings: &[("net/src", ["host", "os"], &["lib", "api", "blocking", "netns"])],
+
+    // What a folder may name of another crate. The longest folder that holds the file counts.
+    limits: &[
+        Limit {
+            folder: "net/src",
+            of: "wakeline_runtime",
+            only: &[
+                "Handle", "JoinHandle", "clock", "coop", "io", "namespace", "park", "rng", "spawn", "spawn_blocking",
+                "task", "time", "wait_queue",
+            ],
+            why: "`net` uses the runtime's public face only",
+        },
+        Limit {
+            folder: "net/src/stack",
+            of: "wakeline_runtime",
+            only: &["clock::Instant", "rng", "wait_queue"],
+            why: "`stack` is a pure core: no clock, task, thread or sleep; `now` comes in as an `Instant`",
+        },
+        Limit { folder: "net/src/wire", of: "wakeline_runtime", only: &[], why: "a header is bytes and fields" },
+    ],
+
+    // What a folder never names, wherever it comes from.
+    keeps: &[
+        Keep {
+            folders: &["net/src/stack", "net/src/wire"],
+            out: &[
+                "std::env", "std::fs", "std::net::TcpListener", "std::net::TcpStream", "std::net::UdpSocket",
+                "std::sync::Condvar", "std::sync::Mutex", "std::sync::RwLock", "std::thread", "std::time::Instant",
+                "std::time::SystemTime",
+            ],
+            why: "`stack` and `wire` have no clock, thread, lock or file: `now` comes in, frames and wake-ups go out",
+        },
+    ],
+
+    // Children that name their parent all the same.
+    parents: &[],
+
+    // Files that own an atomic word. Everyone else takes a lock, or calls a verb of the file that owns the word.
+    atomics: &[
+        Listed { file: "runtime/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },
+        Listed { file: "runtime/src/clock.rs", why: "the virtual clock's nanoseconds" },
+        Listed { file: "runtime/src/park.rs", why: "the parker's three-valued word" },
+        Listed { file: "runtime/src/wait_queue.rs", why: "the number of waiters, read without the lock" },
+        Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
+    ],
+
+    // Files that may say `unsafe`; each block in them carries its argument.
+    unsafes: &[],
+
+    // Files that may ask the operating system for the time, or sleep.
+    clocks: &[
+        Listed { file: "runtime/src/clock.rs", why: "the one real clock" },
+        Listed { file: "runtime/src/park.rs", why: "a thread's sleep ends at a moment of the system's clock" },
+        Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
+    ],
+};
+
+#[test]
+fn every_file_keeps_its_floor() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for building in LAW.buildings {
+        collect(&root.join(building.src), root, &mut files);
+    }
+    assert!(files.len() > LAW.buildings.len(), "the sources were not found under {}", root.display());
+    let faults = LAW.judge(&files);
+    let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert!(
+        shown.is_empty(),
+        "{} broken rules (the tables are in tests/floors.rs):\n{}",
+        shown.len(),
+        shown.join("\n")
+    );
+}
+
+/// Every `.rs` file below `folder`, by its path from `root` with `/`, with its text; sorted, so that a report is too.
+fn collect(folder: &Path, root: &Path, files: &mut Vec<(String, String)>) {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a folder that opened can be listed").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(&path, root, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root).expect("it was found below the root").components();
+            let name: Vec<_> = name.map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+            files.push((name.join("/"), std::fs::read_to_string(&path).expect("sources are readable UTF-8")));
+        }
+    }
+}
