@@ -17,6 +17,9 @@ pub(crate) struct Plan {
     time: Duration,
 }
 
+/// What answers one question or two.
+type Answer = fn(&Plan) -> io::Result<Vec<Row>>;
+
 impl Plan {
     /// Reads the options.
     pub(crate) fn parse(options: &[&str]) -> io::Result<Plan> {
@@ -47,8 +50,7 @@ impl Plan {
     /// Measures, and prints the rows: for people as each question is answered, for programs at the end. A question that can
     /// not be answered does not keep the others from being asked.
     pub(crate) fn carry_out(&self) -> io::Result<()> {
-        let questions: [(&str, fn(&Plan) -> io::Result<Vec<Row>>); 3] =
-            [("ab", Plan::one_connection), ("c", Plan::servers), ("d", Plan::crowds)];
+        let questions: [(&str, Answer); 3] = [("ab", Plan::one_connection), ("c", Plan::servers), ("d", Plan::crowds)];
         let mut json = Vec::new();
         let mut result = Ok(());
         for (questions, answer) in questions {
