@@ -6,6 +6,7 @@
 mod atomic;
 pub mod clock;
 pub mod coop;
+mod driver;
 pub mod namespace;
 pub mod park;
 mod reactor;
@@ -21,8 +22,6 @@ mod blocking_pool;
 mod context;
 #[cfg(not(loom))]
 mod crew;
-#[cfg(not(loom))]
-mod driver;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]

@@ -92,8 +92,10 @@ async fn a_flood_into_a_stopped_host_is_lost_by_count_and_the_echo_recovers() {
     let (used, most) = lan.packet_memory();
     assert!(used < 16 << 20 && used <= most, "{used} bytes are held by frames");
     let missed = server.counters().drops.get(DropReason::RxMissed);
-    let held = 511 + (512 << 10) / frame.len() as u64;
-    assert_eq!(missed, FLOOD - held, "the ring has 511 usable slots and the FIFO 512 KiB");
+    let held = FLOOD - missed;
+    let fifo = (512 << 10) / frame.len() as u64;
+    // Up to 15 of the ring's 511 usable slots await their refill, which comes in batches of 16.
+    assert!((496 + fifo..=511 + fifo).contains(&held), "the ring and the FIFO hold {held} frames");
 
     server.resume();
     settle(&server).await;

@@ -187,7 +187,6 @@ impl Machine {
     fn trace_tx(&self, frames: &[PacketBuf]) {
         for frame in frames {
             let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            self.tracer.emit(|| Event::NetDevQueue { dev: self.nic.name().clone(), len });
             self.tracer.emit(|| Event::NetDevXmit { dev: self.nic.name().clone(), len, ok: true });
         }
     }

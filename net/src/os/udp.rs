@@ -1,6 +1,6 @@
 //! UDP over the operating system.
 
-use super::retry;
+use super::transfer::retry;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};

@@ -1,6 +1,7 @@
 //! Streams and listeners over the loopback.
 
 use super::*;
+use crate::os::TcpListener;
 use futures_lite::future::{block_on, poll_fn, poll_once, zip};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::io::ErrorKind;
