@@ -29,7 +29,7 @@ const LAW: Law = Law {
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry
-                "driver  blocking_pool",                // the one place where a worker sleeps; threads that may block
+                "driver  blocking_pool  crew",          // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
                 "park  coop  clock  rng  namespace",
@@ -107,17 +107,53 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock.rs", why: "the virtual clock's nanoseconds" },
         Listed { file: "runtime/src/park.rs", why: "the parker's three-valued word" },
         Listed { file: "runtime/src/wait_queue.rs", why: "the number of waiters, read without the lock" },
+        Listed { file: "runtime/src/driver/sleep_word.rs", why: "how the driver sleeps" },
+        Listed { file: "runtime/src/reactor/mod.rs", why: "the number of registered sources" },
+        Listed { file: "runtime/src/reactor/readiness.rs", why: "a source's readiness and its tick" },
+        Listed { file: "runtime/src/scheduler/block_on.rs", why: "whether the main future is woken" },
+        Listed { file: "runtime/src/scheduler/idle.rs", why: "who sleeps, who searches" },
+        Listed { file: "runtime/src/scheduler/inject.rs", why: "the injector's length, read without its lock" },
+        Listed { file: "runtime/src/scheduler/metrics.rs", why: "counters" },
+        Listed { file: "runtime/src/scheduler/queue.rs", why: "head and tail of a worker's ring" },
+        Listed { file: "runtime/src/scheduler/worker_park.rs", why: "where a worker sleeps" },
+        Listed { file: "runtime/src/task/cell.rs", why: "whether the join waiter is there" },
+        Listed { file: "runtime/src/task/id.rs", why: "the next number" },
+        Listed { file: "runtime/src/task/state.rs", why: "the task's state word" },
+        Listed { file: "runtime/src/timer/mod.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
+        Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
+        Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
+        Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
+        Listed { file: "net/src/host/counters.rs", why: "counters" },
+        Listed { file: "net/src/host/cpu.rs", why: "the pending softirq mask" },
+        Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },
+        Listed { file: "net/src/host/napi.rs", why: "the NAPI word" },
     ],
 
     // Files that may say `unsafe`; each block in them carries its argument.
-    unsafes: &[],
+    unsafes: &[
+        Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
+        Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
+        Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
+        Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },
+        Listed { file: "runtime/src/scheduler/queue.rs", why: "a queued task as one word in the ring" },
+        Listed { file: "runtime/src/task/cell.rs", why: "a task is one allocation, its type forgotten" },
+        Listed { file: "runtime/src/task/handles.rs", why: "the references that the state word counts" },
+        Listed { file: "runtime/src/task/harness.rs", why: "the future, touched by whoever the state word lets" },
+        Listed { file: "runtime/src/task/join.rs", why: "the references that the state word counts" },
+        Listed { file: "runtime/src/task/mod.rs", why: "what may be sent and shared between threads" },
+        Listed { file: "runtime/src/task/waker.rs", why: "a task's RawWaker" },
+    ],
 
     // Files that may ask the operating system for the time, or sleep.
     clocks: &[
         Listed { file: "runtime/src/clock.rs", why: "the one real clock" },
         Listed { file: "runtime/src/park.rs", why: "a thread's sleep ends at a moment of the system's clock" },
         Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
+        Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },
+        Listed { file: "runtime/src/time/mod.rs", why: "the API's own `Instant::now`, which asks the ambient clock" },
+        Listed { file: "runtime/src/runtime.rs", why: "the limit of a shutdown, which threads wait for" },
+        Listed { file: "net/src/host/socket/attempt.rs", why: "a blocking call's timeout" },
     ],
 };
 

@@ -145,13 +145,16 @@ pub(crate) struct Cpu {
     index: usize,
     shared: Arc<CpuShared>,
     host: Weak<Machine>,
+    /// What the CPU's timer is set to. Only the TIMER softirq sets it: an earlier deadline raises that softirq, and a
+    /// later one can wait until this moment has come.
+    armed: Option<Instant>,
     /// Frames on their way from a ring to the stack, kept for its capacity.
     frames: Vec<PacketBuf>,
 }
 
 impl Cpu {
     pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>) -> Cpu {
-        Cpu { index, shared, host, frames: Vec::new() }
+        Cpu { index, shared, host, armed: None, frames: Vec::new() }
     }
 
     fn do_irqs(&self, host: &Machine) {
@@ -182,7 +185,7 @@ impl Cpu {
                     self.shared.counters.softirqs.add(1);
                     host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
                     match vector {
-                        Softirq::Timer => host.on_timer(self.index, now),
+                        Softirq::Timer => self.armed = host.on_timer(self.index, now),
                         Softirq::NetRx => self.net_rx_action(host, now),
                     }
                     host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
@@ -301,14 +304,14 @@ impl Engine for Cpu {
             return Turn::Idle(None);
         }
         self.do_irqs(&host);
-        if host.timer_due(self.index, now) {
+        if self.armed.is_some_and(|armed| armed <= now) {
             self.shared.raise_softirq_irqoff(Softirq::Timer);
         }
         if self.do_softirqs(&host, now) {
             self.shared.counters.ksoftirqd.add(1);
             return Turn::Again;
         }
-        Turn::Idle(host.arm_timer(self.index))
+        Turn::Idle(self.armed)
     }
 
     fn idle(&self) -> &WaitQueue {

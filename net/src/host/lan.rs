@@ -106,7 +106,6 @@ impl Lan {
     }
 
     /// Starts to describe a new host. It is plugged in when it is built.
-    #[must_use]
     pub fn host(&self, name: &str) -> HostBuilder {
         HostBuilder::new(self.0.clone(), name.into())
     }
@@ -128,8 +127,9 @@ impl Lan {
             let mut state = self.0.state();
             Port::new(station.mac, Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
         };
-        let id = self.0.switch.plug(Arc::new(port)).ok_or(io::ErrorKind::AddrInUse)?;
-        Ok(RawPort { lan: self.0.clone(), queue, id, station })
+        let port = Arc::new(port);
+        let id = self.0.switch.plug(port.clone()).ok_or(io::ErrorKind::AddrInUse)?;
+        Ok(RawPort { lan: self.0.clone(), queue, id, port, station })
     }
 
     /// Bytes that all frames of this network hold now, and the most they may.
@@ -204,6 +204,7 @@ pub struct RawPort {
     lan: Arc<LanInner>,
     queue: Arc<RawQueue>,
     id: PortId,
+    port: Arc<Port>,
     station: Station,
 }
 
@@ -230,7 +231,7 @@ impl RawPort {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a frame has 14 to 65535 bytes"));
         }
         let frame = PacketBuf::from_bytes(&self.lan.pool, frame).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.lan.switch.send(self.id, &mut vec![frame]);
+        self.lan.switch.send(self.id, &self.port, &mut vec![frame]);
         Ok(())
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct Shard {
     stack: Stack,
     /// The time of the last entry that read the clock.
     recent: Instant,
-    /// What the CPU's timer is set to, while the CPU is idle.
+    /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
     armed: Option<Instant>,
     wakeups: u64,
     /// The effects' vector, kept for its capacity.
@@ -147,19 +147,16 @@ impl Machine {
         }
         shard.tx = std::mem::take(&mut fx.tx);
         shard.wakeups += fx.wakes.len() as u64;
-        let rearm = match (shard.stack.next_deadline(), shard.armed) {
-            (Some(deadline), Some(armed)) => deadline < armed,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
+        let deadline = shard.stack.next_deadline();
+        let rearm = deadline.is_some_and(|deadline| shard.armed.is_none_or(|armed| deadline < armed));
         if rearm {
             // The CPU will set its timer anew; until then nobody else needs to tell it.
-            shard.armed = shard.stack.next_deadline();
+            shard.armed = deadline;
         }
         drop(shard);
 
         if transmits {
-            self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, batch));
+            self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, &self.port, batch));
         }
         if !fx.loopback.is_empty() {
             self.cpus[cpu].enqueue_to_backlog(&mut fx.loopback);
@@ -202,19 +199,10 @@ impl Machine {
         });
     }
 
-    /// The TIMER softirq of `cpu`.
-    pub(crate) fn on_timer(&self, cpu: usize, now: Instant) {
+    /// The TIMER softirq of `cpu`. Gives the moment to which the CPU sets its timer.
+    pub(crate) fn on_timer(&self, cpu: usize, now: Instant) -> Option<Instant> {
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, |stack, now, fx| stack.on_timer(now, fx));
-    }
-
-    /// Whether a deadline of the stack of `cpu` has come.
-    pub(crate) fn timer_due(&self, cpu: usize, now: Instant) -> bool {
-        self.lock(cpu).stack.next_deadline().is_some_and(|deadline| deadline <= now)
-    }
-
-    /// The moment to which an idle CPU sets its timer.
-    pub(crate) fn arm_timer(&self, cpu: usize) -> Option<Instant> {
         let mut shard = self.lock(cpu);
         shard.armed = shard.stack.next_deadline();
         shard.armed

@@ -79,18 +79,12 @@ impl Switch {
         }
     }
 
-    /// Frames leave the device behind `id`, in order. Called without a lock; empties `frames`.
-    pub(crate) fn send(&self, id: PortId, frames: &mut Vec<PacketBuf>) {
-        let Some(port) = self.port(id) else {
-            frames.clear();
-            return;
-        };
-        if port.up.is_plain() {
-            self.forward(id, &port, frames);
-        } else {
-            self.pass(&port.up, Direction::Up, &port, frames);
-            self.forward(id, &port, frames);
+    /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
+    pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+        if !port.up.is_plain() {
+            self.pass(&port.up, Direction::Up, port, frames);
         }
+        self.forward(id, port, frames);
     }
 
     /// Frames that a delay line held have arrived at its end; empties `frames`.

@@ -2,10 +2,10 @@
 
 use crate::atomic::UnsafeCell;
 use crate::namespace::Namespace;
-use crate::task::Schedule;
 use crate::task::error::JoinError;
 use crate::task::harness;
 use crate::task::id::Id;
+use crate::task::schedule::Schedule;
 use crate::task::state::State;
 use std::future::Future;
 use std::ptr::NonNull;

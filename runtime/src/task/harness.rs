@@ -1,11 +1,11 @@
 //! What is done with a task once its type is known: poll it, end it, read it, free it.
 
 use crate::namespace::{self, Namespace};
-use crate::task::Schedule;
 use crate::task::cell::{Cell, Header, Slot, Stage, Vtable};
 use crate::task::error::JoinError;
 use crate::task::handles::Scheduled;
 use crate::task::id;
+use crate::task::schedule::Schedule;
 use crate::task::state::{Complete, DropRefs, FinishPoll, Shutdown, StartPoll};
 use crate::task::waker::borrowed_waker;
 use std::any::Any;

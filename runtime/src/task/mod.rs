@@ -56,6 +56,7 @@ mod handles;
 mod harness;
 mod id;
 mod join;
+mod schedule;
 mod state;
 mod waker;
 
@@ -68,21 +69,7 @@ pub(crate) use handles::{Notified, Owned, Scheduled};
 pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
 pub use join::{AbortHandle, JoinHandle};
-
-/// Where a task goes when it is ready to be polled.
-pub(crate) trait Schedule: Send + Sync + Sized + 'static {
-    /// Queues a task that was woken.
-    fn schedule(task: Scheduled<Self>);
-
-    /// Queues a task that was woken while it ran, behind those that wait already.
-    fn reschedule(task: Scheduled<Self>) {
-        Self::schedule(task);
-    }
-
-    /// A task completes. Returns whether its [`Owned`] stood in a registry, was taken out and
-    /// [released](Owned::release).
-    fn release(&self, task: &Header) -> bool;
-}
+pub(crate) use schedule::Schedule;
 
 /// A new task: for the registry, for a queue and for the user.
 pub(crate) fn new<F, S>(

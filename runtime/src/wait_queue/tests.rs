@@ -1,5 +1,7 @@
 //! The order and quota of wakes, cancellation, and the two ready-made protocols.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use super::*;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex};

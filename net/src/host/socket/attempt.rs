@@ -60,10 +60,8 @@ pub(crate) fn attempt<R>(
                 Poll::Pending
             }
             (result, list) => {
-                if let Some(list) = list {
-                    if list.remove(slot) == Removed::Told {
-                        fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
-                    }
+                if list.is_some_and(|list| list.remove(slot) == Removed::Told) {
+                    fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
                 }
                 *slot = WaitSlot::new();
                 Poll::Ready(result.map_err(io::Error::from))

@@ -125,10 +125,11 @@ impl Spread {
 }
 
 fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects<'_>) {
-    if stack.readiness(id).intersects(interest) {
-        if let Some(list) = stack.wait_list(id) {
-            list.wake(interest, 1, &mut fx.wakes);
-        }
+    if !stack.readiness(id).intersects(interest) {
+        return;
+    }
+    if let Some(list) = stack.wait_list(id) {
+        list.wake(interest, 1, &mut fx.wakes);
     }
 }
 
