@@ -12,7 +12,7 @@ use futures_lite::io::AsyncReadExt;
 use std::io::{self, Read};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
-use wakeline::net::emulated::Lan;
+use wakeline::net::emulated::{Host, Lan};
 use wakeline::net::{TcpListener, TcpStream, blocking};
 use wakeline::runtime::Builder;
 use wakeline::time::sleep;
@@ -29,6 +29,9 @@ pub struct Crowd {
     pub verified: u64,
     /// From the first request to the last answer.
     pub elapsed: Duration,
+    /// Frames that were lost on the way; TCP has sent their bytes again. Ten thousand requests at one moment are more than
+    /// the rings hold.
+    pub drops: u64,
     /// Before the first connection: hosts, runtime and listener exist.
     pub before: Memory,
     /// With every connection open and waiting, after it has been used.
@@ -65,7 +68,8 @@ pub fn tasks(connections: usize) -> io::Result<Crowd> {
         drop(tell);
         let verified = all_reports(&told).await?;
         let elapsed = began.elapsed();
-        Ok(Crowd { connections: connections as u64, verified, elapsed, before, after: Memory::now()? })
+        let drops = drops([&server, &client]);
+        Ok(Crowd { connections: connections as u64, verified, elapsed, drops, before, after: Memory::now()? })
     })
 }
 
@@ -124,7 +128,12 @@ pub fn threads(connections: usize) -> io::Result<Crowd> {
     drop(tell);
     let verified = told.iter().sum::<Report>()?;
     let elapsed = began.elapsed();
-    Ok(Crowd { connections: connections as u64, verified, elapsed, before, after: Memory::now()? })
+    let drops = drops([&server, &client]);
+    Ok(Crowd { connections: connections as u64, verified, elapsed, drops, before, after: Memory::now()? })
+}
+
+fn drops(hosts: [&Host; 2]) -> u64 {
+    hosts.into_iter().map(|host| host.counters().drops.total()).sum()
 }
 
 fn start<R: Send + 'static>(run: impl FnOnce() -> R + Send + 'static) -> io::Result<()> {

@@ -126,6 +126,7 @@ fn tell_crowd(crowd: &Crowd) {
     tell("bytes", crowd.bytes_per_connection());
     tell("verified", crowd.verified as f64);
     tell("elapsed_ms", crowd.elapsed.as_secs_f64() * 1e3);
+    tell("drops", crowd.drops as f64);
     tell("resident", each(crowd.after.resident, crowd.before.resident));
     tell("page_tables", each(crowd.after.page_tables, crowd.before.page_tables));
     tell("kernel_stacks", each(crowd.after.kernel_stacks, crowd.before.kernel_stacks));

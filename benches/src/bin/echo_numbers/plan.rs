@@ -153,7 +153,7 @@ impl Plan {
         let mut rows = Vec::new();
         for (at, (who, count)) in crowds.into_iter().enumerate() {
             let mut more = Vec::new();
-            for name in ["verified", "elapsed_ms", "resident", "page_tables", "kernel_stacks", "threads"] {
+            for name in ["verified", "elapsed_ms", "drops", "resident", "page_tables", "kernel_stacks", "threads"] {
                 more.push((name, samples(&figures[at], name)?.median()));
             }
             let promise = Promise {
