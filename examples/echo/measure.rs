@@ -4,6 +4,7 @@ use crate::args::{Args, Backend};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wakeline::net::emulated::{Host, HostCounters};
 
@@ -92,9 +93,66 @@ fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// A histogram of nanoseconds up to an hour, to three digits.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are in order and the digits few")
+/// All latencies of a run, in nanoseconds up to an hour, to three digits.
+///
+/// One histogram for all clients: it takes some 200 KiB, which ten thousand connections should not take each.
+#[derive(Clone)]
+pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
+
+impl Latencies {
+    pub fn new() -> Latencies {
+        let histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
+        Latencies(Arc::new(Mutex::new(histogram.expect("the bounds are in order and the digits few"))))
+    }
+
+    /// One client's stop watch.
+    pub fn watch(&self) -> Watch {
+        Watch { latencies: self.clone(), kept: Vec::new(), last: Instant::now() }
+    }
+
+    /// What all watches have recorded that have been dropped.
+    pub fn take(&self) -> Histogram<u64> {
+        self.histogram().clone()
+    }
+
+    fn histogram(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records how long each of a client's requests took, some at a time.
+pub struct Watch {
+    latencies: Latencies,
+    kept: Vec<u64>,
+    last: Instant,
+}
+
+/// Latencies that a watch keeps before it takes them to the histogram.
+const KEPT: usize = 64;
+
+impl Watch {
+    /// A request has come to its end, and the next one begins.
+    pub fn lap(&mut self) {
+        let now = Instant::now();
+        self.kept.push((now - self.last).as_nanos() as u64);
+        self.last = now;
+        if self.kept.len() == KEPT {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut histogram = self.latencies.histogram();
+        for ns in self.kept.drain(..) {
+            histogram.saturating_record(ns);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 /// One connection's requests: each is stamped, so that no echo can be mistaken for another.

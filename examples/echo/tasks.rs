@@ -1,12 +1,10 @@
 //! The asynchronous mode: server and clients are tasks.
 
 use crate::args::{Args, Backend};
-use crate::measure::{Outcome, PROGRESS_STEP, Request, Start, addresses, histogram, progress};
-use hdrhistogram::Histogram;
+use crate::measure::{Latencies, Outcome, PROGRESS_STEP, Request, Start, Watch, addresses, progress};
 use indicatif::ProgressBar;
 use std::future::Future;
 use std::io;
-use std::time::Instant;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::emulated::{Host, Lan, Netem};
 use wakeline::net::{TcpListener, TcpStream};
@@ -41,23 +39,20 @@ pub async fn client(
     connection: usize,
     requests: u64,
     size: usize,
+    mut watch: Watch,
     bar: ProgressBar,
-) -> io::Result<Histogram<u64>> {
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut latency = histogram();
     let mut request = Request::new(connection, size);
-    let mut started = Instant::now();
     for number in 0..requests {
         exchange(&mut stream, &mut request, connection, number).await?;
-        let now = Instant::now();
-        latency.saturating_record((now - started).as_nanos() as u64);
-        started = now;
+        watch.lap();
         if number % PROGRESS_STEP == PROGRESS_STEP - 1 {
             bar.inc(PROGRESS_STEP);
         }
     }
     bar.inc(requests % PROGRESS_STEP);
-    Ok(latency)
+    Ok(())
 }
 
 /// One request and its echo. A request that is larger than the buffers on the way is read while it is written.
@@ -173,17 +168,19 @@ async fn measured(setup: io::Result<Setup>) -> io::Result<Outcome> {
     }
 
     let hosts = setup.network.as_ref().map(|hosts| &hosts[..]);
+    let latencies = Latencies::new();
     let start = Start::now(hosts);
     let clients: Vec<_> = streams
         .into_iter()
         .enumerate()
-        .map(|(n, stream)| setup.spawn_client(client(stream, n, setup.requests, setup.size, setup.bar.clone())))
+        .map(|(n, stream)| {
+            setup.spawn_client(client(stream, n, setup.requests, setup.size, latencies.watch(), setup.bar.clone()))
+        })
         .collect();
-    let mut latency = histogram();
     for client in clients {
-        latency += client.await.map_err(io::Error::other)??;
+        client.await.map_err(io::Error::other)??;
     }
-    let outcome = start.finish("async", latency, hosts);
+    let outcome = start.finish("async", latencies.take(), hosts);
     setup.bar.finish_and_clear();
     server.abort();
     Ok(outcome)

@@ -1,15 +1,13 @@
 //! The blocking mode: a thread for each end of each connection, parked in the same sockets' wait queues.
 
 use crate::args::{Args, Backend};
-use crate::measure::{Outcome, PROGRESS_STEP, Request, Start, addresses, histogram, progress};
+use crate::measure::{Latencies, Outcome, PROGRESS_STEP, Request, Start, Watch, addresses, progress};
 use crate::tasks;
-use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Barrier;
 use std::thread::{self, Builder, Scope, ScopedJoinHandle};
-use std::time::Instant;
 use wakeline::net::blocking::{TcpListener, TcpStream};
 use wakeline::net::emulated::Host;
 
@@ -33,6 +31,7 @@ pub fn run(args: &Args) -> io::Result<Outcome> {
         Backend::Os => listener.local_addr()?.to_string(),
     };
 
+    let latencies = Latencies::new();
     let bar = progress(args, "blocking");
     // Clients and the measuring thread meet twice: when all are connected, and when the measurement has started.
     let gate = Barrier::new(args.connections + 1);
@@ -47,21 +46,20 @@ pub fn run(args: &Args) -> io::Result<Outcome> {
             }
         }
         for (n, stream) in streams.into_iter().enumerate() {
-            let (gate, bar) = (&gate, &bar);
+            let (gate, bar, latencies) = (&gate, &bar, &latencies);
             clients.push(spawn(scope, move || {
                 gate.wait();
                 gate.wait();
-                client(&stream, n, args, bar)
+                client(&stream, n, args, latencies.watch(), bar)
             })?);
         }
         gate.wait();
         let start = Start::now(hosts);
         gate.wait();
-        let mut latency = histogram();
         for client in clients {
-            latency += client.join().map_err(|_| io::Error::other("a client thread has panicked"))??;
+            client.join().map_err(|_| io::Error::other("a client thread has panicked"))??;
         }
-        Ok(start.finish("blocking", latency, hosts))
+        Ok(start.finish("blocking", latencies.take(), hosts))
     })?;
     bar.finish_and_clear();
     Ok(outcome)
@@ -95,24 +93,20 @@ fn echo(mut stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-fn client(stream: &TcpStream, connection: usize, args: &Args, bar: &ProgressBar) -> io::Result<Histogram<u64>> {
+fn client(stream: &TcpStream, connection: usize, args: &Args, mut watch: Watch, bar: &ProgressBar) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut latency = histogram();
     let mut request = Request::new(connection, args.size);
     let requests = args.requests_per_connection();
-    let mut started = Instant::now();
     for number in 0..requests {
         exchange(stream, &mut request, connection, number)?;
-        let now = Instant::now();
-        latency.saturating_record((now - started).as_nanos() as u64);
-        started = now;
+        watch.lap();
         if number % PROGRESS_STEP == PROGRESS_STEP - 1 {
             bar.inc(PROGRESS_STEP);
         }
     }
     bar.inc(requests % PROGRESS_STEP);
     stream.shutdown(Shutdown::Write)?;
-    Ok(latency)
+    Ok(())
 }
 
 /// One request and its echo. A request larger than the buffers on the way needs a second thread to write it.

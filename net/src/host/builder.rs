@@ -1,7 +1,7 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
-use crate::host::cpu::{Cpu, CpuShared};
+use crate::host::cpu::{CpuEngine, CpuShared};
 use crate::host::handle::Host;
 use crate::host::lan::{LanInner, PREFIX_LEN, Station};
 use crate::host::machine::{Machine, Parts, Shard};
@@ -137,7 +137,7 @@ impl HostBuilder {
         }));
         // From here on dropping the machine undoes everything.
         for (index, shared) in cpus.into_iter().enumerate() {
-            let cpu = Cpu::new(index, shared, Arc::downgrade(&machine));
+            let cpu = CpuEngine::new(index, shared, Arc::downgrade(&machine));
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
         self.start_delay_lines(spawner, &port, port_id)?;

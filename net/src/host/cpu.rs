@@ -1,12 +1,12 @@
 //! An emulated CPU: takes interrupts, runs softirqs with Linux's limits, polls NAPI instances.
 //!
-//! A CPU is an [`Engine`]: as a task it is polled by whatever worker has time, as a thread it runs alone. One turn is one
+//! A CPU is run by an [`Engine`]: as a task it is polled by whatever worker has time, as a thread it runs alone. One turn is one
 //! interrupt's worth of work: take the delivered lines and run their handlers; then the pending softirqs in the order of
 //! their bits, at most [`SOFTIRQ_PASSES_MAX`] passes or [`SOFTIRQ_TIME_MAX`]; what is left then goes to `ksoftirqd`, that
 //! is, the engine yields and is turned again after others had their chance.
 //!
 //! # References
-//! [`CpuShared`] is what others may touch: raising softirqs, the backlog, the counters. [`Cpu`] is the engine and holds
+//! [`CpuShared`] is what others may touch: raising softirqs, the backlog, the counters. [`CpuEngine`] runs the CPU and holds
 //! its host weakly, so that a host goes away with its last handle or socket.
 
 use crate::engine::{Engine, Turn};
@@ -19,7 +19,7 @@ use crate::nic::irq::IrqController;
 use crate::packet::PacketBuf;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::WaitQueue;
@@ -66,6 +66,8 @@ pub(crate) struct CpuShared {
     /// `softnet_data.input_pkt_queue`.
     input_queue: Mutex<VecDeque<PacketBuf>>,
     paused: AtomicBool,
+    /// The host is gone.
+    orphaned: AtomicBool,
 }
 
 impl CpuShared {
@@ -112,6 +114,16 @@ impl CpuShared {
         self.irq.kick();
     }
 
+    /// The host goes away: the engine ends at its next turn.
+    pub(crate) fn orphan(&self) {
+        self.orphaned.store(true, Ordering::Release);
+        self.irq.kick();
+    }
+
+    fn is_orphaned(&self) -> bool {
+        self.orphaned.load(Ordering::Acquire)
+    }
+
     fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
@@ -140,8 +152,48 @@ impl CpuShared {
     }
 }
 
-/// The engine that is the CPU.
-pub(crate) struct Cpu {
+/// Whoever runs a CPU holds its lock: the engine by which it runs by itself, or a sender that it preempts.
+///
+/// A real interrupt preempts whatever runs. Here an interrupt makes the CPU's task or thread ready, which gathers packets
+/// into batches but leaves the sender running; a host whose ring is half full therefore takes its time from whoever fills
+/// it ([`preempt`]), so that ten thousand ready clients do not flood a server that shares their only worker.
+pub(crate) struct CpuEngine {
+    shared: Arc<CpuShared>,
+    cpu: Arc<Mutex<Cpu>>,
+}
+
+impl CpuEngine {
+    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>) -> CpuEngine {
+        let cpu = Cpu { index, shared: shared.clone(), host, armed: None, frames: Vec::new() };
+        let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
+        let preempted = Arc::downgrade(&engine.cpu);
+        engine.shared.irq.on_pressure(move || preempt(&preempted));
+        engine
+    }
+}
+
+/// Turns the CPU on the calling thread, unless it is being turned.
+fn preempt(cpu: &Weak<Mutex<Cpu>>) {
+    let Some(cpu) = cpu.upgrade() else { return };
+    let Some(mut running) = try_lock(&cpu) else { return };
+    let Some(host) = running.host.upgrade() else { return };
+    running.turn(&host, host.clock.now());
+    let shared = running.shared.clone();
+    drop(running);
+    // The engine sets its timer anew, and goes on with what is left.
+    shared.irq.kick();
+}
+
+fn try_lock(cpu: &Mutex<Cpu>) -> Option<MutexGuard<'_, Cpu>> {
+    match cpu.try_lock() {
+        Ok(cpu) => Some(cpu),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// The CPU itself.
+struct Cpu {
     index: usize,
     shared: Arc<CpuShared>,
     host: Weak<Machine>,
@@ -153,8 +205,19 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>) -> Cpu {
-        Cpu { index, shared, host, armed: None, frames: Vec::new() }
+    fn turn(&mut self, host: &Machine, now: Instant) -> Turn {
+        if self.shared.is_paused() {
+            return Turn::Idle(None);
+        }
+        self.do_irqs(host);
+        if self.armed.is_some_and(|armed| armed <= now) {
+            self.shared.raise_softirq_irqoff(Softirq::Timer);
+        }
+        if self.do_softirqs(host, now) {
+            self.shared.counters.ksoftirqd.add(1);
+            return Turn::Again;
+        }
+        Turn::Idle(self.armed)
     }
 
     fn do_irqs(&self, host: &Machine) {
@@ -297,21 +360,12 @@ struct Work {
     again: bool,
 }
 
-impl Engine for Cpu {
+impl Engine for CpuEngine {
     fn turn(&mut self, now: Instant) -> Turn {
-        let Some(host) = self.host.upgrade() else { return Turn::Done };
-        if self.shared.is_paused() {
-            return Turn::Idle(None);
-        }
-        self.do_irqs(&host);
-        if self.armed.is_some_and(|armed| armed <= now) {
-            self.shared.raise_softirq_irqoff(Softirq::Timer);
-        }
-        if self.do_softirqs(&host, now) {
-            self.shared.counters.ksoftirqd.add(1);
-            return Turn::Again;
-        }
-        Turn::Idle(self.armed)
+        // Held by a sender that the CPU has preempted: it will be done in a moment.
+        let Some(mut cpu) = try_lock(&self.cpu) else { return Turn::Again };
+        let Some(host) = cpu.host.upgrade() else { return Turn::Done };
+        cpu.turn(&host, now)
     }
 
     fn idle(&self) -> &WaitQueue {
@@ -324,11 +378,12 @@ impl Engine for Cpu {
         }
         self.shared.irq.has_delivered()
             || self.shared.softirq_pending.load(Ordering::Acquire) != 0
-            || self.host.strong_count() == 0
+            || self.shared.is_orphaned()
     }
 
     fn abandoned(&mut self) {
-        if let Some(host) = self.host.upgrade() {
+        let host = self.cpu.lock().unwrap_or_else(PoisonError::into_inner).host.upgrade();
+        if let Some(host) = host {
             host.shut_down();
         }
     }

@@ -258,8 +258,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.lan.leave(&self.name, self.port_id);
         for cpu in &self.cpus {
-            // Their engines find the host gone and end.
-            cpu.irq.kick();
+            cpu.orphan();
         }
     }
 }

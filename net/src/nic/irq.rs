@@ -13,8 +13,9 @@
 //!   masked ------------------------------> masked+pending -----------------> pending
 //! ```
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use wakeline_runtime::wait_queue::{Events, WaitQueue};
 
 /// One line, or MSI-X vector, of a device.
@@ -55,6 +56,13 @@ impl IrqLine {
         }
     }
 
+    /// The device's ring fills faster than it is cleaned: the CPU is run here and now, if nobody runs it elsewhere.
+    pub(crate) fn press(&self) {
+        if let Some(preempt) = self.controller.preempt.get() {
+            preempt.0();
+        }
+    }
+
     /// The CPU takes the interrupt; `false` when it was masked after it had been delivered.
     pub(crate) fn take(&self) -> bool {
         let taken = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
@@ -85,12 +93,27 @@ pub(crate) struct IrqController {
     delivered: AtomicU64,
     /// Who runs the CPU, while it is idle.
     pub(crate) idle: WaitQueue,
+    preempt: OnceLock<Preempt>,
+}
+
+/// Runs the CPU in the context of whoever presses.
+struct Preempt(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Preempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Preempt")
+    }
 }
 
 impl IrqController {
     fn deliver(&self, bit: u32) {
         self.delivered.fetch_or(1 << bit, Ordering::Release);
         self.idle.wake(Events::IN, 1);
+    }
+
+    /// Says how the CPU is run by whoever feeds it too fast; the first call counts.
+    pub(crate) fn on_pressure(&self, run: impl Fn() + Send + Sync + 'static) {
+        let _ = self.preempt.set(Preempt(Box::new(run)));
     }
 
     /// The delivered lines as a bit set, which is emptied.

@@ -65,22 +65,28 @@ impl Nic {
 
     /// A batch of frames arrives from the link: each into the ring of the queue that its flow hashes to.
     ///
-    /// The cause of each touched queue is latched before its line is raised, once per batch.
+    /// The cause of each touched queue is latched before its line is raised, once per batch. Where the driver has fallen
+    /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, frames: &mut Vec<PacketBuf>) {
-        let mut touched: u64 = 0;
+        let (mut touched, mut pressing): (u64, u64) = (0, 0);
         for mut frame in frames.drain(..) {
             let (queue, hash) = self.rss.steer(frame.data());
             frame.rx.hash = hash;
             frame.rx.rx_queue = queue;
             let queue = usize::from(queue);
-            if lock(&self.queues[queue].rx).device_fill(frame) {
-                touched |= 1 << queue;
-            }
+            let mut rx = lock(&self.queues[queue].rx);
+            touched |= u64::from(rx.device_fill(frame)) << queue;
+            pressing |= u64::from(rx.is_pressing()) << queue;
         }
         while touched != 0 {
             let queue = touched.trailing_zeros() as usize;
             touched &= touched - 1;
             self.queues[queue].line.raise();
+        }
+        while pressing != 0 {
+            let queue = pressing.trailing_zeros() as usize;
+            pressing &= pressing - 1;
+            self.queues[queue].line.press();
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct RxQueue {
     next_to_clean: usize,
     /// Descriptors the driver has cleaned and not yet posted again.
     unposted: usize,
+    /// Descriptors that are done and not yet cleaned.
+    done: usize,
     fifo: VecDeque<PacketBuf>,
     fifo_bytes: usize,
     fifo_bytes_max: usize,
@@ -54,6 +56,7 @@ impl RxQueue {
             tail: count - 1,
             next_to_clean: 0,
             unposted: 0,
+            done: 0,
             fifo: VecDeque::new(),
             fifo_bytes: 0,
             fifo_bytes_max,
@@ -84,6 +87,7 @@ impl RxQueue {
         debug_assert!(!slot.done && slot.frame.is_none(), "the device owns only empty descriptors");
         slot.frame = Some(frame);
         slot.done = true;
+        self.done += 1;
         self.head = self.next(self.head);
     }
 
@@ -94,6 +98,7 @@ impl RxQueue {
             return None;
         }
         slot.done = false;
+        self.done -= 1;
         let frame = slot.frame.take();
         debug_assert!(frame.is_some(), "a done descriptor holds a frame");
         self.next_to_clean = self.next(self.next_to_clean);
@@ -118,6 +123,11 @@ impl RxQueue {
             self.fifo_bytes -= frame.len();
             self.write_back(frame);
         }
+    }
+
+    /// Whether the driver has fallen behind by half of the ring.
+    pub(crate) fn is_pressing(&self) -> bool {
+        self.done >= self.slots.len() / 2
     }
 
     pub(crate) fn add_stats(&self, stats: &mut NicStats) {
