@@ -6,58 +6,58 @@ use std::time::Duration;
 /// An echo server and its clients, on an emulated network or the operating system's, with tasks and with threads.
 #[derive(Parser, Debug)]
 #[command(name = "echo", version, max_term_width = 100)]
-pub struct Args {
+pub(crate) struct Args {
     /// The network to run on.
     #[arg(long, value_enum, default_value_t = Backend::Emulated)]
-    pub backend: Backend,
+    pub(crate) backend: Backend,
 
     /// How clients and server wait: as tasks, as blocking threads, or one after the other.
     #[arg(long, value_enum, default_value_t = Mode::Both)]
-    pub mode: Mode,
+    pub(crate) mode: Mode,
 
     /// Connections that echo at the same time.
     #[arg(long, default_value_t = 16, value_name = "N")]
-    pub connections: usize,
+    pub(crate) connections: usize,
 
     /// Requests in all, shared out among the connections [default: 100000, or 5000 on a link with delay or loss].
     #[arg(long, value_name = "N")]
-    pub requests: Option<u64>,
+    pub(crate) requests: Option<u64>,
 
     /// Bytes in each request, and in its echo.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
-    pub size: usize,
+    pub(crate) size: usize,
 
     /// Emulated CPUs of each host; each has its own queue pair and its own shard of the stack.
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub cpus: usize,
+    pub(crate) cpus: usize,
 
     /// Worker threads of the runtime.
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub workers: usize,
+    pub(crate) workers: usize,
 
     /// Probability that the client's link loses a frame, in each direction (emulated network).
     #[arg(long, default_value_t = 0.0, value_name = "0..1")]
-    pub loss: f64,
+    pub(crate) loss: f64,
 
     /// One-way delay of the client's link, such as 500us or 2ms (emulated network).
     #[arg(long, default_value = "0ms", value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub delay: Duration,
+    pub(crate) delay: Duration,
 
     /// The seed of the network's chance: the same losses for the same seed.
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub seed: u64,
+    pub(crate) seed: u64,
 
     /// Print one JSON object per mode, each on its line, and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Only serve, on this address of the operating system's network, until Ctrl-C.
     #[arg(long, value_name = "ADDR")]
-    pub listen: Option<String>,
+    pub(crate) listen: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Backend {
+pub(crate) enum Backend {
     /// Two emulated hosts on one LAN.
     Emulated,
     /// Loopback of the operating system.
@@ -65,7 +65,7 @@ pub enum Backend {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Tasks that leave wakers.
     Async,
     /// Threads that park.
@@ -76,21 +76,21 @@ pub enum Mode {
 
 impl Args {
     /// Requests in all, rounded up so that every connection makes as many as the others.
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         let asked = self.requests.unwrap_or(if self.link_is_plain() { 100_000 } else { 5_000 });
         asked.max(1).div_ceil(self.connections as u64) * self.connections as u64
     }
 
-    pub fn requests_per_connection(&self) -> u64 {
+    pub(crate) fn requests_per_connection(&self) -> u64 {
         self.requests() / self.connections as u64
     }
 
-    pub fn link_is_plain(&self) -> bool {
+    pub(crate) fn link_is_plain(&self) -> bool {
         self.loss == 0.0 && self.delay.is_zero()
     }
 
     /// Refuses what can not be served, in one line.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.connections == 0 {
             return Err("--connections must be at least 1".into());
         }
@@ -128,6 +128,22 @@ impl Args {
             ));
         }
         let threads = self.mode != Mode::Async;
+        let threads_max = threads_max();
+        if threads && self.connections > threads_max / 2 {
+            return Err(format!(
+                "--connections {}: blocking mode takes two threads each, and this system allows about {threads_max} \
+                 (--mode async needs none)",
+                self.connections
+            ));
+        }
+        let (descriptors, descriptors_max) = (2 * self.connections as u64 + DESCRIPTORS_ELSEWHERE, descriptors_max());
+        if self.backend == Backend::Os && descriptors > descriptors_max {
+            return Err(format!(
+                "--connections {}: needs {descriptors} file descriptors, and this process may have {descriptors_max} \
+                 (see ulimit -n)",
+                self.connections
+            ));
+        }
         let each = self.size.saturating_mul(4).saturating_add(if threads { THREADS_BYTES } else { TASKS_BYTES });
         let needed = self.connections.saturating_mul(each);
         match available_memory() {
@@ -151,6 +167,30 @@ const PORTS: usize = 28_232;
 const TASKS_BYTES: usize = 8 << 10;
 /// What two threads need in the process and in the kernel.
 const THREADS_BYTES: usize = 128 << 10;
+
+/// Descriptors of the process that are no connection's.
+const DESCRIPTORS_ELSEWHERE: u64 = 32;
+
+/// How many files the process may have open, once it has asked for as many as it can get.
+fn descriptors_max() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+/// How many threads a process can have here: bounded by process numbers and by memory mappings, of which a thread takes
+/// four (its stack, its signal stack, and a guard page for each).
+fn threads_max() -> usize {
+    let setting = |path: &str| -> Option<usize> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
+    let numbers = setting("/proc/sys/kernel/pid_max").unwrap_or(usize::MAX);
+    let threads = setting("/proc/sys/kernel/threads-max").unwrap_or(usize::MAX);
+    let mappings = setting("/proc/sys/vm/max_map_count").unwrap_or(usize::MAX);
+    // Some are in use already, by this process and by others.
+    (mappings / 4).min(threads).min(numbers) / 10 * 9
+}
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes; `None` where there is no such file.
 fn available_memory() -> Option<usize> {

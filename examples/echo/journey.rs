@@ -11,7 +11,7 @@ use wakeline::net::{TcpListener, TcpStream};
 const WARM_UP: u64 = 1_000;
 
 /// Traces one request on two emulated hosts and prints every event between its write and its answer.
-pub fn print(args: &Args) -> io::Result<()> {
+pub(crate) fn print(args: &Args) -> io::Result<()> {
     let size = args.size.min(1024);
     let records = runtime(args)?.block_on(async {
         let (lan, [server, client]) = hosts(&Args { loss: 0.0, ..plain(args) }, false)?;

@@ -9,30 +9,30 @@ use std::time::{Duration, Instant};
 use wakeline::net::emulated::{Host, HostCounters};
 
 /// What one mode has done and cost.
-pub struct Outcome {
-    pub mode: &'static str,
-    pub elapsed: Duration,
-    pub latency_ns: Histogram<u64>,
+pub(crate) struct Outcome {
+    pub(crate) mode: &'static str,
+    pub(crate) elapsed: Duration,
+    pub(crate) latency_ns: Histogram<u64>,
     /// Threads of the process while all connections were open.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Voluntary and involuntary, of the whole process, while requests ran.
-    pub context_switches: i64,
+    pub(crate) context_switches: i64,
     /// The emulated network's part; `None` on the operating system's.
-    pub network: Option<NetworkCost>,
+    pub(crate) network: Option<NetworkCost>,
 }
 
 /// What the emulated network counted, both hosts together.
 #[derive(Clone, Copy, Default)]
-pub struct NetworkCost {
-    pub wakeups: u64,
-    pub irqs: u64,
-    pub napi_polls: u64,
-    pub packets: u64,
-    pub drops: u64,
+pub(crate) struct NetworkCost {
+    pub(crate) wakeups: u64,
+    pub(crate) irqs: u64,
+    pub(crate) napi_polls: u64,
+    pub(crate) packets: u64,
+    pub(crate) drops: u64,
 }
 
 impl NetworkCost {
-    pub fn of(hosts: &[Host]) -> NetworkCost {
+    pub(crate) fn of(hosts: &[Host]) -> NetworkCost {
         let mut cost = NetworkCost::default();
         for counters in hosts.iter().map(Host::counters) {
             let HostCounters { wakeups, irqs, napi_polls, packets, .. } = counters;
@@ -45,7 +45,7 @@ impl NetworkCost {
         cost
     }
 
-    pub fn since(self, before: NetworkCost) -> NetworkCost {
+    pub(crate) fn since(self, before: NetworkCost) -> NetworkCost {
         NetworkCost {
             wakeups: self.wakeups - before.wakeups,
             irqs: self.irqs - before.irqs,
@@ -57,7 +57,7 @@ impl NetworkCost {
 }
 
 /// The state of the process and its hosts when the requests start.
-pub struct Start {
+pub(crate) struct Start {
     at: Instant,
     context_switches: i64,
     threads: usize,
@@ -65,7 +65,7 @@ pub struct Start {
 }
 
 impl Start {
-    pub fn now(hosts: Option<&[Host]>) -> Start {
+    pub(crate) fn now(hosts: Option<&[Host]>) -> Start {
         Start {
             threads: thread_count(),
             context_switches: context_switches(),
@@ -74,7 +74,7 @@ impl Start {
         }
     }
 
-    pub fn finish(self, mode: &'static str, latency_ns: Histogram<u64>, hosts: Option<&[Host]>) -> Outcome {
+    pub(crate) fn finish(self, mode: &'static str, latency_ns: Histogram<u64>, hosts: Option<&[Host]>) -> Outcome {
         let elapsed = self.at.elapsed();
         let context_switches = context_switches() - self.context_switches;
         let network = hosts.map(NetworkCost::of).zip(self.network).map(|(after, before)| after.since(before));
@@ -97,21 +97,21 @@ fn thread_count() -> usize {
 ///
 /// One histogram for all clients: it takes some 200 KiB, which ten thousand connections should not take each.
 #[derive(Clone)]
-pub struct Latencies(Arc<Mutex<Histogram<u64>>>);
+pub(crate) struct Latencies(Arc<Mutex<Histogram<u64>>>);
 
 impl Latencies {
-    pub fn new() -> Latencies {
+    pub(crate) fn new() -> Latencies {
         let histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
         Latencies(Arc::new(Mutex::new(histogram.expect("the bounds are in order and the digits few"))))
     }
 
     /// One client's stop watch.
-    pub fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         Watch { latencies: self.clone(), kept: Vec::new(), last: Instant::now() }
     }
 
     /// What all watches have recorded that have been dropped.
-    pub fn take(&self) -> Histogram<u64> {
+    pub(crate) fn take(&self) -> Histogram<u64> {
         self.histogram().clone()
     }
 
@@ -121,7 +121,7 @@ impl Latencies {
 }
 
 /// Records how long each of a client's requests took, some at a time.
-pub struct Watch {
+pub(crate) struct Watch {
     latencies: Latencies,
     kept: Vec<u64>,
     last: Instant,
@@ -132,7 +132,7 @@ const KEPT: usize = 64;
 
 impl Watch {
     /// A request has come to its end, and the next one begins.
-    pub fn lap(&mut self) {
+    pub(crate) fn lap(&mut self) {
         let now = Instant::now();
         self.kept.push((now - self.last).as_nanos() as u64);
         self.last = now;
@@ -156,31 +156,31 @@ impl Drop for Watch {
 }
 
 /// One connection's requests: each is stamped, so that no echo can be mistaken for another.
-pub struct Request {
+pub(crate) struct Request {
     message: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl Request {
-    pub fn new(connection: usize, size: usize) -> Request {
+    pub(crate) fn new(connection: usize, size: usize) -> Request {
         let message = (0..size).map(|i| (connection.wrapping_mul(31) + i) as u8).collect();
         Request { message, answer: vec![0; size] }
     }
 
     /// Makes the message that of request `number`.
-    pub fn stamp(&mut self, number: u64) {
+    pub(crate) fn stamp(&mut self, number: u64) {
         for (byte, stamp) in self.message.iter_mut().zip(number.to_le_bytes()) {
             *byte = stamp;
         }
     }
 
     /// What is sent, and where its echo goes.
-    pub fn both(&mut self) -> (&[u8], &mut [u8]) {
+    pub(crate) fn both(&mut self) -> (&[u8], &mut [u8]) {
         (&self.message, &mut self.answer)
     }
 
     /// Compares every byte of the echo.
-    pub fn verify(&self, connection: usize, number: u64) -> io::Result<()> {
+    pub(crate) fn verify(&self, connection: usize, number: u64) -> io::Result<()> {
         if self.message == self.answer {
             return Ok(());
         }
@@ -193,7 +193,7 @@ impl Request {
 }
 
 /// A bar on the terminal for runs that take long; nothing when standard error is no terminal.
-pub fn progress(args: &Args, mode: &'static str) -> ProgressBar {
+pub(crate) fn progress(args: &Args, mode: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(args.requests()), ProgressDrawTarget::stderr_with_hz(4));
     let style = ProgressStyle::with_template("{msg:<9} {wide_bar} {percent:>3} %  {per_sec}  {eta} left");
     bar.set_style(style.expect("the template is well formed"));
@@ -202,10 +202,10 @@ pub fn progress(args: &Args, mode: &'static str) -> ProgressBar {
 }
 
 /// How many requests a client makes between two reports to the progress bar.
-pub const PROGRESS_STEP: u64 = 256;
+pub(crate) const PROGRESS_STEP: u64 = 256;
 
 /// What the server binds and what the clients connect to.
-pub fn addresses(backend: Backend) -> (&'static str, &'static str) {
+pub(crate) fn addresses(backend: Backend) -> (&'static str, &'static str) {
     match backend {
         Backend::Emulated => ("0.0.0.0:7000", "server:7000"),
         // A free port: the real one is asked for after binding.

@@ -20,7 +20,7 @@ fn backend(args: &Args) -> &'static str {
 }
 
 /// One object per mode. What the operating system's network does not count is null.
-pub fn json(args: &Args, outcome: &Outcome) -> serde_json::Value {
+pub(crate) fn json(args: &Args, outcome: &Outcome) -> serde_json::Value {
     let quantile = |q| us(outcome.latency_ns.value_at_quantile(q));
     let count = |field: fn(&NetworkCost) -> u64| outcome.network.as_ref().map(field);
     json!({
@@ -45,7 +45,7 @@ pub fn json(args: &Args, outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-pub fn table(args: &Args, outcomes: &[Outcome]) {
+pub(crate) fn table(args: &Args, outcomes: &[Outcome]) {
     let bytes = args.requests() * args.size as u64;
     println!(
         "{} network, {} connections, {} requests of {} bytes; {bytes} bytes came back, every one of them verified",

@@ -12,7 +12,7 @@ use wakeline::runtime::{Builder, Runtime};
 use wakeline::task::JoinHandle;
 
 /// Accepts for ever, and gives each connection a task that sends back what it reads.
-pub async fn serve(listener: TcpListener) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _peer) = listener.accept().await?;
         // A connection that fails concerns nobody but its client, who sees it fail too.
@@ -34,7 +34,7 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// One client: `requests` requests, one after the other, every byte of every echo compared.
-pub async fn client(
+pub(crate) async fn client(
     mut stream: TcpStream,
     connection: usize,
     requests: u64,
@@ -56,7 +56,7 @@ pub async fn client(
 }
 
 /// One request and its echo. A request that is larger than the buffers on the way is read while it is written.
-pub async fn exchange(stream: &mut TcpStream, request: &mut Request, connection: usize, number: u64) -> io::Result<()> {
+pub(crate) async fn exchange(stream: &mut TcpStream, request: &mut Request, connection: usize, number: u64) -> io::Result<()> {
     request.stamp(number);
     let (message, answer) = request.both();
     if message.len() <= IN_ONE_GO {
@@ -73,7 +73,7 @@ pub async fn exchange(stream: &mut TcpStream, request: &mut Request, connection:
 const IN_ONE_GO: usize = 16 << 10;
 
 /// Two hosts on one LAN; the impairments are on the client's link.
-pub fn hosts(args: &Args, threaded: bool) -> io::Result<(Lan, [Host; 2])> {
+pub(crate) fn hosts(args: &Args, threaded: bool) -> io::Result<(Lan, [Host; 2])> {
     let lan = Lan::with_seed(args.seed);
     let netem = Netem::new().delay(args.delay).loss(args.loss).limit(usize::MAX);
     let server = lan.host("server").cpus(args.cpus);
@@ -86,14 +86,14 @@ pub fn hosts(args: &Args, threaded: bool) -> io::Result<(Lan, [Host; 2])> {
     Ok((lan, hosts))
 }
 
-pub fn runtime(args: &Args) -> io::Result<Runtime> {
+pub(crate) fn runtime(args: &Args) -> io::Result<Runtime> {
     match args.workers {
         1 => Builder::new_current_thread().enable_all().build(),
         n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
     }
 }
 
-pub fn run(args: &Args) -> io::Result<Outcome> {
+pub(crate) fn run(args: &Args) -> io::Result<Outcome> {
     runtime(args)?.block_on(async {
         // Everything runs in tasks: the main future would be polled by its own rules.
         wakeline::spawn(measured(Setup::of(args))).await.map_err(io::Error::other)?

@@ -14,7 +14,7 @@ use wakeline::net::emulated::Host;
 /// A thread here needs little; the default of 2 MiB would only reserve addresses, but ten thousand times.
 const STACK_BYTES: usize = 128 << 10;
 
-pub fn run(args: &Args) -> io::Result<Outcome> {
+pub(crate) fn run(args: &Args) -> io::Result<Outcome> {
     let network = match args.backend {
         Backend::Emulated => Some(tasks::hosts(args, true)?),
         Backend::Os => None,

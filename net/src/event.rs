@@ -13,108 +13,34 @@ use wakeline_runtime::clock::{Clock, Instant};
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are the tracepoints' own")]
 pub enum Event {
-    IrqHandlerEntry {
-        irq: u32,
-        name: Arc<str>,
-    },
-    IrqHandlerExit {
-        irq: u32,
-        handled: bool,
-    },
-    SoftirqRaise {
-        vec: u8,
-    },
-    SoftirqEntry {
-        vec: u8,
-    },
-    SoftirqExit {
-        vec: u8,
-    },
-    NapiPoll {
-        dev: Arc<str>,
-        work: u32,
-        budget: u32,
-    },
-    NetifRx {
-        len: u32,
-    },
-    NetifReceiveSkb {
-        len: u32,
-    },
-    TcpProbe {
-        data_len: u32,
-        snd_nxt: u32,
-        snd_una: u32,
-        snd_wnd: u32,
-    },
-    TcpRetransmitSkb {
-        sport: u16,
-        dport: u16,
-        state: &'static str,
-    },
-    TcpSendReset {
-        sport: u16,
-        dport: u16,
-    },
-    TcpReceiveReset {
-        sport: u16,
-        dport: u16,
-    },
-    InetSockSetState {
-        sport: u16,
-        dport: u16,
-        oldstate: &'static str,
-        newstate: &'static str,
-    },
-    SkDataReady {
-        protocol: &'static str,
-        func: &'static str,
-    },
-    SchedWaking {
-        waiters: u32,
-    },
+    IrqHandlerEntry { irq: u32, name: Arc<str> },
+    IrqHandlerExit { irq: u32, handled: bool },
+    SoftirqRaise { vec: u8 },
+    SoftirqEntry { vec: u8 },
+    SoftirqExit { vec: u8 },
+    NapiPoll { dev: Arc<str>, work: u32, budget: u32 },
+    NetifRx { len: u32 },
+    NetifReceiveSkb { len: u32 },
+    TcpProbe { data_len: u32, snd_nxt: u32, snd_una: u32, snd_wnd: u32 },
+    TcpRetransmitSkb { sport: u16, dport: u16, state: &'static str },
+    TcpSendReset { sport: u16, dport: u16 },
+    TcpReceiveReset { sport: u16, dport: u16 },
+    InetSockSetState { sport: u16, dport: u16, oldstate: &'static str, newstate: &'static str },
+    SkDataReady { protocol: &'static str, func: &'static str },
+    SchedWaking { waiters: u32 },
     /// A waiter, task or thread, runs again and has seen that what it waited for is there.
-    SchedSwitch {
-        to: &'static str,
-    },
+    SchedSwitch { to: &'static str },
     /// A waiter found nothing and goes to sleep.
-    SchedSleep {
-        what: &'static str,
-    },
-    SysEnter {
-        name: &'static str,
-        len: u32,
-    },
-    SysExit {
-        name: &'static str,
-        ret: i64,
-    },
-    SkbCopyDatagramIovec {
-        len: u32,
-    },
-    SockRecvLength {
-        ret: u32,
-    },
-    SockSendLength {
-        ret: u32,
-    },
-    NetDevQueue {
-        dev: Arc<str>,
-        len: u32,
-    },
-    NetDevStartXmit {
-        dev: Arc<str>,
-        len: u32,
-    },
-    NetDevXmit {
-        dev: Arc<str>,
-        len: u32,
-        ok: bool,
-    },
-    KfreeSkb {
-        reason: DropReason,
-        len: u32,
-    },
+    SchedSleep { what: &'static str },
+    SysEnter { name: &'static str, len: u32 },
+    SysExit { name: &'static str, ret: i64 },
+    SkbCopyDatagramIovec { len: u32 },
+    SockRecvLength { ret: u32 },
+    SockSendLength { ret: u32 },
+    NetDevQueue { dev: Arc<str>, len: u32 },
+    NetDevStartXmit { dev: Arc<str>, len: u32 },
+    NetDevXmit { dev: Arc<str>, len: u32, ok: bool },
+    KfreeSkb { reason: DropReason, len: u32 },
 }
 
 impl Event {

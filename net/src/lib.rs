@@ -13,7 +13,7 @@ mod host;
 mod link;
 mod netns;
 mod nic;
-mod os;
+pub mod os;
 mod packet;
 mod stack;
 mod wire;

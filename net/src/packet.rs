@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::mem;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,12 +41,9 @@ pub(crate) struct RxMeta {
 }
 
 /// A packet: `headroom | data | tailroom` in one pooled block.
-pub(crate) struct PacketBuf {
-    buffer: Buffer,
-    head: u32,
-    len: u32,
-    pub(crate) rx: RxMeta,
-}
+///
+/// It is one pointer, so that queues and rings move it as cheaply as they can.
+pub(crate) struct PacketBuf(Box<Block>);
 
 impl PacketBuf {
     /// A packet with these bytes and no headroom, or `None` when the pool's bound is reached.
@@ -55,38 +53,45 @@ impl PacketBuf {
         Some(packet)
     }
 
+    #[inline]
+    fn empty(mut buffer: Box<Block>, headroom: usize) -> PacketBuf {
+        (buffer.head, buffer.len, buffer.rx) = (headroom as u32, 0, RxMeta::default());
+        PacketBuf(buffer)
+    }
+
     /// The bytes between headroom and tailroom.
     #[inline]
     pub(crate) fn data(&self) -> &[u8] {
-        &self.buffer.bytes[self.head as usize..(self.head + self.len) as usize]
+        &self.0.bytes[self.0.head as usize..(self.0.head + self.0.len) as usize]
     }
 
     /// The same, to be written.
     #[inline]
     pub(crate) fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer.bytes[self.head as usize..(self.head + self.len) as usize]
+        let Block { bytes, head, len, .. } = &mut *self.0;
+        &mut bytes[*head as usize..(*head + *len) as usize]
     }
 
     /// How many bytes of data it holds.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len as usize
+        self.0.len as usize
     }
 
     /// Whether it holds no data.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.len == 0
     }
 
     /// How many bytes can be pushed in front.
     pub(crate) fn headroom(&self) -> usize {
-        self.head as usize
+        self.0.head as usize
     }
 
     /// How many bytes can be put behind.
     pub(crate) fn tailroom(&self) -> usize {
-        self.buffer.bytes.len() - self.head as usize - self.len as usize
+        self.0.bytes.len() - self.0.head as usize - self.0.len as usize
     }
 
     /// Opens `n` bytes in front of the data and returns them (`skb_push`).
@@ -96,8 +101,8 @@ impl PacketBuf {
     #[inline]
     pub(crate) fn push(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.headroom(), "push of {n} bytes into {} of headroom", self.headroom());
-        self.head -= n as u32;
-        self.len += n as u32;
+        self.0.head -= n as u32;
+        self.0.len += n as u32;
         &mut self.data_mut()[..n]
     }
 
@@ -108,8 +113,8 @@ impl PacketBuf {
     #[inline]
     pub(crate) fn pull(&mut self, n: usize) {
         assert!(n <= self.len(), "pull of {n} bytes out of {}", self.len());
-        self.head += n as u32;
-        self.len -= n as u32;
+        self.0.head += n as u32;
+        self.0.len -= n as u32;
     }
 
     /// Opens `n` bytes behind the data and returns them (`skb_put`). Their content is whatever was there before.
@@ -120,32 +125,49 @@ impl PacketBuf {
     pub(crate) fn put(&mut self, n: usize) -> &mut [u8] {
         assert!(n <= self.tailroom(), "put of {n} bytes into {} of tailroom", self.tailroom());
         let at = self.len();
-        self.len += n as u32;
+        self.0.len += n as u32;
         &mut self.data_mut()[at..]
     }
 
     /// Keeps the first `n` bytes (`skb_trim`); does nothing when there are fewer.
     #[inline]
     pub(crate) fn truncate(&mut self, n: usize) {
-        self.len = self.len.min(u32::try_from(n).unwrap_or(u32::MAX));
+        self.0.len = self.0.len.min(u32::try_from(n).unwrap_or(u32::MAX));
     }
 
     /// Whether its block is of the small size.
     #[inline]
     pub(crate) fn is_small(&self) -> bool {
-        self.buffer.bytes.len() == SMALL
+        self.0.bytes.len() == SMALL
     }
 
     /// What a socket's buffer is charged for it: the data area, used or not, and Linux's overhead. 832 for a small one.
     #[inline]
     pub(crate) fn truesize(&self) -> usize {
-        self.buffer.bytes.len() + OVERHEAD
+        self.0.bytes.len() + OVERHEAD
+    }
+}
+
+/// Gives way to [`Block::rx`], the one field that others may touch.
+impl Deref for PacketBuf {
+    type Target = Block;
+
+    #[inline]
+    fn deref(&self) -> &Block {
+        &self.0
+    }
+}
+
+impl DerefMut for PacketBuf {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Block {
+        &mut self.0
     }
 }
 
 impl fmt::Debug for PacketBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PacketBuf").field("len", &self.len).field("rx", &self.rx).finish_non_exhaustive()
+        f.debug_struct("PacketBuf").field("len", &self.0.len).field("rx", &self.0.rx).finish_non_exhaustive()
     }
 }
 
@@ -157,16 +179,26 @@ pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
     Some(copy)
 }
 
-/// A block and the account that it is charged to. Dropping it gives its bytes back.
+/// A block, what is in it, and the account that it is charged to. Dropping it gives its bytes back.
 ///
 /// The account's reference travels with the block through free lists and packets, so that handing one out touches no
 /// reference count.
-struct Buffer {
+pub(crate) struct Block {
     bytes: Box<[u8]>,
+    head: u32,
+    len: u32,
+    pub(crate) rx: RxMeta,
     account: Arc<Account>,
 }
 
-impl Drop for Buffer {
+impl Block {
+    fn new(size: usize, account: &Arc<Account>) -> Box<Block> {
+        let bytes = vec![0; size].into_boxed_slice();
+        Box::new(Block { bytes, head: 0, len: 0, rx: RxMeta::default(), account: account.clone() })
+    }
+}
+
+impl Drop for Block {
     fn drop(&mut self) {
         self.account.give_back(self.bytes.len());
     }
@@ -211,23 +243,26 @@ struct Shared {
 
 #[derive(Default)]
 struct FreeLists {
-    small: Vec<Buffer>,
-    large: Vec<Buffer>,
+    small: FreeList,
+    large: FreeList,
 }
 
+/// Boxed, because a packet is a box: taking one out of the list and putting it back moves a pointer.
+type FreeList = Vec<Box<Block>>;
+
 impl FreeLists {
-    fn of(&mut self, class: usize) -> &mut Vec<Buffer> {
+    fn of(&mut self, class: usize) -> &mut FreeList {
         if class == SMALL { &mut self.small } else { &mut self.large }
     }
 
     /// Moves a batch into a cache that ran dry.
-    fn hand_out(&mut self, class: usize, to: &mut Vec<Buffer>) {
+    fn hand_out(&mut self, class: usize, to: &mut FreeList) {
         let mine = self.of(class);
         to.extend(mine.drain(mine.len().saturating_sub(BATCH)..));
     }
 
     /// Moves a batch out of a cache that runs over, as far as there is room.
-    fn take_back(&mut self, class: usize, from: &mut Vec<Buffer>) {
+    fn take_back(&mut self, class: usize, from: &mut FreeList) {
         let mine = self.of(class);
         let n = SHARED_MAX.saturating_sub(mine.len()).min(BATCH).min(from.len());
         mine.extend(from.drain(from.len() - n..));
@@ -262,7 +297,7 @@ impl Pool {
     }
 
     /// A block of `size` bytes; when the bound is reached, free blocks of the other size make room.
-    fn allocate(&self, size: usize) -> Option<Buffer> {
+    fn allocate(&self, size: usize) -> Option<Box<Block>> {
         let account = &self.0.account;
         if !account.charge(size) {
             drop(mem::take(&mut *self.free()));
@@ -270,12 +305,12 @@ impl Pool {
                 return None;
             }
         }
-        Some(Buffer { bytes: vec![0; size].into_boxed_slice(), account: account.clone() })
+        Some(Block::new(size, account))
     }
 
-    fn allocate_forced(&self, size: usize) -> Buffer {
+    fn allocate_forced(&self, size: usize) -> Box<Block> {
         self.0.account.charge_forced(size);
-        Buffer { bytes: vec![0; size].into_boxed_slice(), account: self.0.account.clone() }
+        Block::new(size, &self.0.account)
     }
 }
 
@@ -291,8 +326,8 @@ impl fmt::Debug for Pool {
 /// One shard's stock of free buffers. It lives under the shard's lock and is plain memory until it runs dry or over.
 pub(crate) struct PoolCache {
     pool: Pool,
-    small: Vec<Buffer>,
-    large: Vec<Buffer>,
+    small: FreeList,
+    large: FreeList,
 }
 
 impl PoolCache {
@@ -301,16 +336,16 @@ impl PoolCache {
     #[inline]
     pub(crate) fn alloc(&mut self, headroom: usize, capacity: usize) -> Option<PacketBuf> {
         let size = headroom.checked_add(capacity)?;
-        let free = match size {
-            ..=SMALL => self.small.pop(),
-            ..=LARGE => self.large.pop(),
+        let free = match size_class(size) {
+            SMALL => self.small.pop(),
+            LARGE => self.large.pop(),
             _ => None,
         };
         let buffer = match free {
             Some(buffer) => buffer,
             None => self.refill(size)?,
         };
-        Some(PacketBuf { buffer, head: headroom as u32, len: 0, rx: RxMeta::default() })
+        Some(PacketBuf::empty(buffer, headroom))
     }
 
     /// The same beyond the pool's bound, for a caller that has a bound of its own.
@@ -319,13 +354,13 @@ impl PoolCache {
             return packet;
         }
         let buffer = self.pool.allocate_forced(size_class(headroom + capacity));
-        PacketBuf { buffer, head: headroom as u32, len: 0, rx: RxMeta::default() }
+        PacketBuf::empty(buffer, headroom)
     }
 
     /// Takes a packet's block back.
     #[inline]
     pub(crate) fn free(&mut self, packet: PacketBuf) {
-        let buffer = packet.buffer;
+        let PacketBuf(buffer) = packet;
         let free = match buffer.bytes.len() {
             SMALL => &mut self.small,
             LARGE => &mut self.large,
@@ -338,7 +373,7 @@ impl PoolCache {
     }
 
     #[cold]
-    fn refill(&mut self, size: usize) -> Option<Buffer> {
+    fn refill(&mut self, size: usize) -> Option<Box<Block>> {
         let class = size_class(size);
         let mine = match class {
             SMALL => &mut self.small,
@@ -453,7 +488,7 @@ mod tests {
 
     #[test]
     fn a_block_is_small_to_move() {
-        assert!(size_of::<PacketBuf>() <= 40);
+        assert_eq!(size_of::<PacketBuf>(), size_of::<usize>());
         assert_eq!(size_of::<Option<PacketBuf>>(), size_of::<PacketBuf>());
     }
 }

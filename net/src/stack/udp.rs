@@ -106,7 +106,7 @@ impl UdpLayer {
             local: SocketAddrV4::new(ip.dst, header.dst_port),
             remote: SocketAddrV4::new(ip.src, header.src_port),
         };
-        match self.lookup(&flow).and_then(|index| sockets.udp_at(index)) {
+        match self.lookup(sockets, &flow) {
             Some(socket) => {
                 packet.pull(UdpHeader::LEN);
                 enqueue(socket, flow.remote, packet, lower);
@@ -119,9 +119,13 @@ impl UdpLayer {
         }
     }
 
-    /// Connected to the sender, or bound to the address, or to the port on any.
-    fn lookup(&self, flow: &FourTuple) -> Option<u32> {
-        self.demux.exact(flow).or_else(|| self.demux.bound(flow))
+    /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
+    /// else is none of these.
+    fn lookup<'a>(&self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
+        if let Some(index) = self.demux.exact(flow) {
+            return sockets.udp_at(index);
+        }
+        sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
     }
 
     /// An ICMP error about a datagram of ours. As in Linux only connected sockets hear of it, and only of one that means

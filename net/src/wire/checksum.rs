@@ -20,28 +20,19 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        let mut sum = 0u64;
-        let mut blocks = bytes.chunks_exact(BLOCK);
-        for block in &mut blocks {
-            sum += sum_words(block);
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        let mut lanes = Lanes::default();
+        for block in blocks {
+            lanes.add(block);
         }
-        sum += sum_words(blocks.remainder());
-        self.add_folded(sum);
+        self.add_folded(lanes.total() + sum_rest(rest));
     }
 
-    /// Copies `from` to `to`, which is as long, and adds what it copies: one pass over the bytes instead of two.
+    /// Copies `from` to `to`, which is as long, and adds what it copies while it is in the cache.
     #[inline]
     pub(crate) fn add_copying(&mut self, to: &mut [u8], from: &[u8]) {
-        let mut sum = 0u64;
-        let mut source = from.chunks_exact(BLOCK);
-        let mut target = to.chunks_exact_mut(BLOCK);
-        for (to, from) in (&mut target).zip(&mut source) {
-            to.copy_from_slice(from);
-            sum += sum_words(from);
-        }
-        target.into_remainder().copy_from_slice(source.remainder());
-        sum += sum_words(source.remainder());
-        self.add_folded(sum);
+        to.copy_from_slice(from);
+        self.add(to);
     }
 
     /// Adds the sum of a piece that stands at `offset`: at an odd one its bytes have changed places.
@@ -94,15 +85,38 @@ pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     sum.is_valid()
 }
 
-/// Bytes that are summed in one go; long enough for the compiler to use vectors.
-const BLOCK: usize = 64;
+/// Bytes that are summed in one go.
+const BLOCK: usize = 32;
 
+/// One sum per word of a block, which the compiler keeps in vector registers; they meet only at the end.
+#[derive(Default)]
+struct Lanes([u64; BLOCK / 4]);
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        let (words, _) = block.as_chunks::<4>();
+        for (lane, &word) in self.0.iter_mut().zip(words) {
+            *lane += u64::from(u32::from_ne_bytes(word));
+        }
+    }
+
+    #[inline(always)]
+    fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// The sum of less than a block.
 #[inline(always)]
-fn sum_words(bytes: &[u8]) -> u64 {
+fn sum_rest(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<4>();
-    let mut sum: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
-    let mut last = [0; 4];
+    let mut sum = 0;
+    for &word in words {
+        sum += u64::from(u32::from_ne_bytes(word));
+    }
     if !tail.is_empty() {
+        let mut last = [0; 4];
         last[..tail.len()].copy_from_slice(tail);
         sum += u64::from(u32::from_ne_bytes(last));
     }

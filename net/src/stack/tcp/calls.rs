@@ -175,8 +175,8 @@ impl TcpLayer {
             return if buf.is_empty() { Ok(0) } else { connection.nothing_to_read() };
         }
         let n = connection.block.read(buf, &mut lower.ip.pool);
-        if connection.block.state() != State::Closed {
-            // A window update, if one is due.
+        if connection.block.has_something_due() && connection.block.state() != State::Closed {
+            // A window update.
             self.settle(sockets, id.index(), lower);
         }
         Ok(n)

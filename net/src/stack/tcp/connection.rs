@@ -64,7 +64,8 @@ impl Connection {
     /// Sends everything that is due and allowed now.
     #[inline]
     pub(crate) fn transmit(&mut self, lower: &mut Lower<'_, '_>) {
-        while let Some(outgoing) = self.block.poll_transmit(lower.now) {
+        while self.block.has_something_due() {
+            let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
             if outgoing.again {
                 lower.ip.counters.count(Mib::TcpRetransSegs);
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());

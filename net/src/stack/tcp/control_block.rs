@@ -535,3 +535,23 @@ impl ControlBlock {
         !recent
     }
 }
+
+#[cfg(test)]
+impl ControlBlock {
+    /// What must be true between any two calls.
+    pub(crate) fn assert_invariants(&self) {
+        if self.state == State::Closed {
+            assert_eq!((self.send.len(), self.next_timer()), (0, Instant::FAR_FUTURE));
+            return;
+        }
+        assert!(!self.snd_una.is_after(self.snd_nxt), "SND.UNA =< SND.NXT");
+        assert!(self.snd_nxt - self.snd_una <= self.send.len() + 2, "what is in flight is in the queue");
+        assert!(self.send.len() <= self.sndbuf);
+        let charged = self.recv.truesize() + self.out_of_order.truesize();
+        assert!(charged <= self.rcvbuf + 4096, "{charged} of {}", self.rcvbuf);
+        assert!(self.out_of_order.len() <= self.out_of_order_max as usize);
+        let unacknowledged = self.snd_una != self.snd_nxt;
+        assert!(!unacknowledged || self.timer == Timer::Retransmit, "what is in flight has a timer");
+        assert!(self.ack != AckDue::Delayed || self.ack_at != Instant::FAR_FUTURE);
+    }
+}

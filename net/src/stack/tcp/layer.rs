@@ -41,9 +41,9 @@ pub(crate) struct TcpLayer {
 }
 
 /// A segment that was found to be sound: where it belongs, its header, and the text that follows it.
-pub(crate) struct Segment {
+pub(crate) struct Segment<'a> {
     pub(super) flow: FourTuple,
-    pub(super) header: TcpHeader,
+    pub(super) header: &'a TcpHeader,
     pub(super) text: PacketBuf,
 }
 
@@ -75,23 +75,29 @@ impl TcpLayer {
         packet: PacketBuf,
         lower: &mut Lower<'_, '_>,
     ) {
-        let Some(segment) = check(ip, packet, lower) else { return };
+        lower.ip.counters.count(Mib::TcpInSegs);
+        let (header, header_len) = match TcpHeader::parse(packet.data()) {
+            Ok(parsed) => parsed,
+            Err(malformed) => return on_malformed(packet, malformed, lower),
+        };
+        let Some(packet) = check(ip, packet, lower) else { return };
+        let segment = segment(ip, &header, header_len, packet);
         match self.demux.exact(&segment.flow) {
-            Some(Target::Connection(index)) => self.to_connection(sockets, index, segment, lower),
-            Some(Target::Request(index)) => self.to_request(sockets, index, segment, lower),
-            Some(Target::TimeWait(index)) => self.to_time_wait(sockets, index, segment, lower),
-            None => self.to_listener(sockets, segment, None, lower),
+            Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
+            Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
+            Some(Target::TimeWait(index)) => self.deliver_to_time_wait(sockets, index, segment, lower),
+            None => self.deliver_to_listener(sockets, segment, None, lower),
         }
     }
 
     /// Gives a segment to its connection. What follows from it is sent at the end of the batch, so that one
     /// acknowledgement answers all of a connection's segments.
     #[inline]
-    pub(super) fn to_connection(
+    pub(super) fn deliver_to_connection(
         &mut self,
         sockets: &mut Sockets,
         index: u32,
-        segment: Segment,
+        segment: Segment<'_>,
         lower: &mut Lower<'_, '_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
@@ -101,13 +107,17 @@ impl TcpLayer {
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
-        let done = block.on_segment(Arrival { now: lower.now, header: &header, pool, counters }, text);
+        let done = block.on_segment(Arrival { now: lower.now, header, pool, counters }, text);
         connection.apply(done, before, lower);
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
-        } else if !connection.is_deferred {
-            connection.is_deferred = true;
-            self.deferred.push(index);
+        } else if connection.block.has_something_due() {
+            if !connection.is_deferred {
+                connection.is_deferred = true;
+                self.deferred.push(index);
+            }
+        } else {
+            self.timers.arm(index, connection.block.next_timer());
         }
     }
 
@@ -180,18 +190,23 @@ impl TcpLayer {
     }
 
     /// 3.10.7.4 for TIME-WAIT.
-    fn to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment, lower: &mut Lower<'_, '_>) {
-        let verdict = self.time_wait.on_segment(index, &segment.header, segment.text.len(), lower.now);
+    fn deliver_to_time_wait(
+        &mut self,
+        sockets: &mut Sockets,
+        index: u32,
+        segment: Segment<'_>,
+        lower: &mut Lower<'_, '_>,
+    ) {
+        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), lower.now);
         let entry = self.time_wait.get(index).copied();
-        if let Verdict::Reopen { iss } = verdict {
-            if self.demux.bound(&segment.flow).is_some() {
-                lower.ip.counters.count(Mib::TcpExtTWRecycled);
-                self.time_wait.remove(index);
-                self.demux.remove(&segment.flow);
-                self.to_listener(sockets, segment, Some(iss), lower);
-                return;
-            }
-            // Nobody listens any more: it is acknowledged like any other that is out of place.
+        // When nobody listens any more, it is acknowledged like any other that is out of place.
+        if let Verdict::Reopen { iss } = verdict
+            && self.demux.bound(&segment.flow).is_some()
+        {
+            lower.ip.counters.count(Mib::TcpExtTWRecycled);
+            self.time_wait.remove(index);
+            self.demux.remove(&segment.flow);
+            return self.deliver_to_listener(sockets, segment, Some(iss), lower);
         }
         lower.ip.pool.free(segment.text);
         match (verdict, entry) {
@@ -208,8 +223,8 @@ impl TcpLayer {
 
     /// Answers a segment that has nobody to go to.
     #[cold]
-    pub(super) fn refuse(&mut self, segment: Segment, lower: &mut Lower<'_, '_>) {
-        refuse(lower, &segment.flow, &segment.header, segment.text.len());
+    pub(super) fn refuse(&mut self, segment: Segment<'_>, lower: &mut Lower<'_, '_>) {
+        refuse(lower, &segment.flow, segment.header, segment.text.len());
         lower.ip.drop_packet(segment.text, DropReason::NoSocket, lower.fx);
     }
 
@@ -318,20 +333,17 @@ impl TcpLayer {
     }
 }
 
-/// The checks of `tcp_v4_rcv` before the lookup: lengths, checksum, addressed to this host alone.
+#[cold]
+fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_, '_>) {
+    lower.ip.counters.count(Mib::TcpInErrs);
+    let short = malformed == Malformed::Truncated;
+    let reason = if short { DropReason::PktTooSmall } else { DropReason::TcpFlags };
+    lower.ip.drop_packet(packet, reason, lower.fx);
+}
+
+/// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
-fn check(ip: &Ipv4Header, mut packet: PacketBuf, lower: &mut Lower<'_, '_>) -> Option<Segment> {
-    lower.ip.counters.count(Mib::TcpInSegs);
-    let (header, header_len) = match TcpHeader::parse(packet.data()) {
-        Ok(parsed) => parsed,
-        Err(malformed) => {
-            lower.ip.counters.count(Mib::TcpInErrs);
-            let short = malformed == Malformed::Truncated;
-            let reason = if short { DropReason::PktTooSmall } else { DropReason::TcpFlags };
-            lower.ip.drop_packet(packet, reason, lower.fx);
-            return None;
-        }
-    };
+fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_, '_>) -> Option<PacketBuf> {
     if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
@@ -343,12 +355,17 @@ fn check(ip: &Ipv4Header, mut packet: PacketBuf, lower: &mut Lower<'_, '_>) -> O
         lower.ip.drop_packet(packet, DropReason::Otherhost, lower.fx);
         return None;
     }
+    Some(packet)
+}
+
+#[inline]
+fn segment<'a>(ip: &Ipv4Header, header: &'a TcpHeader, header_len: usize, mut packet: PacketBuf) -> Segment<'a> {
     packet.pull(header_len);
     let flow = FourTuple {
         local: SocketAddrV4::new(ip.dst, header.dst_port),
         remote: SocketAddrV4::new(ip.src, header.src_port),
     };
-    Some(Segment { flow, header, text: packet })
+    Segment { flow, header, text: packet }
 }
 
 /// Whether a segment asks for a connection.

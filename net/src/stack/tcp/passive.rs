@@ -20,10 +20,10 @@ use wakeline_runtime::wait_queue::Events;
 impl TcpLayer {
     /// 3.10.7.2 LISTEN STATE, and 3.10.7.1 when nobody listens. `iss` is given by an entry in TIME-WAIT that a new
     /// connection takes the place of.
-    pub(super) fn to_listener(
+    pub(super) fn deliver_to_listener(
         &mut self,
         sockets: &mut Sockets,
-        segment: Segment,
+        segment: Segment<'_>,
         iss: Option<SeqNumber>,
         lower: &mut Lower<'_, '_>,
     ) {
@@ -49,7 +49,7 @@ impl TcpLayer {
         &mut self,
         sockets: &mut Sockets,
         index: u32,
-        segment: Segment,
+        segment: Segment<'_>,
         iss: Option<SeqNumber>,
         lower: &mut Lower<'_, '_>,
     ) {
@@ -72,7 +72,7 @@ impl TcpLayer {
         let Segment { flow, header, text } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
-        let agreed = Agreed::new(self.offer(lower.ip, 0, 0).mss, &header);
+        let agreed = Agreed::new(self.offer(lower.ip, 0, 0).mss, header);
         let expires_at = lower.now.saturating_add(RttEstimator::new().rto());
         let (irs, sent_at) = (header.seq, lower.now);
         let request = Request { flow, listener: index, iss, irs, agreed, retries: 0, sent_at, expires_at };
@@ -97,16 +97,16 @@ impl TcpLayer {
     }
 
     /// `tcp_check_req`: a segment for a half-open connection. The steps are those of 3.10.7.4 in SYN-RECEIVED.
-    pub(super) fn to_request(
+    pub(super) fn deliver_to_request(
         &mut self,
         sockets: &mut Sockets,
         index: u32,
-        segment: Segment,
+        segment: Segment<'_>,
         lower: &mut Lower<'_, '_>,
     ) {
         let Some(&request) = self.requests.get(index as usize) else { return };
         let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.rcvbuf);
-        let Segment { header, text, .. } = &segment;
+        let Segment { header, ref text, .. } = segment;
         let (flags, rcv_nxt) = (header.flags, request.irs + 1);
         let recent = lower.now < request.sent_at.saturating_add(CHALLENGE_INTERVAL);
         if is_open(header) && header.seq == request.irs {
@@ -157,7 +157,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         index: u32,
         request: &Request,
-        segment: Segment,
+        segment: Segment<'_>,
         lower: &mut Lower<'_, '_>,
     ) {
         let place = sockets.next_index();
@@ -189,7 +189,7 @@ impl TcpLayer {
         self.remove_request(sockets, index);
         if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
             self.demux.redirect(&request.flow, Target::Connection(place));
-            self.to_connection(sockets, place, segment, lower);
+            self.deliver_to_connection(sockets, place, segment, lower);
         }
     }
 

@@ -68,7 +68,7 @@ fn half_closed_the_other_direction_goes_on() {
     assert_eq!(world.recv(CLIENT, client), Ok(vec![]));
     assert_eq!(world.state(CLIENT, client), "TCP_CLOSE");
     assert_eq!(world.stacks[CLIENT].time_wait_count(), 1);
-    assert_eq!(world.stacks[SERVER].readiness(server).contains(Events::HUP), true);
+    assert!(world.stacks[SERVER].readiness(server).contains(Events::HUP));
     world.close(CLIENT, client);
     world.close(SERVER, server);
     assert_eq!(world.stacks[CLIENT].socket_count(), 0);
@@ -173,8 +173,7 @@ fn a_fin_wait_2_without_a_user_is_bounded() {
 fn a_peer_that_has_vanished_is_given_up() {
     let mut world = World::new(10);
     let (client, _, _) = world.establish();
-    world.stacks[CLIENT].ip.config.addr = ADDR[CLIENT];
-    world.call(CLIENT, |stack, now, fx| stack.add_neighbour(now, ADDR[SERVER], MAC[SERVER], true, fx));
+    world.introduce();
     world.wire.cut_to = Some(SERVER);
     world.send(CLIENT, client, b"anybody there?").unwrap();
     world.run(Duration::from_secs(900));
@@ -188,7 +187,7 @@ fn a_peer_that_has_vanished_is_given_up() {
 #[test]
 fn a_connection_nobody_answers_times_out() {
     let mut world = World::new(11);
-    world.call(CLIENT, |stack, now, fx| stack.add_neighbour(now, ADDR[SERVER], MAC[SERVER], true, fx));
+    world.introduce();
     world.wire.cut_to = Some(SERVER);
     let client = world.connect(7);
     assert_eq!(world.stacks[CLIENT].tcp_connect_result(client), Err(SocketError::WouldBlock));
@@ -256,7 +255,7 @@ fn time_wait_is_bounded_and_overflow_counted() {
 fn a_host_that_goes_down_tells_everybody() {
     let mut world = World::new(15);
     let (client, _, _) = world.establish();
-    let bound = world.stacks[CLIENT].udp_bind(any(9)).unwrap();
+    let bound = world.stacks[CLIENT].udp_bind(any_addr(9)).unwrap();
     let (count, waker) = Count::new();
     for id in [client, bound] {
         let mut slot = wakeline_runtime::wait_queue::WaitSlot::new();
@@ -266,7 +265,7 @@ fn a_host_that_goes_down_tells_everybody() {
     world.call(CLIENT, |stack, now, fx| stack.shut_down(now, fx));
     assert_eq!(count.take(), 2);
     assert_eq!(world.recv(CLIENT, client), Err(SocketError::NetworkDown));
-    assert_eq!(world.stacks[CLIENT].udp_bind(any(10)), Err(SocketError::NetworkDown));
+    assert_eq!(world.stacks[CLIENT].udp_bind(any_addr(10)), Err(SocketError::NetworkDown));
     assert_eq!(world.stacks[CLIENT].next_deadline(), None);
     world.close(CLIENT, client);
     world.close(CLIENT, bound);

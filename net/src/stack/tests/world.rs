@@ -165,10 +165,18 @@ impl World {
         self.run(Duration::from_millis(ms));
     }
 
+    /// Both hosts know where the other is, so that no ARP is needed, or lost.
+    pub(crate) fn introduce(&mut self) {
+        for host in [CLIENT, SERVER] {
+            let (peer, mac) = (ADDR[1 - host], MAC[1 - host]);
+            self.call(host, |stack, now, fx| stack.add_neighbour(now, peer, mac, true, fx));
+        }
+    }
+
     // What programs do.
 
     pub(crate) fn listen(&mut self, port: u16, backlog: u32) -> SocketId {
-        self.stacks[SERVER].tcp_listen(any(port), backlog, false).unwrap()
+        self.stacks[SERVER].tcp_listen(any_addr(port), backlog, false).unwrap()
     }
 
     pub(crate) fn connect(&mut self, port: u16) -> SocketId {
@@ -225,7 +233,7 @@ impl World {
 }
 
 /// The address of any interface.
-pub(crate) fn any(port: u16) -> SocketAddr {
+pub(crate) fn any_addr(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
 }
 
