@@ -1,0 +1,140 @@
+//! A measurement in a process of its own: the same program again, with another command line.
+//!
+//! No allocator, runtime or socket of one measurement is there in the next. A child tells its figures as `name value` lines.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+/// Figures by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures(BTreeMap<String, f64>);
+
+impl Figures {
+    /// The figure `name`.
+    ///
+    /// # Errors
+    /// `InvalidData` when the child did not tell it.
+    pub fn get(&self, name: &str) -> io::Result<f64> {
+        let value = self.0.get(name).copied();
+        value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("the child told no {name}")))
+    }
+
+    /// Adds or replaces a figure.
+    pub fn set(&mut self, name: &str, value: f64) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    fn parse(text: &str) -> Figures {
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Figures(text.lines().filter_map(pair).collect())
+    }
+}
+
+/// Tells the parent a figure.
+pub fn tell(name: &str, value: f64) {
+    println!("{name} {value}");
+}
+
+/// Runs this program with `args` and gives what it told.
+///
+/// # Errors
+/// When it can not be started or has failed.
+pub fn call(args: &[&str]) -> io::Result<Figures> {
+    let output =
+        Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("`{}` has failed: {}", args.join(" "), output.status)));
+    }
+    Ok(Figures::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Ends this process with code 3 after `limit`: a measurement that hangs must not hang the others.
+pub fn give_up_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        eprintln!("gave up after {limit:?}: {}", std::env::args().collect::<Vec<_>>().join(" "));
+        std::process::exit(3);
+    });
+}
+
+/// A server in a process of its own, which ends when this is dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    /// The server ends when this closes.
+    stdin: Option<ChildStdin>,
+    addr: String,
+}
+
+impl ServerProcess {
+    /// Runs this program with `args` and waits until it tells its address.
+    ///
+    /// # Errors
+    /// When it can not be started or ends before that.
+    pub fn start(args: &[&str]) -> io::Result<ServerProcess> {
+        let mut child =
+            Command::new(std::env::current_exe()?).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdin = child.stdin.take();
+        let mut addr = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut addr)?;
+        }
+        let server = ServerProcess { child, stdin, addr: addr.trim().to_owned() };
+        if server.addr.is_empty() {
+            return Err(io::Error::other(format!("`{}` told no address", args.join(" "))));
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> &str {
+        &self.addr
+    }
+
+    /// Processor time that all its threads have used, user and system.
+    ///
+    /// # Errors
+    /// When `/proc` is missing or the process has gone.
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        let mut ns = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let schedstat = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            ns += schedstat.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(ns))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        // It has nothing left to do and nothing to tell.
+        let _ = self.child.wait();
+    }
+}
+
+/// In the server's process: ends it when the parent closes its end or has died.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_lines_of_name_and_value() {
+        let figures = Figures::parse("rate 12.5\nnoise\nrequests 3\n");
+        assert_eq!((figures.get("rate").unwrap(), figures.get("requests").unwrap()), (12.5, 3.0));
+        assert!(figures.get("noise").is_err());
+    }
+}

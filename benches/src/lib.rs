@@ -1,0 +1,18 @@
+//! Benchmarks of wakeline beside its peers, in the same run.
+//!
+//! `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers.rs` measures the figures that are quoted. Both run what is
+//! here: one [request] that everybody sends and checks, one measured [run], and the contestants.
+
+pub mod child;
+pub mod crowd;
+pub mod emulated_echo;
+pub mod load;
+pub mod memory;
+pub mod os_echo;
+pub mod request;
+pub mod row;
+pub mod run;
+pub mod samples;
+pub mod servers;
+pub mod smoltcp_loop;
+pub mod tasks;
