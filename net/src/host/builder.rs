@@ -117,10 +117,12 @@ impl HostBuilder {
         let port = Arc::new(Port::new(station.mac, Sink::Nic(nic.clone()), self.link, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
         let now = self.lan.clock.now();
+        let tracer = self.lan.trace.tracer(self.name.clone());
         let secret = std::array::from_fn(|_| rng.next_u64());
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config(station, &nic, secret, index);
-            Shard::new(Stack::new(config, self.lan.pool.cache(), rng.fork()), now)
+            let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
+            Shard::new(stack, tracer.clone(), now)
         });
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
@@ -128,7 +130,7 @@ impl HostBuilder {
             addr: station.addr,
             nic,
             clock: self.lan.clock.clone(),
-            tracer: self.lan.trace.tracer(self.name.clone()),
+            tracer: tracer.clone(),
             lan: self.lan.clone(),
             port: port.clone(),
             port_id,

@@ -49,13 +49,13 @@ pub(crate) struct Shard {
     /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
     armed: Option<Instant>,
     wakeups: u64,
-    /// The effects' vector, kept for its capacity.
-    tx: Vec<PacketBuf>,
+    /// What the stack wants done; empty but while somebody is in the stack, and kept for its room.
+    fx: Effects,
 }
 
 impl Shard {
-    pub(crate) fn new(stack: Stack, now: Instant) -> Shard {
-        Shard { stack, recent: now, armed: None, wakeups: 0, tx: Vec::new() }
+    pub(crate) fn new(stack: Stack, tracer: Tracer, now: Instant) -> Shard {
+        Shard { stack, recent: now, armed: None, wakeups: 0, fx: Effects::new(tracer) }
     }
 }
 
@@ -111,18 +111,14 @@ impl Machine {
     }
 
     /// A system call: enters the stack of `cpu` at the present time.
-    pub(crate) fn with_stack<R>(&self, cpu: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R) -> R {
+    pub(crate) fn with_stack<R>(&self, cpu: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R) -> R {
         let now = self.clock.now();
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, f)
     }
 
     /// A system call for which the time of the last entry is exact enough, which saves reading the clock.
-    pub(crate) fn with_stack_recent<R>(
-        &self,
-        cpu: usize,
-        f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R,
-    ) -> R {
+    pub(crate) fn with_stack_recent<R>(&self, cpu: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R) -> R {
         let shard = self.lock(cpu);
         let recent = shard.recent;
         self.run(cpu, shard, recent, f)
@@ -133,43 +129,47 @@ impl Machine {
         cpu: usize,
         mut shard: MutexGuard<'_, Shard>,
         now: Instant,
-        f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        shard.recent = shard.recent.max(now);
-        let mut fx = Effects::new(&self.tracer);
-        fx.tx = std::mem::take(&mut shard.tx);
-        let result = f(&mut shard.stack, now, &mut fx);
+        let Shard { stack, fx, recent, armed, wakeups } = &mut *shard;
+        // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
+        *recent = (*recent).max(now);
+        let now = *recent;
+        let result = f(stack, now, fx);
 
         let transmits = !fx.tx.is_empty();
         if transmits {
             self.trace_tx(&fx.tx);
             self.nic.post_tx(cpu, &mut fx.tx);
         }
-        shard.tx = std::mem::take(&mut fx.tx);
-        shard.wakeups += fx.wakes.len() as u64;
-        let deadline = shard.stack.next_deadline();
-        let rearm = deadline.is_some_and(|deadline| shard.armed.is_none_or(|armed| deadline < armed));
+        let deadline = stack.next_deadline();
+        let rearm = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
         if rearm {
             // The CPU will set its timer anew; until then nobody else needs to tell it.
-            shard.armed = deadline;
+            *armed = deadline;
         }
+        *wakeups += fx.wakes.len() as u64;
+        // What is empty, as most of it mostly is, stays where it is.
+        let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
+        let loopback = (!fx.loopback.is_empty()).then(|| std::mem::take(&mut fx.loopback));
+        let learned = (!fx.learned.is_empty()).then(|| std::mem::take(&mut fx.learned));
         drop(shard);
 
         if transmits {
             self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, &self.port, batch));
         }
-        if !fx.loopback.is_empty() {
-            self.cpus[cpu].enqueue_to_backlog(&mut fx.loopback);
+        if let Some(mut frames) = loopback {
+            self.cpus[cpu].enqueue_to_backlog(&mut frames);
         }
-        for (addr, mac) in fx.learned.drain(..) {
+        for (addr, mac) in learned.into_iter().flatten() {
             self.teach(cpu, addr, mac);
         }
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
         }
-        if !fx.wakes.is_empty() {
-            self.tracer.emit(|| Event::SchedWaking { waiters: u32::try_from(fx.wakes.len()).unwrap_or(u32::MAX) });
-            fx.wakes.wake_all();
+        if let Some(mut wakes) = wakes {
+            self.tracer.emit(|| Event::SchedWaking { waiters: u32::try_from(wakes.len()).unwrap_or(u32::MAX) });
+            wakes.wake_all();
         }
         result
     }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use wakeline_runtime::wait_queue::WakeBatch;
 
 /// Frames and wake-ups that one or more calls have produced, in order. The caller owns it, empties it and uses it again.
-pub(crate) struct Effects<'a> {
+pub(crate) struct Effects {
     /// Complete Ethernet frames for the device.
     pub(crate) tx: Vec<PacketBuf>,
     /// Complete Ethernet frames from this host to itself.
@@ -17,12 +17,12 @@ pub(crate) struct Effects<'a> {
     /// Neighbours that this shard has just resolved, for the host's other shards. Empty when there is only one.
     pub(crate) learned: Vec<(Ipv4Addr, MacAddr)>,
     /// Where events are told.
-    pub(crate) tracer: &'a Tracer,
+    pub(crate) tracer: Tracer,
 }
 
-impl<'a> Effects<'a> {
+impl Effects {
     /// Nothing to do yet.
-    pub(crate) fn new(tracer: &'a Tracer) -> Effects<'a> {
+    pub(crate) fn new(tracer: Tracer) -> Effects {
         let (tx, loopback, learned) = (Vec::new(), Vec::new(), Vec::new());
         Effects { tx, loopback, wakes: WakeBatch::new(), learned, tracer }
     }

@@ -29,7 +29,7 @@ pub(crate) enum About {
 }
 
 /// `icmp_rcv`. `packet` has been pulled to its ICMP header; what concerns a transport is returned.
-pub(crate) fn on_message(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_, '_>) -> Option<Report> {
+pub(crate) fn on_message(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<Report> {
     lower.ip.counters.count(Mib::IcmpInMsgs);
     let header = match IcmpHeader::parse(packet.data()) {
         Ok(header) => header,
@@ -98,7 +98,7 @@ pub(crate) fn read_quoted(packet: &[u8], error: SocketError) -> Option<Report> {
     Some(Report { flow: FourTuple { local, remote }, error, about })
 }
 
-fn reply(ip: &Ipv4Header, (ident, seq): (u16, u16), data: &[u8], lower: &mut Lower<'_, '_>) {
+fn reply(ip: &Ipv4Header, (ident, seq): (u16, u16), data: &[u8], lower: &mut Lower<'_>) {
     let len = IcmpHeader::LEN + data.len();
     let Some(mut packet) = lower.ip.pool.alloc(HEADROOM, len) else {
         return lower.ip.drops.count(DropReason::Nomem);
@@ -114,7 +114,7 @@ fn reply(ip: &Ipv4Header, (ident, seq): (u16, u16), data: &[u8], lower: &mut Low
 
 /// Tells the sender of a packet, of which `transport` is what follows the IP header, that it cannot be delivered. Not
 /// for packets to or from everybody (RFC 1122 3.2.2), and not without limit.
-pub(crate) fn send_unreachable(lower: &mut Lower<'_, '_>, ip: &Ipv4Header, transport: &[u8], code: u8) {
+pub(crate) fn send_unreachable(lower: &mut Lower<'_>, ip: &Ipv4Header, transport: &[u8], code: u8) {
     if !lower.ip.is_own(ip.dst) || ip.src.is_unspecified() || lower.ip.is_broadcast(ip.src) {
         return;
     }

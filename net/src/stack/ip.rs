@@ -20,10 +20,10 @@ use std::net::Ipv4Addr;
 use wakeline_runtime::clock::Instant;
 
 /// What lies below a transport during one call.
-pub(crate) struct Lower<'a, 'fx> {
+pub(crate) struct Lower<'a> {
     pub(crate) now: Instant,
     pub(crate) ip: &'a mut IpLayer,
-    pub(crate) fx: &'a mut Effects<'fx>,
+    pub(crate) fx: &'a mut Effects,
 }
 
 /// One shard's Internet layer.
@@ -105,7 +105,7 @@ impl IpLayer {
 
     /// Counts a frame that is lost and takes its block back.
     #[cold]
-    pub(crate) fn drop_packet(&mut self, packet: PacketBuf, reason: DropReason, fx: &Effects<'_>) {
+    pub(crate) fn drop_packet(&mut self, packet: PacketBuf, reason: DropReason, fx: &Effects) {
         self.drops.count(reason);
         let len = packet.len() as u32;
         fx.tracer.emit(|| Event::KfreeSkb { reason, len });
@@ -125,7 +125,7 @@ impl IpLayer {
         &mut self,
         mut packet: PacketBuf,
         from_self: bool,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Option<(Ipv4Header, PacketBuf)> {
         self.counters.count(Mib::IpInReceives);
         let header = match Ipv4Header::parse(packet.data()) {
@@ -160,7 +160,7 @@ impl IpLayer {
     }
 
     #[cold]
-    fn on_malformed(&mut self, packet: PacketBuf, malformed: Malformed, fx: &Effects<'_>) {
+    fn on_malformed(&mut self, packet: PacketBuf, malformed: Malformed, fx: &Effects) {
         let (mib, reason) = match malformed {
             Malformed::Truncated => (Mib::IpExtInTruncatedPkts, DropReason::PktTooSmall),
             Malformed::Header => (Mib::IpInHdrErrors, DropReason::IpInhdr),
@@ -181,7 +181,7 @@ impl IpLayer {
         (src, dst): (Ipv4Addr, Ipv4Addr),
         protocol: u8,
         now: Instant,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<(), SocketError> {
         self.counters.count(Mib::IpOutRequests);
         let route = match self.route(dst) {
@@ -216,7 +216,7 @@ impl IpLayer {
     }
 
     #[inline]
-    fn send_via(&mut self, next_hop: Ipv4Addr, packet: PacketBuf, now: Instant, fx: &mut Effects<'_>) {
+    fn send_via(&mut self, next_hop: Ipv4Addr, packet: PacketBuf, now: Instant, fx: &mut Effects) {
         match self.neighbours.resolve(next_hop, packet, now) {
             Resolution::Known(mac, packet) => self.transmit(mac, packet, fx),
             Resolution::Queued { ask, displaced } => {
@@ -232,7 +232,7 @@ impl IpLayer {
     }
 
     #[inline]
-    fn transmit(&mut self, dst: MacAddr, mut packet: PacketBuf, fx: &mut Effects<'_>) {
+    fn transmit(&mut self, dst: MacAddr, mut packet: PacketBuf, fx: &mut Effects) {
         self.push_ethernet(dst, EtherType::Ipv4, &mut packet);
         let len = packet.len() as u32;
         fx.tracer.emit(|| Event::NetDevQueue { dev: self.config.dev.clone(), len });
@@ -249,7 +249,7 @@ impl IpLayer {
     // Neighbours.
 
     /// An ARP packet. Every shard learns from it; only the first one answers, so that a host gives one answer.
-    pub(crate) fn on_arp(&mut self, packet: PacketBuf, now: Instant, fx: &mut Effects<'_>) {
+    pub(crate) fn on_arp(&mut self, packet: PacketBuf, now: Instant, fx: &mut Effects) {
         let arp = match ArpPacket::parse(packet.data()) {
             Ok(arp) => arp,
             Err(malformed) => {
@@ -284,7 +284,7 @@ impl IpLayer {
         (ip, mac): (Ipv4Addr, MacAddr),
         permanent: bool,
         now: Instant,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) {
         let waiting = if permanent {
             self.neighbours.add_permanent(ip, mac, now)
@@ -303,7 +303,7 @@ impl IpLayer {
 
     /// Asks again for neighbours that have not answered. Packets, from their IP headers on, that waited for one that
     /// never will are handed to `lost` before they are dropped.
-    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects<'_>) -> Vec<PacketBuf> {
+    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> Vec<PacketBuf> {
         let mut lost = Vec::new();
         for _ in 0..NEIGHBOURS_PER_CALL {
             match self.neighbours.on_timer(now) {
@@ -316,12 +316,12 @@ impl IpLayer {
         lost
     }
 
-    fn ask(&mut self, ip: Ipv4Addr, to: MacAddr, fx: &mut Effects<'_>) {
+    fn ask(&mut self, ip: Ipv4Addr, to: MacAddr, fx: &mut Effects) {
         let unknown = MacAddr([0; 6]);
         self.send_arp(Operation::Request, (ip, unknown), to, fx);
     }
 
-    fn send_arp(&mut self, operation: Operation, target: (Ipv4Addr, MacAddr), to: MacAddr, fx: &mut Effects<'_>) {
+    fn send_arp(&mut self, operation: Operation, target: (Ipv4Addr, MacAddr), to: MacAddr, fx: &mut Effects) {
         let Some(mut packet) = self.pool.alloc(EthernetHeader::LEN, ArpPacket::LEN) else {
             // The question is asked again, and so is the one that this would have answered.
             return self.drops.count(DropReason::Nomem);

@@ -41,6 +41,7 @@ use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
+use crate::stack::timers::earlier;
 use crate::stack::udp::UdpLayer;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::icmp::unreachable;
@@ -83,7 +84,7 @@ impl Stack {
     // Frames and time.
 
     /// `__netif_receive_skb`: an Ethernet frame from the device, or from this host itself.
-    pub(crate) fn on_frame(&mut self, now: Instant, mut frame: PacketBuf, fx: &mut Effects<'_>) {
+    pub(crate) fn on_frame(&mut self, now: Instant, mut frame: PacketBuf, fx: &mut Effects) {
         let len = frame.len() as u32;
         fx.tracer.emit(|| Event::NetifReceiveSkb { len });
         if self.is_down {
@@ -104,7 +105,7 @@ impl Stack {
     }
 
     /// `ip_rcv` to `ip_protocol_deliver_rcu`.
-    fn on_ipv4(&mut self, now: Instant, packet: PacketBuf, from_self: bool, fx: &mut Effects<'_>) {
+    fn on_ipv4(&mut self, now: Instant, packet: PacketBuf, from_self: bool, fx: &mut Effects) {
         let Some((header, packet)) = self.ip.receive(packet, from_self, fx) else { return };
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match header.protocol {
@@ -130,7 +131,7 @@ impl Stack {
         }
     }
 
-    fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects<'_>) {
+    fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
         let Report { flow, error, about } = report;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match about {
@@ -141,13 +142,13 @@ impl Stack {
 
     /// The end of a batch of frames, that is, of a NAPI poll: at most one acknowledgement goes out per connection, and
     /// what its acknowledgements have allowed.
-    pub(crate) fn on_batch_end(&mut self, now: Instant, fx: &mut Effects<'_>) {
+    pub(crate) fn on_batch_end(&mut self, now: Instant, fx: &mut Effects) {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.flush(&mut self.sockets, lower);
     }
 
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
-    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects<'_>) {
+    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
         for packet in self.ip.on_timer(now, fx) {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
             let report = icmp::read_quoted(packet.data(), SocketError::HostUnreachable);
@@ -162,7 +163,7 @@ impl Stack {
 
     /// When [`on_timer`](Self::on_timer) is to be called. It may turn out that nothing is due yet.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.tcp.next_deadline(), self.ip.next_deadline()].into_iter().flatten().min()
+        earlier(self.tcp.next_deadline(), self.ip.next_deadline())
     }
 
     // TCP.
@@ -192,7 +193,7 @@ impl Stack {
         local: Option<SocketAddr>,
         remote: SocketAddr,
         port_filter: &dyn Fn(u16) -> bool,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<SocketId, SocketError> {
         self.check_up()?;
         let local = local.map(v4).transpose()?;
@@ -228,7 +229,7 @@ impl Stack {
         now: Instant,
         id: SocketId,
         buf: &[u8],
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<usize, SocketError> {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.send(&mut self.sockets, id, buf, lower)
@@ -244,7 +245,7 @@ impl Stack {
         now: Instant,
         id: SocketId,
         buf: &mut [u8],
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<usize, SocketError> {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.recv(&mut self.sockets, id, buf, lower)
@@ -267,7 +268,7 @@ impl Stack {
         now: Instant,
         id: SocketId,
         how: Shutdown,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<(), SocketError> {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.shutdown(&mut self.sockets, id, how, lower)
@@ -290,7 +291,7 @@ impl Stack {
         now: Instant,
         id: SocketId,
         nodelay: bool,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<(), SocketError> {
         match self.sockets.get_mut(id)? {
             Socket::Connection(connection) => connection.block.set_nodelay(nodelay),
@@ -348,7 +349,7 @@ impl Stack {
         id: SocketId,
         payload: &[u8],
         to: Option<SocketAddr>,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) -> Result<usize, SocketError> {
         let to = to.map(v4).transpose()?;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
@@ -373,7 +374,7 @@ impl Stack {
 
     /// Closes a socket; its name is stale from now on. A TCP connection goes on until its FIN is through, or is reset
     /// when something was not read.
-    pub(crate) fn close(&mut self, now: Instant, id: SocketId, fx: &mut Effects<'_>) {
+    pub(crate) fn close(&mut self, now: Instant, id: SocketId, fx: &mut Effects) {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match self.sockets.get(id) {
             Ok(Socket::Udp(_)) => self.udp.close(&mut self.sockets, id, lower),
@@ -482,7 +483,7 @@ impl Stack {
     // The host.
 
     /// The host goes down: every socket reports it, everybody who waits is woken, and frames are dropped.
-    pub(crate) fn shut_down(&mut self, now: Instant, fx: &mut Effects<'_>) {
+    pub(crate) fn shut_down(&mut self, now: Instant, fx: &mut Effects) {
         self.is_down = true;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.shut_down(&mut self.sockets, lower);
@@ -496,7 +497,7 @@ impl Stack {
         ip: Ipv4Addr,
         mac: MacAddr,
         permanent: bool,
-        fx: &mut Effects<'_>,
+        fx: &mut Effects,
     ) {
         self.ip.add_neighbour((ip, mac), permanent, now, fx);
     }

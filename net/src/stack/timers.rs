@@ -16,6 +16,16 @@ pub(crate) struct TimerHeap {
 
 const ABSENT: u32 = u32::MAX;
 
+/// The earlier of two moments, where there may be none. Asked for at every entry into a stack.
+#[inline]
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a < b { a } else { b }),
+        (a, None) => a,
+        (None, b) => b,
+    }
+}
+
 impl TimerHeap {
     /// No deadlines.
     pub(crate) fn new() -> TimerHeap {

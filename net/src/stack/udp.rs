@@ -85,7 +85,7 @@ impl UdpLayer {
         sockets: &mut Sockets,
         ip: &Ipv4Header,
         mut packet: PacketBuf,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let header = match UdpHeader::parse(packet.data()) {
             Ok(header) => header,
@@ -135,7 +135,7 @@ impl UdpLayer {
         sockets: &mut Sockets,
         flow: &FourTuple,
         error: SocketError,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         if !matches!(error, SocketError::ConnectionRefused | SocketError::ProtocolUnreachable) {
             return;
@@ -201,7 +201,7 @@ impl UdpLayer {
         id: SocketId,
         payload: &[u8],
         to: Option<SocketAddrV4>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(error) = socket.error.take() {
@@ -262,7 +262,7 @@ impl UdpLayer {
     }
 
     /// Closes a socket; what was not read is lost.
-    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         let Ok(socket) = sockets.udp(id) else { return };
         if let Some(flow) = socket.flow() {
             self.demux.remove(&flow);
@@ -275,7 +275,7 @@ impl UdpLayer {
     }
 
     /// The host goes down.
-    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         self.demux.clear();
         for index in sockets.indices() {
             if let Some(socket) = sockets.udp_at(index) {
@@ -289,7 +289,7 @@ impl UdpLayer {
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 8;
 
-fn enqueue(socket: &mut UdpSocket, from: SocketAddrV4, packet: PacketBuf, lower: &mut Lower<'_, '_>) {
+fn enqueue(socket: &mut UdpSocket, from: SocketAddrV4, packet: PacketBuf, lower: &mut Lower<'_>) {
     let truesize = packet.truesize();
     if !socket.accepts(truesize) {
         socket.drops += 1;

@@ -47,10 +47,10 @@ pub(crate) fn attempt<R>(
     place: Place<'_>,
     time: Time,
     waiting: Waiting<'_>,
-    call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects<'_>) -> Result<R, SocketError>,
+    call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
 ) -> Poll<io::Result<R>> {
     let Waiting { waker, slot, interest, mode } = waiting;
-    let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects<'_>| {
+    let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
         let result = call(stack, place.id, now, fx);
         let list = stack.wait_list(place.id);
         match (result, list) {

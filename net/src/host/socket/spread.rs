@@ -63,7 +63,7 @@ impl Spread {
         waker: &Waker,
         slots: &mut SpreadSlots,
         interest: Events,
-        mut call: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects<'_>) -> Result<R, SocketError>,
+        mut call: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
     ) -> Poll<io::Result<(usize, R)>> {
         let members = self.ids.len();
         slots.slots.resize_with(members, WaitSlot::new);
@@ -124,7 +124,7 @@ impl Spread {
     }
 }
 
-fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects<'_>) {
+fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects) {
     if !stack.readiness(id).intersects(interest) {
         return;
     }

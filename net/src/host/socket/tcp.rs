@@ -164,7 +164,7 @@ impl TcpStream {
         waker: &Waker,
         slot: &mut WaitSlot,
         interest: Events,
-        call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects<'_>) -> Result<R, SocketError>,
+        call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
     ) -> Poll<io::Result<R>> {
         attempt(self.place(), time, Waiting { waker, slot, interest, mode: Mode::Shared }, call)
     }

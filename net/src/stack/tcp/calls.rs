@@ -54,7 +54,7 @@ impl TcpLayer {
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
         port_filter: &dyn Fn(u16) -> bool,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) -> Result<SocketId, SocketError> {
         // Linux takes "any" for "this host".
         let to = if remote.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *remote.ip() };
@@ -139,7 +139,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         id: SocketId,
         bytes: &[u8],
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let connection = sockets.connection(id)?;
         if let Some(error) = connection.error.take() {
@@ -168,7 +168,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         id: SocketId,
         buf: &mut [u8],
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let connection = sockets.connection(id)?;
         if connection.block.readable() == 0 || buf.is_empty() {
@@ -197,7 +197,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         id: SocketId,
         how: Shutdown,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) -> Result<(), SocketError> {
         let connection = sockets.connection(id)?;
         let before = connection.block.state();
@@ -218,7 +218,7 @@ impl TcpLayer {
     }
 
     /// CLOSE, and ABORT where text is lost by it.
-    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         if sockets.listener(id).is_ok() {
             return self.close_listener(sockets, id, lower);
         }
@@ -227,7 +227,7 @@ impl TcpLayer {
     }
 
     /// Leaves a connection to itself; with `abort` its peer is told that nobody ever wanted it.
-    fn close_connection(&mut self, sockets: &mut Sockets, index: u32, abort: bool, lower: &mut Lower<'_, '_>) {
+    fn close_connection(&mut self, sockets: &mut Sockets, index: u32, abort: bool, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
         connection.owner = Owner::Nobody;
@@ -248,7 +248,7 @@ impl TcpLayer {
     }
 
     /// A listener's half-open connections are forgotten, those that nobody accepted are reset.
-    fn close_listener(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+    fn close_listener(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         let index = id.index();
         // A look at every half-open connection of the shard: closing a listener is rare.
         let requests: Vec<_> =

@@ -63,7 +63,7 @@ impl Connection {
 
     /// Sends everything that is due and allowed now.
     #[inline]
-    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
         while self.block.has_something_due() {
             let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
             if outgoing.again {
@@ -78,7 +78,7 @@ impl Connection {
 
     /// Does what the control block asks for after a segment or a timer; `before` is the state it was in.
     #[inline]
-    pub(crate) fn apply(&mut self, done: Disposition, before: State, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn apply(&mut self, done: Disposition, before: State, lower: &mut Lower<'_>) {
         self.trace_state(before, lower.fx);
         if let Some(reason) = done.drop {
             count_drop(lower, reason);
@@ -95,7 +95,7 @@ impl Connection {
 
     /// Tells of a change of state.
     #[inline]
-    pub(crate) fn trace_state(&self, before: State, fx: &Effects<'_>) {
+    pub(crate) fn trace_state(&self, before: State, fx: &Effects) {
         let after = self.block.state();
         if before == after {
             return;
@@ -106,7 +106,7 @@ impl Connection {
     }
 
     #[inline]
-    fn notify(&mut self, notice: Notice, lower: &mut Lower<'_, '_>) {
+    fn notify(&mut self, notice: Notice, lower: &mut Lower<'_>) {
         let wakes = &mut lower.fx.wakes;
         if notice.contains(Notice::CONNECTED) {
             // `sk_state_change`: everybody, without a key. Whoever waits to write is among them.
@@ -130,7 +130,7 @@ impl Connection {
     }
 
     /// The connection is gone, and everybody hears of it.
-    pub(crate) fn fail(&mut self, error: Option<SocketError>, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn fail(&mut self, error: Option<SocketError>, lower: &mut Lower<'_>) {
         self.is_done = true;
         self.error = match error {
             // `tcp_write_err`: what the network said is better than "timed out".
@@ -184,7 +184,7 @@ impl Connection {
 
 /// Counts a segment whose content was not used.
 #[cold]
-fn count_drop(lower: &mut Lower<'_, '_>, reason: DropReason) {
+fn count_drop(lower: &mut Lower<'_>, reason: DropReason) {
     lower.ip.drops.count(reason);
     lower.fx.tracer.emit(|| Event::KfreeSkb { reason, len: 0 });
 }

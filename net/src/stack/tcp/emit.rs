@@ -13,7 +13,7 @@ use crate::wire::tcp_options::TcpOptions;
 /// Sends a segment whose `len` bytes of text `copy` writes, returning their sum.
 #[inline]
 pub(crate) fn send_segment(
-    lower: &mut Lower<'_, '_>,
+    lower: &mut Lower<'_>,
     flow: &FourTuple,
     header: &TcpHeader,
     len: usize,
@@ -39,13 +39,13 @@ pub(crate) fn send_segment(
 }
 
 /// Sends a segment that only acknowledges.
-pub(crate) fn send_ack(lower: &mut Lower<'_, '_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
+pub(crate) fn send_ack(lower: &mut Lower<'_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
     let header = TcpHeader { window, ..bare(flow, seq, ack, TcpFlags::ACK) };
     send_segment(lower, flow, &header, 0, |_| Sum::default());
 }
 
 /// Sends a reset.
-pub(crate) fn send_reset(lower: &mut Lower<'_, '_>, flow: &FourTuple, reset: Reset) {
+pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset) {
     let header = match reset {
         Reset::At(seq) => bare(flow, seq, SeqNumber(0), TcpFlags::RST),
         Reset::Abort { seq, ack } => bare(flow, seq, ack, TcpFlags::RST | TcpFlags::ACK),
@@ -57,7 +57,7 @@ pub(crate) fn send_reset(lower: &mut Lower<'_, '_>, flow: &FourTuple, reset: Res
 }
 
 /// RFC 9293 3.10.7.1: the reset that answers a segment for which there is no connection. Never to a reset.
-pub(crate) fn refuse(lower: &mut Lower<'_, '_>, flow: &FourTuple, header: &TcpHeader, text_len: usize) {
+pub(crate) fn refuse(lower: &mut Lower<'_>, flow: &FourTuple, header: &TcpHeader, text_len: usize) {
     if header.flags.contains(TcpFlags::RST) {
         return;
     }

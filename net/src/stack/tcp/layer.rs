@@ -17,7 +17,7 @@ use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::Offer;
 use crate::stack::tcp::state::State;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
-use crate::stack::timers::TimerHeap;
+use crate::stack::timers::{TimerHeap, earlier};
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
@@ -73,7 +73,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         ip: &Ipv4Header,
         packet: PacketBuf,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         lower.ip.counters.count(Mib::TcpInSegs);
         let (header, header_len) = match TcpHeader::parse(packet.data()) {
@@ -98,7 +98,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         index: u32,
         segment: Segment<'_>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let Segment { header, text, .. } = segment;
@@ -122,7 +122,7 @@ impl TcpLayer {
     }
 
     /// The end of a batch: sends what its segments have made due.
-    pub(crate) fn flush(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn flush(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         let mut deferred = std::mem::take(&mut self.deferred);
         for index in deferred.drain(..) {
             if let Some(connection) = sockets.connection_at(index) {
@@ -136,7 +136,7 @@ impl TcpLayer {
     /// Brings everything about a connection in line with its control block: what is due is sent, its timer armed, and
     /// what has ended leaves the tables.
     #[inline]
-    pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         connection.transmit(lower);
         match connection.block.state() {
@@ -147,13 +147,13 @@ impl TcpLayer {
     }
 
     /// The same after a call that has changed a socket, if that is a connection.
-    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         if sockets.connection(id).is_ok() {
             self.settle(sockets, id.index(), lower);
         }
     }
 
-    fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let (flow, variables) = (connection.flow, connection.block.time_wait_variables());
         connection.block.abort(&mut lower.ip.pool);
@@ -169,7 +169,7 @@ impl TcpLayer {
 
     /// A connection in CLOSED leaves the tables.
     #[cold]
-    fn retire(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    fn retire(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let flow = connection.flow;
         if self.demux.exact(&flow) == Some(Target::Connection(index)) {
@@ -179,7 +179,7 @@ impl TcpLayer {
     }
 
     /// Stops a connection's timer, and frees it when it has no owner. An owner keeps what can still be read.
-    fn release(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    fn release(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         self.timers.disarm(index);
         let Some(connection) = sockets.connection_at(index) else { return };
         if connection.owner == Owner::Nobody {
@@ -190,13 +190,7 @@ impl TcpLayer {
     }
 
     /// 3.10.7.4 for TIME-WAIT.
-    fn deliver_to_time_wait(
-        &mut self,
-        sockets: &mut Sockets,
-        index: u32,
-        segment: Segment<'_>,
-        lower: &mut Lower<'_, '_>,
-    ) {
+    fn deliver_to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment<'_>, lower: &mut Lower<'_>) {
         let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), lower.now);
         let entry = self.time_wait.get(index).copied();
         // When nobody listens any more, it is acknowledged like any other that is out of place.
@@ -223,20 +217,19 @@ impl TcpLayer {
 
     /// Answers a segment that has nobody to go to.
     #[cold]
-    pub(super) fn refuse(&mut self, segment: Segment<'_>, lower: &mut Lower<'_, '_>) {
+    pub(super) fn refuse(&mut self, segment: Segment<'_>, lower: &mut Lower<'_>) {
         refuse(lower, &segment.flow, segment.header, segment.text.len());
         lower.ip.drop_packet(segment.text, DropReason::NoSocket, lower.fx);
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.timers.next_deadline(), self.request_timers.next_deadline(), self.time_wait.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        let connections = earlier(self.timers.next_deadline(), self.request_timers.next_deadline());
+        earlier(connections, self.time_wait.next_deadline())
     }
 
     /// Does what is due, up to a bound; the rest is due still.
-    pub(crate) fn on_timer(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn on_timer(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         for _ in 0..TIMERS_PER_CALL {
             let Some(index) = self.timers.pop_due(lower.now) else { break };
             self.on_connection_timer(sockets, index, lower);
@@ -252,7 +245,7 @@ impl TcpLayer {
         }
     }
 
-    fn on_connection_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    fn on_connection_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
@@ -269,7 +262,7 @@ impl TcpLayer {
         flow: &FourTuple,
         seq: SeqNumber,
         error: SocketError,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let Some(Target::Connection(index)) = self.demux.exact(flow) else { return };
         let Some(connection) = sockets.connection_at(index) else { return };
@@ -307,7 +300,7 @@ impl TcpLayer {
     }
 
     /// The host goes down: every connection ends, nobody is told outside.
-    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_, '_>) {
+    pub(crate) fn shut_down(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         self.demux.clear();
         self.requests.clear();
         self.time_wait.clear();
@@ -336,7 +329,7 @@ impl TcpLayer {
 }
 
 #[cold]
-fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_, '_>) {
+fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) {
     lower.ip.counters.count(Mib::TcpInErrs);
     let short = malformed == Malformed::Truncated;
     let reason = if short { DropReason::PktTooSmall } else { DropReason::TcpFlags };
@@ -345,7 +338,7 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_, '
 
 /// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
-fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_, '_>) -> Option<PacketBuf> {
+fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
     if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);

@@ -25,7 +25,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         segment: Segment<'_>,
         iss: Option<SeqNumber>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let Some(index) = self.demux.bound(&segment.flow) else { return self.refuse(segment, lower) };
         let flags = segment.header.flags;
@@ -51,7 +51,7 @@ impl TcpLayer {
         index: u32,
         segment: Segment<'_>,
         iss: Option<SeqNumber>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let room = self.requests.len() < self.limits.requests_max && sockets.has_room();
         let Some(listener) = sockets.listener_at(index) else { return self.refuse(segment, lower) };
@@ -82,7 +82,7 @@ impl TcpLayer {
         self.send_syn_ack(&request, rcvbuf, lower);
     }
 
-    fn send_syn_ack(&self, request: &Request, rcvbuf: u32, lower: &mut Lower<'_, '_>) {
+    fn send_syn_ack(&self, request: &Request, rcvbuf: u32, lower: &mut Lower<'_>) {
         let header = TcpHeader {
             src_port: request.flow.local.port(),
             dst_port: request.flow.remote.port(),
@@ -102,7 +102,7 @@ impl TcpLayer {
         sockets: &mut Sockets,
         index: u32,
         segment: Segment<'_>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let Some(&request) = self.requests.get(index as usize) else { return };
         let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.rcvbuf);
@@ -158,7 +158,7 @@ impl TcpLayer {
         index: u32,
         request: &Request,
         segment: Segment<'_>,
-        lower: &mut Lower<'_, '_>,
+        lower: &mut Lower<'_>,
     ) {
         let place = sockets.next_index();
         let room = sockets.has_room();
@@ -203,7 +203,7 @@ impl TcpLayer {
         }
     }
 
-    fn resend_syn_ack(&mut self, index: u32, rcvbuf: u32, lower: &mut Lower<'_, '_>) {
+    fn resend_syn_ack(&mut self, index: u32, rcvbuf: u32, lower: &mut Lower<'_>) {
         let Some(request) = self.requests.get_mut(index as usize) else { return };
         // From now on its round trip cannot be measured.
         request.retries = request.retries.max(1);
@@ -214,7 +214,7 @@ impl TcpLayer {
     }
 
     /// `reqsk_timer_handler`: the SYN-ACK again, with back-off, or the end of the request.
-    pub(super) fn on_request_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_, '_>) {
+    pub(super) fn on_request_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(request) = self.requests.get_mut(index as usize) else { return };
         if request.expires_at > lower.now {
             return self.request_timers.arm(index, request.expires_at);

@@ -91,9 +91,9 @@ impl World {
     }
 
     /// Calls a stack and puts on the wire what it wants to send.
-    pub(crate) fn call<R>(&mut self, host: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects<'_>) -> R) -> R {
+    pub(crate) fn call<R>(&mut self, host: usize, f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R) -> R {
         let tracer = self.tracer.clone();
-        let mut fx = Effects::new(&tracer);
+        let mut fx = Effects::new(tracer.clone());
         let result = f(&mut self.stacks[host], self.now, &mut fx);
         for frame in std::mem::take(&mut fx.loopback) {
             self.sent += 1;
