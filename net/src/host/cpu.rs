@@ -17,9 +17,11 @@ use crate::host::machine::Machine;
 use crate::host::napi::{Completed, Napi};
 use crate::nic::irq::IrqController;
 use crate::packet::PacketBuf;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::WaitQueue;
@@ -54,6 +56,9 @@ pub(crate) enum Instance {
     Backlog,
 }
 
+/// Instances that wait to be polled: each of a CPU's two at most once.
+type PollList = SmallVec<[Instance; 2]>;
+
 /// The part of a CPU that others see.
 #[derive(Debug, Default)]
 pub(crate) struct CpuShared {
@@ -62,7 +67,7 @@ pub(crate) struct CpuShared {
     softirq_pending: AtomicU32,
     queue: Napi,
     backlog: Napi,
-    poll_list: Mutex<VecDeque<Instance>>,
+    poll_list: Mutex<PollList>,
     /// `softnet_data.input_pkt_queue`.
     input_queue: Mutex<VecDeque<PacketBuf>>,
     paused: AtomicBool,
@@ -87,7 +92,7 @@ impl CpuShared {
         if !self.napi(instance).schedule_prep() {
             return false;
         }
-        self.poll_list().push_back(instance);
+        self.poll_list.lock().push(instance);
         true
     }
 
@@ -139,16 +144,12 @@ impl CpuShared {
     pub(crate) fn napi_disable(&self) {
         self.queue.disable();
         self.backlog.disable();
-        self.poll_list().clear();
+        self.poll_list.lock().clear();
         self.input_queue().clear();
     }
 
-    fn poll_list(&self) -> MutexGuard<'_, VecDeque<Instance>> {
-        self.poll_list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn input_queue(&self) -> MutexGuard<'_, VecDeque<PacketBuf>> {
-        self.input_queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.input_queue.lock()
     }
 }
 
@@ -175,21 +176,13 @@ impl CpuEngine {
 /// Turns the CPU on the calling thread, unless it is being turned.
 fn preempt(cpu: &Weak<Mutex<Cpu>>) {
     let Some(cpu) = cpu.upgrade() else { return };
-    let Some(mut running) = try_lock(&cpu) else { return };
+    let Some(mut running) = cpu.try_lock() else { return };
     let Some(host) = running.host.upgrade() else { return };
     running.turn(&host, host.clock.now());
     let shared = running.shared.clone();
     drop(running);
     // The engine sets its timer anew, and goes on with what is left.
     shared.irq.kick();
-}
-
-fn try_lock(cpu: &Mutex<Cpu>) -> Option<MutexGuard<'_, Cpu>> {
-    match cpu.try_lock() {
-        Ok(cpu) => Some(cpu),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }
 
 /// The CPU itself.
@@ -269,43 +262,33 @@ impl Cpu {
 
     /// Polls the listed instances under the budget.
     fn net_rx_action(&mut self, host: &Machine, started: Instant) {
-        let mut list = std::mem::take(&mut *self.shared.poll_list());
-        let mut repoll = VecDeque::new();
+        let mut unpolled = std::mem::take(&mut *self.shared.poll_list.lock()).into_iter();
+        if unpolled.len() == 0 {
+            // An earlier round of this softirq has polled what this one was raised for.
+            return;
+        }
+        let mut repoll = PollList::new();
         let mut budget = NETDEV_BUDGET;
-        let mut now = started;
-        while let Some(instance) = list.pop_front() {
-            let work = self.napi_poll(host, instance, now);
+        while let Some(instance) = unpolled.next() {
+            let work = self.napi_poll(host, instance, started);
             budget = budget.saturating_sub(work.packets);
             if work.again {
-                repoll.push_back(instance);
+                repoll.push(instance);
             }
-            if list.is_empty() && repoll.is_empty() {
-                // What was scheduled meanwhile did not raise the softirq again: it is this loop's to do.
-                std::mem::swap(&mut list, &mut *self.shared.poll_list());
+            if unpolled.len() == 0 && repoll.is_empty() {
+                return;
             }
-            if list.is_empty() && repoll.is_empty() {
-                break;
-            }
-            if budget > 0 {
-                now = host.clock.now();
-            }
-            if budget == 0 || now - started >= NETDEV_BUDGET_TIME {
+            if budget == 0 || host.clock.now() - started >= NETDEV_BUDGET_TIME {
                 self.shared.counters.time_squeeze.add(1);
                 break;
             }
-            if list.is_empty() {
-                break;
-            }
-        }
-        if list.is_empty() && repoll.is_empty() {
-            return;
         }
         // Put back in order: not polled yet, newly scheduled, to be polled again.
-        let mut listed = self.shared.poll_list();
-        list.append(&mut listed);
-        list.append(&mut repoll);
-        *listed = list;
-        drop(listed);
+        {
+            let mut listed = self.shared.poll_list.lock();
+            let newly = std::mem::take(&mut *listed);
+            listed.extend(unpolled.chain(newly).chain(repoll));
+        }
         host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
         self.shared.raise_softirq_irqoff(Softirq::NetRx);
     }
@@ -363,7 +346,7 @@ struct Work {
 impl Engine for CpuEngine {
     fn turn(&mut self, now: Instant) -> Turn {
         // Held by a sender that the CPU has preempted: it will be done in a moment.
-        let Some(mut cpu) = try_lock(&self.cpu) else { return Turn::Again };
+        let Some(mut cpu) = self.cpu.try_lock() else { return Turn::Again };
         let Some(host) = cpu.host.upgrade() else { return Turn::Done };
         cpu.turn(&host, now)
     }
@@ -382,7 +365,7 @@ impl Engine for CpuEngine {
     }
 
     fn abandoned(&mut self) {
-        let host = self.cpu.lock().unwrap_or_else(PoisonError::into_inner).host.upgrade();
+        let host = self.cpu.lock().host.upgrade();
         if let Some(host) = host {
             host.shut_down();
         }

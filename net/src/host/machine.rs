@@ -19,9 +19,10 @@ use crate::packet::PacketBuf;
 use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::wire::ethernet::MacAddr;
+use parking_lot::{Mutex, MutexGuard};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wakeline_runtime::clock::{Clock, Instant};
 
 /// One host: what its handles, its sockets and, weakly, its CPUs share.
@@ -234,7 +235,7 @@ impl Machine {
             sum.drops.count_many(BACKLOG_DROP, cpu.counters.backlog_drops.get());
         }
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             sum.wakeups += shard.wakeups;
             sum.sockets += shard.stack.socket_count();
             sum.drops.add(shard.stack.drops());
@@ -244,7 +245,7 @@ impl Machine {
     }
 
     fn lock(&self, cpu: usize) -> MutexGuard<'_, Shard> {
-        self.shards[cpu].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[cpu].lock()
     }
 }
 

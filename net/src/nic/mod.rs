@@ -16,10 +16,11 @@ pub(crate) mod stats;
 
 use crate::packet::PacketBuf;
 use irq::IrqLine;
+use parking_lot::Mutex;
 use ring::{RxQueue, TxQueue};
 use rss::Rss;
 use stats::NicStats;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// One device with as many queue pairs as its host has CPUs.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Nic {
             frame.rx.hash = hash;
             frame.rx.rx_queue = queue;
             let queue = usize::from(queue);
-            let mut rx = lock(&self.queues[queue].rx);
+            let mut rx = self.queues[queue].rx.lock();
             touched |= u64::from(rx.device_fill(frame)) << queue;
             pressing |= u64::from(rx.is_pressing()) << queue;
         }
@@ -92,7 +93,7 @@ impl Nic {
 
     /// The driver takes up to `limit` received frames from `queue`, in order, and gives descriptors back.
     pub(crate) fn clean_rx(&self, queue: usize, limit: usize, out: &mut Vec<PacketBuf>) {
-        let mut rx = lock(&self.queues[queue].rx);
+        let mut rx = self.queues[queue].rx.lock();
         for _ in 0..limit {
             // Refilled as it goes: what the device holds in its FIFO follows into the freed descriptors and is found by
             // this same visit, because it raises no cause of its own.
@@ -106,7 +107,7 @@ impl Nic {
     ///
     /// Called under the lock of the CPU's stack, so that frames enter the ring in the order in which they were made.
     pub(crate) fn post_tx(&self, queue: usize, frames: &mut Vec<PacketBuf>) {
-        let mut tx = lock(&self.queues[queue].tx);
+        let mut tx = self.queues[queue].tx.lock();
         for frame in frames.drain(..) {
             tx.driver_post(frame);
         }
@@ -118,7 +119,7 @@ impl Nic {
     /// runs without a lock.
     pub(crate) fn start_tx(&self, queue: usize, mut send: impl FnMut(&mut Vec<PacketBuf>)) {
         let mut batch = {
-            let mut tx = lock(&self.queues[queue].tx);
+            let mut tx = self.queues[queue].tx.lock();
             match tx.device_begin() {
                 Some(batch) => batch,
                 None => return,
@@ -127,7 +128,7 @@ impl Nic {
         loop {
             send(&mut batch);
             batch.clear();
-            if lock(&self.queues[queue].tx).device_continue(&mut batch) {
+            if self.queues[queue].tx.lock().device_continue(&mut batch) {
                 return;
             }
         }
@@ -137,15 +138,11 @@ impl Nic {
     pub(crate) fn stats(&self) -> NicStats {
         let mut stats = NicStats::default();
         for pair in &self.queues {
-            lock(&pair.rx).add_stats(&mut stats);
-            lock(&pair.tx).add_stats(&mut stats);
+            pair.rx.lock().add_stats(&mut stats);
+            pair.tx.lock().add_stats(&mut stats);
         }
         stats
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The on-chip packet buffer that all receive queues share, in bytes; an 82599 has this much.
