@@ -22,9 +22,10 @@ pub use api::resolve::{ToSocketAddrs, lookup_host};
 pub use api::tcp::{TcpListener, TcpStream};
 pub use api::udp::UdpSocket;
 
-/// The halves of a [`TcpStream`].
+/// The halves of a [`TcpStream`], and the stream of a [`TcpListener`]'s connections.
 pub mod tcp {
     pub use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+    pub use crate::api::tcp::Incoming;
 }
 
 /// The emulated network: LANs, hosts, links, and what they count.

@@ -1,5 +1,6 @@
 //! The same body on the operating system's network and on an emulated host: same results, same errors.
 
+use futures_core::Stream;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
@@ -199,6 +200,32 @@ fn every_waiting_accept_gets_a_connection_and_each_connection_one_accept() {
             accepted.sort();
             connected.sort();
             assert_eq!(accepted, connected);
+        })
+    });
+}
+
+#[test]
+fn incoming_connections_are_a_stream() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let listener = TcpListener::bind(bind).await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let client = wakeline::spawn(async move {
+                for n in 0..10_u8 {
+                    TcpStream::connect(addr).await.unwrap().write_all(&[n]).await.unwrap();
+                }
+            });
+            let mut incoming = listener.incoming();
+            for n in 0..10 {
+                let mut stream = std::future::poll_fn(|cx| std::pin::Pin::new(&mut incoming).poll_next(cx))
+                    .await
+                    .expect("listeners do not end")
+                    .unwrap();
+                let mut byte = [0];
+                stream.read_exact(&mut byte).await.unwrap();
+                assert_eq!(byte, [n]);
+            }
+            client.await.unwrap();
         })
     });
 }

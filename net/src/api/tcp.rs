@@ -7,6 +7,7 @@ use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
+use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -390,6 +391,14 @@ impl TcpListener {
         poll_fn(|cx| self.poll_accept(cx, &mut wait)).await
     }
 
+    /// The connections as they come, as a stream without end.
+    ///
+    /// # Cancel safety
+    /// Dropping the stream loses no connection.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() } }
+    }
+
     fn poll_accept(
         &self,
         cx: &mut Context<'_>,
@@ -421,7 +430,25 @@ impl TcpListener {
     }
 }
 
+/// The stream of [`TcpListener::incoming`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Incoming<'a> {
+    wait: AcceptSlots<'a>,
+}
+
+impl Stream for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let wait = &mut self.get_mut().wait;
+        let listener = wait.listener;
+        listener.poll_accept(cx, wait).map(|accepted| Some(accepted.map(|(stream, _peer)| stream)))
+    }
+}
+
 /// The places of one `accept` call in the wait queues, given back when it ends or is dropped.
+#[derive(Debug)]
 struct AcceptSlots<'a> {
     listener: &'a TcpListener,
     os: WaitSlot,
