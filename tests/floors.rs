@@ -125,7 +125,7 @@ const LAW: Law = Law {
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
         Listed { file: "net/src/host/counters.rs", why: "counters" },
-        Listed { file: "net/src/host/cpu.rs", why: "the pending softirq mask" },
+        Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
         Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },
         Listed { file: "net/src/host/napi.rs", why: "the NAPI word" },
     ],

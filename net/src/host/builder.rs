@@ -1,10 +1,11 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
-use crate::host::cpu::{CpuEngine, CpuShared};
+use crate::host::cpu::CpuEngine;
 use crate::host::handle::Host;
 use crate::host::lan::{LanInner, PREFIX_LEN, Station};
 use crate::host::machine::{Machine, Parts, Shard};
+use crate::host::softnet::CpuShared;
 use crate::link::delay::DelayEngine;
 use crate::link::netem::Netem;
 use crate::link::port::{Port, Sink};

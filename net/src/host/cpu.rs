@@ -6,33 +6,21 @@
 //! is, the engine yields and is turned again after others had their chance.
 //!
 //! # References
-//! [`CpuShared`] is what others may touch: raising softirqs, the backlog, the counters. [`CpuEngine`] runs the CPU and holds
+//! [`CpuShared`](crate::host::softnet::CpuShared) is what others may touch: raising softirqs, the backlog, the counters. [`CpuEngine`] runs the CPU and holds
 //! its host weakly, so that a host goes away with its last handle or socket.
 
 use crate::engine::{Engine, Turn};
-use crate::event::{DropReason, Event};
-use crate::host::counters::CpuCounters;
+use crate::event::Event;
 use crate::host::driver;
 use crate::host::machine::Machine;
-use crate::host::napi::{Completed, Napi};
-use crate::nic::irq::IrqController;
+use crate::host::napi::Completed;
+use crate::host::softnet::{CpuShared, Instance, PollList, Softirq};
 use crate::packet::PacketBuf;
-use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::WaitQueue;
-
-/// Softirq vectors, in order of priority; the number is the bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Softirq {
-    Timer = 1,
-    NetRx = 3,
-}
 
 /// Passes over the pending softirqs in one turn (`MAX_SOFTIRQ_RESTART`).
 const SOFTIRQ_PASSES_MAX: u32 = 10;
@@ -43,115 +31,7 @@ const NETDEV_BUDGET: usize = 300;
 /// How long one `net_rx_action` may go on (`netdev_budget_usecs`, two jiffies at 1000 Hz).
 const NETDEV_BUDGET_TIME: Duration = Duration::from_millis(2);
 /// Packets that one poll of one instance may process.
-pub(crate) const NAPI_POLL_WEIGHT: usize = 64;
-/// Frames that wait in a CPU's backlog before more are dropped (`netdev_max_backlog`).
-const NETDEV_MAX_BACKLOG: usize = 1000;
-
-/// A CPU's poll instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Instance {
-    /// The device's receive queue of this CPU.
-    Queue,
-    /// The CPU's backlog: what the host sends to itself.
-    Backlog,
-}
-
-/// Instances that wait to be polled: each of a CPU's two at most once.
-type PollList = SmallVec<[Instance; 2]>;
-
-/// The part of a CPU that others see.
-#[derive(Debug, Default)]
-pub(crate) struct CpuShared {
-    pub(crate) irq: Arc<IrqController>,
-    pub(crate) counters: CpuCounters,
-    softirq_pending: AtomicU32,
-    queue: Napi,
-    backlog: Napi,
-    poll_list: Mutex<PollList>,
-    /// `softnet_data.input_pkt_queue`.
-    input_queue: Mutex<VecDeque<PacketBuf>>,
-    paused: AtomicBool,
-    /// The host is gone.
-    orphaned: AtomicBool,
-}
-
-impl CpuShared {
-    /// Raises a softirq in interrupt or softirq context: the running turn will see it.
-    pub(crate) fn raise_softirq_irqoff(&self, vector: Softirq) {
-        self.softirq_pending.fetch_or(1 << vector as u32, Ordering::AcqRel);
-    }
-
-    /// Raises a softirq from anywhere else: wakes the CPU when it is idle.
-    pub(crate) fn raise_softirq(&self, vector: Softirq) {
-        self.raise_softirq_irqoff(vector);
-        self.irq.kick();
-    }
-
-    /// `napi_schedule`: makes an instance be polled, unless it is scheduled already. Says whether it newly was.
-    pub(crate) fn napi_schedule(&self, instance: Instance) -> bool {
-        if !self.napi(instance).schedule_prep() {
-            return false;
-        }
-        self.poll_list.lock().push(instance);
-        true
-    }
-
-    /// Puts frames that the host sends to itself into the backlog, as `netif_rx` does; the rest is dropped and counted.
-    pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) {
-        let dropped = {
-            let mut input = self.input_queue();
-            let room = (NETDEV_MAX_BACKLOG + 1).saturating_sub(input.len()).min(frames.len());
-            input.extend(frames.drain(..room));
-            frames.len()
-        };
-        frames.clear();
-        if dropped > 0 {
-            self.counters.backlog_drops.add_shared(dropped as u64);
-        }
-        if self.napi_schedule(Instance::Backlog) {
-            self.raise_softirq(Softirq::NetRx);
-        }
-    }
-
-    /// Stops or starts the taking of interrupts and the running of softirqs.
-    pub(crate) fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
-        self.irq.kick();
-    }
-
-    /// The host goes away: the engine ends at its next turn.
-    pub(crate) fn orphan(&self) {
-        self.orphaned.store(true, Ordering::Release);
-        self.irq.kick();
-    }
-
-    fn is_orphaned(&self) -> bool {
-        self.orphaned.load(Ordering::Acquire)
-    }
-
-    fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Acquire)
-    }
-
-    fn napi(&self, instance: Instance) -> &Napi {
-        match instance {
-            Instance::Queue => &self.queue,
-            Instance::Backlog => &self.backlog,
-        }
-    }
-
-    /// No instance will be polled again.
-    pub(crate) fn napi_disable(&self) {
-        self.queue.disable();
-        self.backlog.disable();
-        self.poll_list.lock().clear();
-        self.input_queue().clear();
-    }
-
-    fn input_queue(&self) -> MutexGuard<'_, VecDeque<PacketBuf>> {
-        self.input_queue.lock()
-    }
-}
+const NAPI_POLL_WEIGHT: usize = 64;
 
 /// Whoever runs a CPU holds its lock: the engine by which it runs by itself, or a sender that it preempts.
 ///
@@ -232,7 +112,7 @@ impl Cpu {
     fn do_softirqs(&mut self, host: &Machine, started: Instant) -> bool {
         let mut now = started;
         for _pass in 0..SOFTIRQ_PASSES_MAX {
-            let pending = self.shared.softirq_pending.swap(0, Ordering::AcqRel);
+            let pending = self.shared.take_softirqs();
             if pending == 0 {
                 return false;
             }
@@ -247,7 +127,7 @@ impl Cpu {
                     host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
                 }
             }
-            if self.shared.softirq_pending.load(Ordering::Acquire) == 0 {
+            if !self.shared.has_softirqs() {
                 return false;
             }
             now = host.clock.now();
@@ -262,7 +142,7 @@ impl Cpu {
 
     /// Polls the listed instances under the budget.
     fn net_rx_action(&mut self, host: &Machine, started: Instant) {
-        let mut unpolled = std::mem::take(&mut *self.shared.poll_list.lock()).into_iter();
+        let mut unpolled = self.shared.take_poll_list().into_iter();
         if unpolled.len() == 0 {
             // An earlier round of this softirq has polled what this one was raised for.
             return;
@@ -284,11 +164,7 @@ impl Cpu {
             }
         }
         // Put back in order: not polled yet, newly scheduled, to be polled again.
-        {
-            let mut listed = self.shared.poll_list.lock();
-            let newly = std::mem::take(&mut *listed);
-            listed.extend(unpolled.chain(newly).chain(repoll));
-        }
+        self.shared.put_back(unpolled, repoll);
         host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
         self.shared.raise_softirq_irqoff(Softirq::NetRx);
     }
@@ -359,9 +235,7 @@ impl Engine for CpuEngine {
         if self.shared.is_paused() {
             return false;
         }
-        self.shared.irq.has_delivered()
-            || self.shared.softirq_pending.load(Ordering::Acquire) != 0
-            || self.shared.is_orphaned()
+        self.shared.irq.has_delivered() || self.shared.has_softirqs() || self.shared.is_orphaned()
     }
 
     fn abandoned(&mut self) {
@@ -371,6 +245,3 @@ impl Engine for CpuEngine {
         }
     }
 }
-
-/// The reason under which a full backlog loses frames.
-pub(crate) const BACKLOG_DROP: DropReason = DropReason::CpuBacklog;

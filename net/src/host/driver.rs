@@ -4,8 +4,8 @@
 //! softirq, and the vector unmasked when a poll has found less than its weight.
 
 use crate::event::Event;
-use crate::host::cpu::{CpuShared, Instance, Softirq};
 use crate::host::machine::Machine;
+use crate::host::softnet::{CpuShared, Instance, Softirq};
 use crate::packet::PacketBuf;
 
 /// The hard interrupt handler of one queue pair; says whether the interrupt was the device's.

@@ -10,8 +10,8 @@
 
 use crate::event::{Drops, Event, Tracer};
 use crate::host::counters::HostCounters;
-use crate::host::cpu::{BACKLOG_DROP, CpuShared, Softirq};
 use crate::host::lan::LanInner;
+use crate::host::softnet::{BACKLOG_DROP, CpuShared, Softirq};
 use crate::link::port::Port;
 use crate::link::switch::PortId;
 use crate::nic::Nic;

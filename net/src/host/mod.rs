@@ -13,3 +13,4 @@ pub(crate) mod lan;
 pub(crate) mod machine;
 pub(crate) mod napi;
 pub(crate) mod socket;
+pub(crate) mod softnet;
