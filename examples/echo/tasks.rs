@@ -75,7 +75,7 @@ pub(crate) async fn exchange(
 }
 
 /// What fits into the buffers of a connection whose peer echoes in pieces.
-const IN_ONE_GO: usize = 16 << 10;
+pub(crate) const IN_ONE_GO: usize = 16 << 10;
 
 /// Two hosts on one LAN; the impairments are on the client's link.
 pub(crate) fn hosts(args: &Args, threaded: bool) -> io::Result<(Lan, [Host; 2])> {

@@ -113,7 +113,7 @@ fn client(stream: &TcpStream, connection: usize, args: &Args, mut watch: Watch, 
 fn exchange(mut stream: &TcpStream, request: &mut Request, connection: usize, number: u64) -> io::Result<()> {
     request.stamp(number);
     let (message, answer) = request.both();
-    if message.len() <= 16 << 10 {
+    if message.len() <= tasks::IN_ONE_GO {
         stream.write_all(message)?;
         stream.read_exact(answer)?;
     } else {
