@@ -20,6 +20,7 @@ use crate::park::{Parker, Unparker};
 use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
 use crate::timer::{Inserted, Precision, TimerKey, Timers};
 use crate::wait_queue::WakeBatch;
+pub(crate) use slack::let_this_thread_wake_in_time;
 use sleep_word::{Begin, How, SleepWord, Unpark};
 use std::io;
 use std::time::Duration;
@@ -154,7 +155,7 @@ impl Driver {
             None => self.parker.park(),
             Some(Duration::ZERO) => {}
             Some(wait) => {
-                slack::let_this_thread_wake_in_time();
+                let_this_thread_wake_in_time();
                 self.parker.park_timeout(wait);
             }
         }

@@ -32,7 +32,16 @@ pub(super) struct Counters {
     pub(super) polls: Counter,
     pub(super) parks: Counter,
     pub(super) steals: Counter,
+    pub(super) steal_operations: Counter,
     pub(super) unparks: Counter,
+}
+
+impl Counters {
+    /// This worker took so many tasks at once from another.
+    pub(super) fn stole(&self, count: u64) {
+        self.steals.add(count);
+        self.steal_operations.add(1);
+    }
 }
 
 /// What one worker has done since the runtime began.

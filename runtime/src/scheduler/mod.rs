@@ -38,6 +38,8 @@ mod shared;
 #[cfg(not(loom))]
 mod shutdown;
 #[cfg(not(loom))]
+mod steal;
+#[cfg(not(loom))]
 mod worker;
 
 #[cfg(not(loom))]

@@ -166,6 +166,11 @@ impl<T: Item> Remote<T> {
         self.shared.ring_len()
     }
 
+    /// Whether neither the ring nor the LIFO slot holds anything now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shared.is_empty()
+    }
+
     /// Moves the older half of the ring, rounded up, to `into`, which must be empty, and returns one item of it.
     pub(super) fn steal_into(&self, into: &mut Local<T>) -> Option<(T, usize)> {
         debug_assert!(!Arc::ptr_eq(&self.shared, &into.shared), "nobody steals from himself");

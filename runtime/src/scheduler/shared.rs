@@ -2,6 +2,7 @@
 
 use crate::atomic::Mutex;
 use crate::blocking_pool::BlockingPool;
+use crate::clock::Clock;
 use crate::driver::{Driver, DriverHandle};
 use crate::park::Parker;
 use crate::rng::Rng;
@@ -76,7 +77,7 @@ impl Shared {
         Arc::new(Shared {
             workers: workers.into(),
             injector: Injector::new(),
-            idle: Idle::new(config.workers),
+            idle: Idle::new(config.workers, matches!(driver_handle.clock(), Clock::Real)),
             registry: Registry::new(config.workers),
             driver: Mutex::new(driver),
             driver_handle,
@@ -161,6 +162,13 @@ impl Shared {
             let worker = &self.workers[index];
             worker.counters.unparks.add_shared(1);
             worker.seat.unpark(|| self.driver_handle.unpark());
+        }
+    }
+
+    /// Wakes a sleeper that has become the watch.
+    pub(super) fn rouse(&self, watch: Option<usize>) {
+        if let Some(index) = watch {
+            self.workers[index].seat.unpark(|| self.driver_handle.unpark());
         }
     }
 
