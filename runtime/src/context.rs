@@ -2,7 +2,7 @@
 
 use crate::handle::Handle;
 use crate::namespace;
-use crate::scheduler;
+use crate::scheduler::{self, OnlyThread};
 use crate::task::JoinHandle;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -37,6 +37,19 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
 #[track_caller]
 pub(crate) fn no_runtime() -> ! {
     panic!("there is no wakeline runtime here: call this from a task, or inside Runtime::enter()")
+}
+
+/// Runs `work` where it stands; what this thread would do beside it, a thread of the blocking pool does.
+pub(crate) fn block_in_place<R>(work: impl FnOnce() -> R) -> Result<R, OnlyThread> {
+    scheduler::block_in_place(work, |shared| {
+        let handle = Handle { shared };
+        let worker = handle.clone();
+        let drive = move || {
+            let _here = worker.enter();
+            scheduler::drive(worker.shared.clone());
+        };
+        drop(handle.shared.blocking().spawn(drive, None));
+    })
 }
 
 impl Handle {

@@ -5,7 +5,7 @@
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::namespace;
-use crate::scheduler::{RuntimeMetrics, Shared};
+use crate::scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, Shared};
 use crate::task::JoinHandle;
 use std::fmt;
 use std::future::Future;
@@ -45,6 +45,18 @@ impl Handle {
     #[must_use]
     pub fn metrics(&self) -> RuntimeMetrics {
         self.shared.metrics()
+    }
+
+    /// Which kind of runtime this is.
+    #[must_use]
+    pub fn runtime_flavor(&self) -> RuntimeFlavor {
+        self.shared.flavor()
+    }
+
+    /// What tells this runtime from all others of the process.
+    #[must_use]
+    pub fn id(&self) -> RuntimeId {
+        self.shared.id()
     }
 
     /// The clock by which this runtime's timers go.

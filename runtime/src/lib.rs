@@ -40,7 +40,7 @@ pub use self::{
     context::{EnterGuard, TryCurrentError},
     handle::Handle,
     runtime::{Builder, Runtime},
-    scheduler::{RuntimeMetrics, WorkerMetrics},
-    spawn::{spawn, spawn_blocking, yield_now},
+    scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
+    spawn::{block_in_place, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
 };

@@ -7,7 +7,7 @@ use crate::crew::Crew;
 use crate::driver::{self, DriverConfig};
 use crate::handle::Handle;
 use crate::rng::Rng;
-use crate::scheduler::{self, Config, RuntimeMetrics, Shared};
+use crate::scheduler::{self, Config, RuntimeFlavor, RuntimeMetrics, Shared};
 use crate::task::JoinHandle;
 use std::fmt;
 use std::future::Future;
@@ -42,15 +42,9 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct Runtime {
     handle: Handle,
-    kind: Kind,
+    kind: RuntimeFlavor,
     workers: Arc<Crew>,
     ended: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    CurrentThread,
-    MultiThread,
 }
 
 impl Runtime {
@@ -99,8 +93,10 @@ impl Runtime {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self.kind {
-            Kind::CurrentThread => self.handle.block_on_with(|| scheduler::as_worker(&self.handle.shared, future)),
-            Kind::MultiThread => self.handle.block_on(future),
+            RuntimeFlavor::CurrentThread => {
+                self.handle.block_on_with(|| scheduler::as_worker(&self.handle.shared, future))
+            }
+            RuntimeFlavor::MultiThread => self.handle.block_on(future),
         }
     }
 
@@ -141,7 +137,7 @@ impl Runtime {
         scheduler::begin_shutdown(shared);
         shared.blocking().close();
         let waits = limit != Some(Duration::ZERO);
-        if self.kind == Kind::CurrentThread || (waits && self.workers.wait(left())) {
+        if self.kind == RuntimeFlavor::CurrentThread || (waits && self.workers.wait(left())) {
             let _here = self.handle.enter();
             scheduler::finish_shutdown(shared);
         }
@@ -185,7 +181,7 @@ impl fmt::Debug for Runtime {
 
 /// The settings of a runtime to be.
 pub struct Builder {
-    kind: Kind,
+    kind: RuntimeFlavor,
     workers: Option<usize>,
     thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     thread_stack_size: Option<usize>,
@@ -203,16 +199,16 @@ impl Builder {
     /// A runtime without threads of its own: whoever calls [`Runtime::block_on`] drives it.
     #[must_use]
     pub fn new_current_thread() -> Builder {
-        Builder::new(Kind::CurrentThread)
+        Builder::new(RuntimeFlavor::CurrentThread)
     }
 
     /// A runtime with worker threads that take work from each other.
     #[must_use]
     pub fn new_multi_thread() -> Builder {
-        Builder::new(Kind::MultiThread)
+        Builder::new(RuntimeFlavor::MultiThread)
     }
 
-    fn new(kind: Kind) -> Builder {
+    fn new(kind: RuntimeFlavor) -> Builder {
         Builder {
             kind,
             workers: None,
@@ -336,13 +332,14 @@ impl Builder {
     /// What the operating system says when it gives no thread or no poll instance.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let workers = match self.kind {
-            Kind::CurrentThread => 1,
-            Kind::MultiThread => self.workers.unwrap_or_else(cpus),
+            RuntimeFlavor::CurrentThread => 1,
+            RuntimeFlavor::MultiThread => self.workers.unwrap_or_else(cpus),
         };
         let driver_config =
             DriverConfig { io: self.io, time: self.time, clock: self.clock.clone(), timer_shards: workers };
         let (driver, driver_handle) = driver::new(driver_config)?;
         let config = Config {
+            flavor: self.kind,
             workers,
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
@@ -357,7 +354,7 @@ impl Builder {
         let handle = Handle { shared: Shared::new(config, driver, driver_handle, pool) };
         // From here on the runtime's drop ends what has begun, if a later thread does not start.
         let runtime = Runtime { handle, kind: self.kind, workers: Arc::new(Crew::default()), ended: false };
-        if self.kind == Kind::MultiThread {
+        if self.kind == RuntimeFlavor::MultiThread {
             for _ in 0..workers {
                 runtime.start_worker(thread())?;
             }

@@ -113,6 +113,25 @@ pub(crate) fn is_entered() -> bool {
     ENTERED.get()
 }
 
+/// Takes the mark of [`enter`] from this thread until it drops.
+#[derive(Debug)]
+pub(super) struct Unentered {
+    was_entered: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Unentered {
+    pub(super) fn new() -> Unentered {
+        Unentered { was_entered: ENTERED.replace(false), _not_send: PhantomData }
+    }
+}
+
+impl Drop for Unentered {
+    fn drop(&mut self) {
+        ENTERED.set(self.was_entered);
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         ENTERED.set(false);

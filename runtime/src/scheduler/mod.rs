@@ -22,11 +22,15 @@ mod queue;
 mod worker_park;
 
 #[cfg(not(loom))]
+mod block_in_place;
+#[cfg(not(loom))]
 mod block_on;
 #[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
 mod current;
+#[cfg(not(loom))]
+mod id;
 #[cfg(not(loom))]
 mod metrics;
 #[cfg(not(loom))]
@@ -43,12 +47,17 @@ mod steal;
 mod worker;
 
 #[cfg(not(loom))]
-pub use self::metrics::{RuntimeMetrics, WorkerMetrics};
-#[cfg(not(loom))]
 pub(crate) use self::{
+    block_in_place::{OnlyThread, block_in_place},
     block_on::{alone, as_worker},
     current::{enter, is_entered},
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,
+};
+#[cfg(not(loom))]
+pub use self::{
+    id::RuntimeId,
+    metrics::{RuntimeMetrics, WorkerMetrics},
+    shared::RuntimeFlavor,
 };

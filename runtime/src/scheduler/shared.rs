@@ -7,6 +7,7 @@ use crate::driver::{Driver, DriverHandle};
 use crate::park::Parker;
 use crate::rng::Rng;
 use crate::scheduler::core::{Core, Pushed};
+use crate::scheduler::id::RuntimeId;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::inject::Injector;
 use crate::scheduler::metrics::{Counters, RuntimeMetrics, WorkerMetrics};
@@ -17,9 +18,20 @@ use crate::task::Notified;
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
 
+/// Which of the two kinds a runtime is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuntimeFlavor {
+    /// Whoever calls `block_on` drives it.
+    CurrentThread,
+    /// It has worker threads of its own, be it one.
+    MultiThread,
+}
+
 /// How the workers go about their work.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    pub(crate) flavor: RuntimeFlavor,
     pub(crate) workers: usize,
     /// Polls between two looks at the driver.
     pub(crate) event_interval: u32,
@@ -38,13 +50,14 @@ pub(crate) struct Shared {
     /// Held by the worker that sleeps in it.
     pub(super) driver: Mutex<Driver>,
     pub(super) driver_handle: DriverHandle,
-    /// Where cores are that nobody works with: before the first worker begins, after the last has ended, and for a single
-    /// worker between two `block_on`s.
+    /// Where cores are that nobody works with: before the first worker begins, after the last has ended, for a single
+    /// worker between two `block_on`s, and while one thread hands a core to another.
     #[expect(clippy::vec_box, reason = "a core moves about as one pointer")]
     cores: Mutex<Vec<Box<Core>>>,
     /// Those who wait for a core to be put back.
     pub(super) core_free: WaitQueue,
     pub(super) config: Config,
+    id: RuntimeId,
     blocking: BlockingPool,
 }
 
@@ -84,8 +97,19 @@ impl Shared {
             cores: Mutex::new(cores),
             core_free: WaitQueue::new(),
             config,
+            id: RuntimeId::next(),
             blocking,
         })
+    }
+
+    /// What tells this runtime from others.
+    pub(crate) fn id(&self) -> RuntimeId {
+        self.id
+    }
+
+    /// Which kind it is.
+    pub(crate) fn flavor(&self) -> RuntimeFlavor {
+        self.config.flavor
     }
 
     /// The driver's shared half.
@@ -126,6 +150,13 @@ impl Shared {
     /// Takes a core off the shelf.
     pub(super) fn take_core(&self) -> Option<Box<Core>> {
         self.cores.lock().pop()
+    }
+
+    /// Takes one worker's core off the shelf, if it is there.
+    pub(super) fn take_core_of(&self, index: usize) -> Option<Box<Core>> {
+        let mut cores = self.cores.lock();
+        let at = cores.iter().position(|core| core.index == index)?;
+        Some(cores.swap_remove(at))
     }
 
     /// Takes all cores off the shelf, if all are there.

@@ -5,10 +5,12 @@ use crate::scheduler::shared::{Shared, Worker};
 use crate::task::Notified;
 use std::hint;
 
-/// Looks for work at the other workers and in the injector, for a worker that is searching.
+/// Looks for work in the injector and at the other workers, for a worker that is searching.
+///
+/// The injector first: what stands there is nobody's, while a ring's owner comes to its tasks by itself.
 pub(super) fn search(shared: &Shared, core: &mut Core) -> Option<Notified> {
-    let found = others(shared, core).find_map(|victim| from_ring(shared, core, victim));
-    let found = found.or_else(|| core.next_from(&shared.injector, shared.workers.len()));
+    let found = core.next_from(&shared.injector, shared.workers.len());
+    let found = found.or_else(|| others(shared, core).find_map(|victim| from_ring(shared, core, victim)));
     found.or_else(|| others(shared, core).find_map(|victim| from_stuck_lifo(shared, core, victim)))
 }
 
