@@ -40,15 +40,22 @@ impl Main for NoMain {
     }
 }
 
-/// Drives one of several workers on the calling thread until the runtime ends.
+/// Drives a worker of a multi-thread runtime on the calling thread, until the runtime ends or another thread takes the
+/// worker over.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
     let _entered = current::enter();
     let context = Context::new(shared, core);
     current::set(&context, || {
         run(&context, &mut NoMain);
-        end_tasks(&context.shared);
+        if context.shared.injector.is_closed() {
+            end_tasks(&context.shared);
+        }
     });
+    if !context.shared.injector.is_closed() {
+        // The core went to another thread, which does the rest.
+        return;
+    }
     context.put_core_back();
     // The last one switches off the light.
     finish(&context.shared);
