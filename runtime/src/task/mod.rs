@@ -58,6 +58,7 @@ mod id;
 mod join;
 mod schedule;
 mod state;
+mod task_local;
 mod waker;
 
 use crate::namespace::Namespace;
@@ -70,6 +71,7 @@ pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
 pub use join::{AbortHandle, JoinHandle};
 pub(crate) use schedule::Schedule;
+pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
 
 /// A new task: for the registry, for a queue and for the user.
 pub(crate) fn new<F, S>(
