@@ -17,6 +17,7 @@ use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 /// Which of the two kinds a runtime is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) global_queue_interval: u32,
     /// Decides where thieves begin, and whatever else is left to chance.
     pub(crate) rng: Rng,
+    /// The one thread that may take the core of a single worker: tasks need not be `Send` there.
+    pub(crate) owner: Option<ThreadId>,
 }
 
 /// The shared half of a runtime.
