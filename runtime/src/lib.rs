@@ -15,6 +15,7 @@ pub mod rng;
 mod scheduler;
 pub mod task;
 mod timer;
+mod unwind;
 pub mod wait_queue;
 
 #[cfg(not(loom))]

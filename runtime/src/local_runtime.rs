@@ -82,7 +82,7 @@ impl LocalRuntime {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.handle().shared.spawn_local(future, namespace::current()).settle()
+        self.handle().shared.spawn_local(future, Origin::here(namespace::current())).settle()
     }
 
     /// As [`Handle::spawn_blocking`].

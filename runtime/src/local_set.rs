@@ -45,19 +45,19 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let namespace = namespace::current();
+    let origin = Origin::here(namespace::current());
     if local_scheduler::is_polled() {
-        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, namespace));
+        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, origin));
     }
     if let Some(set) = ENTERED.try_with(|entered| entered.borrow().clone()).ok().flatten() {
-        return set.spawn(future, namespace);
+        return set.spawn(future, origin);
     }
     match context::with_current(|handle| handle.shared.is_owned_here()) {
         Some(true) => {}
         Some(false) => no_set("this runtime is not a `LocalRuntime` of this thread"),
         None => no_set("there is no runtime here either"),
     }
-    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, namespace));
+    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, origin));
     spawned.expect("the runtime was there a moment ago").settle()
 }
 
@@ -140,7 +140,7 @@ impl LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.scheduler.spawn(future, namespace::current())
+        self.scheduler.spawn(future, Origin::here(namespace::current()))
     }
 
     /// Makes this the set of [`spawn_local`] on this thread until the guard drops. It does not poll the set.

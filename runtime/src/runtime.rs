@@ -341,7 +341,7 @@ impl Builder {
     #[track_caller]
     pub(crate) fn build_for(&mut self, owner: Option<ThreadId>) -> io::Result<Runtime> {
         assert!(
-            owner.is_none() || self.kind == Kind::CurrentThread,
+            owner.is_none() || self.kind == RuntimeFlavor::CurrentThread,
             "a `LocalRuntime` has no threads of its own: build it from `Builder::new_current_thread()`"
         );
         let workers = match self.kind {

@@ -2,6 +2,7 @@
 
 use crate::task::cell::{Head, Header};
 use crate::task::id::Id;
+use crate::task::origin::Identity;
 use crate::task::state::DropRefs;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -64,6 +65,11 @@ impl Notified {
 
     pub(crate) fn into_raw(self) -> NonNull<Header> {
         self.0.into_raw()
+    }
+
+    /// What hooks and reports are told of the task.
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.header().identity()
     }
 
     /// Polls the task.
