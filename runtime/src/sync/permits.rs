@@ -399,7 +399,7 @@ impl Drop for Acquire<'_> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
