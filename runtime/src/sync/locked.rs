@@ -462,3 +462,6 @@ macro_rules! forward_to_value {
     };
 }
 pub(crate) use forward_to_value;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

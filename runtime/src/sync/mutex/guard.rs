@@ -19,7 +19,7 @@ use crate::sync::mutex::lock::Mutex;
 /// ```
 #[clippy::has_significant_drop]
 #[must_use = "if unused the Mutex will immediately unlock"]
-pub struct MutexGuard<'a, T: ?Sized>(pub(crate) Exclusive<&'a Mutex<T>, T>);
+pub struct MutexGuard<'a, T: ?Sized>(Exclusive<&'a Mutex<T>, T>);
 
 /// As [`MutexGuard`], for a part of the value; from [`MutexGuard::map`].
 ///
@@ -33,6 +33,12 @@ forward_to_value!(MutexGuard<'a, T> to T, write);
 forward_to_value!(MappedMutexGuard<'a, T> to T, write);
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// The guard of a caller that has what it takes.
+    #[inline]
+    pub(crate) fn of(held: Exclusive<&'a Mutex<T>, T>) -> Self {
+        MutexGuard(held)
+    }
+
     /// Narrows the guard to the part of the value that `f` picks.
     ///
     /// An associated function, to be called as `MutexGuard::map(..)`: a method would hide one of the value's.

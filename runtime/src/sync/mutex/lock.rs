@@ -101,7 +101,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub async fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Exclusive::acquire(self).await)
+        MutexGuard::of(Exclusive::acquire(self).await)
     }
 
     /// As [`lock`](Mutex::lock), with a guard that owns a reference to the mutex and so has no lifetime.
@@ -123,7 +123,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub async fn lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard(Exclusive::acquire(self).await)
+        OwnedMutexGuard::of(Exclusive::acquire(self).await)
     }
 
     /// Takes the lock if it is free and nobody waits for it.
@@ -140,7 +140,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
-        Exclusive::try_acquire(self).map(MutexGuard)
+        Exclusive::try_acquire(self).map(MutexGuard::of)
     }
 
     /// As [`try_lock`](Mutex::try_lock), with a guard that owns a reference to the mutex.
@@ -160,7 +160,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, TryLockError> {
-        Exclusive::try_acquire(self).map(OwnedMutexGuard)
+        Exclusive::try_acquire(self).map(OwnedMutexGuard::of)
     }
 
     /// As [`lock`](Mutex::lock) for threads: the calling one sleeps meanwhile, in the same queue as tasks.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// ```
 #[clippy::has_significant_drop]
 #[must_use = "if unused the Mutex will immediately unlock"]
-pub struct OwnedMutexGuard<T: ?Sized>(pub(crate) Exclusive<Arc<Mutex<T>>, T>);
+pub struct OwnedMutexGuard<T: ?Sized>(Exclusive<Arc<Mutex<T>>, T>);
 
 /// As [`OwnedMutexGuard`], for a part of the value; from [`OwnedMutexGuard::map`].
 ///
@@ -33,6 +33,12 @@ forward_to_value!(OwnedMutexGuard<T> to T, write);
 forward_to_value!(OwnedMappedMutexGuard<T, U> to U, write);
 
 impl<T: ?Sized> OwnedMutexGuard<T> {
+    /// The guard of a caller that has what it takes.
+    #[inline]
+    pub(crate) fn of(held: Exclusive<Arc<Mutex<T>>, T>) -> Self {
+        OwnedMutexGuard(held)
+    }
+
     /// Narrows the guard to the part of the value that `f` picks.
     ///
     /// # Examples

@@ -21,7 +21,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized>(Shared<Borrowed<'a, Readers>, T>);
 /// See [`RwLock`].
 #[clippy::has_significant_drop]
 #[must_use = "if unused the RwLock will immediately unlock"]
-pub struct RwLockWriteGuard<'a, T: ?Sized>(pub(crate) Exclusive<&'a RwLock<T>, T>);
+pub struct RwLockWriteGuard<'a, T: ?Sized>(Exclusive<&'a RwLock<T>, T>);
 
 /// As [`RwLockWriteGuard`], for a part of the value; from [`RwLockWriteGuard::map`].
 ///
@@ -36,6 +36,7 @@ forward_to_value!(RwLockWriteGuard<'a, T> to T, write);
 forward_to_value!(RwLockMappedWriteGuard<'a, T> to T, write);
 
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// The guard of a caller that has what it takes.
     #[inline]
     pub(crate) fn of(shared: Shared<&'a RwLock<T>, T>) -> Self {
         RwLockReadGuard(shared.forget_lock())
@@ -88,6 +89,12 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
+    /// The guard of a caller that has what it takes.
+    #[inline]
+    pub(crate) fn of(held: Exclusive<&'a RwLock<T>, T>) -> Self {
+        RwLockWriteGuard(held)
+    }
+
     /// Narrows the guard to the part of the value that `f` picks.
     ///
     /// # Examples

@@ -160,7 +160,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard(Exclusive::acquire(self).await)
+        RwLockWriteGuard::of(Exclusive::acquire(self).await)
     }
 
     /// As [`read`](RwLock::read), with a guard that owns a reference to the lock and so has no lifetime.
@@ -180,7 +180,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub async fn read_owned(self: Arc<Self>) -> OwnedRwLockReadGuard<T> {
-        OwnedRwLockReadGuard(Shared::acquire(self).await)
+        OwnedRwLockReadGuard::of(Shared::acquire(self).await)
     }
 
     /// As [`write`](RwLock::write), with a guard that owns a reference to the lock and so has no lifetime.
@@ -202,7 +202,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub async fn write_owned(self: Arc<Self>) -> OwnedRwLockWriteGuard<T> {
-        OwnedRwLockWriteGuard(Exclusive::acquire(self).await)
+        OwnedRwLockWriteGuard::of(Exclusive::acquire(self).await)
     }
 
     /// Shares the value if nobody writes or waits.
@@ -235,7 +235,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
-        Exclusive::try_acquire(self).map(RwLockWriteGuard)
+        Exclusive::try_acquire(self).map(RwLockWriteGuard::of)
     }
 
     /// As [`try_read`](RwLock::try_read), with a guard that owns a reference to the lock.
@@ -251,7 +251,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
-        Shared::try_acquire(self).map(OwnedRwLockReadGuard)
+        Shared::try_acquire(self).map(OwnedRwLockReadGuard::of)
     }
 
     /// As [`try_write`](RwLock::try_write), with a guard that owns a reference to the lock.
@@ -268,7 +268,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn try_write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
-        Exclusive::try_acquire(self).map(OwnedRwLockWriteGuard)
+        Exclusive::try_acquire(self).map(OwnedRwLockWriteGuard::of)
     }
 
     /// As [`read`](RwLock::read) for threads: the calling one sleeps meanwhile, in the same queue as tasks.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// See [`RwLock::read_owned`].
 #[clippy::has_significant_drop]
 #[must_use = "if unused the RwLock will immediately unlock"]
-pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T>(pub(crate) Shared<Arc<RwLock<T>>, U>);
+pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T>(Shared<Arc<RwLock<T>>, U>);
 
 /// As [`RwLockWriteGuard`](crate::sync::RwLockWriteGuard), with a reference to the lock of its own and so without a
 /// lifetime; from [`RwLock::write_owned`].
@@ -20,7 +20,7 @@ pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T>(pub(crate) Shared<Arc<
 /// See [`RwLock::write_owned`].
 #[clippy::has_significant_drop]
 #[must_use = "if unused the RwLock will immediately unlock"]
-pub struct OwnedRwLockWriteGuard<T: ?Sized>(pub(crate) Exclusive<Arc<RwLock<T>>, T>);
+pub struct OwnedRwLockWriteGuard<T: ?Sized>(Exclusive<Arc<RwLock<T>>, T>);
 
 /// As [`OwnedRwLockWriteGuard`], for a part of the value; from [`OwnedRwLockWriteGuard::map`].
 ///
@@ -35,6 +35,12 @@ forward_to_value!(OwnedRwLockWriteGuard<T> to T, write);
 forward_to_value!(OwnedRwLockMappedWriteGuard<T, U> to U, write);
 
 impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
+    /// The guard of a caller that has what it takes.
+    #[inline]
+    pub(crate) fn of(held: Shared<Arc<RwLock<T>>, U>) -> Self {
+        OwnedRwLockReadGuard(held)
+    }
+
     /// Narrows the guard to the part of the value that `f` picks.
     ///
     /// # Examples
@@ -90,6 +96,12 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
 }
 
 impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
+    /// The guard of a caller that has what it takes.
+    #[inline]
+    pub(crate) fn of(held: Exclusive<Arc<RwLock<T>>, T>) -> Self {
+        OwnedRwLockWriteGuard(held)
+    }
+
     /// Narrows the guard to the part of the value that `f` picks.
     ///
     /// # Examples
