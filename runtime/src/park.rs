@@ -177,6 +177,21 @@ pub fn with_thread_parker<R>(f: impl FnOnce(&Parker) -> R) -> R {
     result
 }
 
+thread_local! {
+    static DRIVES_FUTURES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Marks the calling thread as one that drives futures and must not sleep for one of them, or takes the mark away; says
+/// whether it was there.
+pub(crate) fn set_drives_futures(drives: bool) -> bool {
+    DRIVES_FUTURES.replace(drives)
+}
+
+/// Whether the calling thread drives futures: a call that blocks it would hold them all up.
+pub(crate) fn drives_futures() -> bool {
+    DRIVES_FUTURES.get()
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Which worker this thread is. The scheduler's own thread-local; what users see as "the current runtime" is another.
 
+use crate::park;
 use crate::scheduler::core::Core;
 use crate::scheduler::shared::Shared;
 use std::cell::Cell;
@@ -16,7 +17,6 @@ pub(super) struct Context {
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
-    static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes this thread a worker while `f` runs.
@@ -105,16 +105,16 @@ pub(crate) struct Entered(PhantomData<*const ()>);
 
 /// Marks this thread as one that drives futures; `None` when it does so already.
 pub(crate) fn enter() -> Option<Entered> {
-    if ENTERED.replace(true) { None } else { Some(Entered(PhantomData)) }
+    if park::set_drives_futures(true) { None } else { Some(Entered(PhantomData)) }
 }
 
 /// Whether this thread drives futures now.
 pub(crate) fn is_entered() -> bool {
-    ENTERED.get()
+    park::drives_futures()
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        ENTERED.set(false);
+        park::set_drives_futures(false);
     }
 }

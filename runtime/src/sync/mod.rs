@@ -1,0 +1,5 @@
+//! What tasks wait for each other with, whatever drives them: it stands on the wait queue alone, and needs no runtime.
+
+mod blocking;
+pub mod mpsc;
+pub mod oneshot;
