@@ -4,10 +4,13 @@
 //! polls; it needs nothing else of the runtime, and so works under any executor and on any thread.
 
 mod barrier;
+mod blocking;
 mod locked;
+pub mod mpsc;
 mod mutex;
 mod once_cell;
 mod once_value;
+pub mod oneshot;
 mod permits;
 mod rwlock;
 mod semaphore;
