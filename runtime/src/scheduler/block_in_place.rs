@@ -10,7 +10,8 @@
 //! worker's loop.
 
 use crate::coop;
-use crate::scheduler::current::{self, Unentered};
+use crate::park::Unentered;
+use crate::scheduler::current;
 use crate::scheduler::shared::{RuntimeFlavor, Shared};
 use std::sync::Arc;
 

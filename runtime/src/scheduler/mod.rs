@@ -47,10 +47,12 @@ mod steal;
 mod worker;
 
 #[cfg(not(loom))]
+pub(crate) use crate::park::{enter, is_entered};
+
+#[cfg(not(loom))]
 pub(crate) use self::{
     block_in_place::{OnlyThread, block_in_place},
     block_on::{alone, as_worker},
-    current::{enter, is_entered},
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,

@@ -5,7 +5,7 @@
 
 use crate::coop;
 use crate::driver;
-use crate::park::Parker;
+use crate::park::{Parker, enter};
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::idle::{Leave, Role};
@@ -44,7 +44,7 @@ impl Main for NoMain {
 /// worker over.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
-    let _entered = current::enter();
+    let _entered = enter();
     let context = Context::new(shared, core);
     current::set(&context, || {
         run(&context, &mut NoMain);
