@@ -6,13 +6,14 @@ pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
     pub use wakeline_runtime::{
-        Builder, EnterGuard, Handle, Runtime, RuntimeFlavor, RuntimeId as Id, RuntimeMetrics, TryCurrentError,
-        WorkerMetrics,
+        BlockedPoll, Builder, EnterGuard, Handle, Runtime, RuntimeFlavor, RuntimeId as Id, RuntimeMetrics,
+        TryCurrentError, UnhandledPanic, WorkerMetrics,
     };
 }
 
 /// Tasks: spawning them, waiting for them, ending them.
 pub mod task {
+    pub use wakeline_runtime::TaskBuilder as Builder;
     pub use wakeline_runtime::task::*;
     pub use wakeline_runtime::{block_in_place, spawn, spawn_blocking, yield_now};
 }

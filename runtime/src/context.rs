@@ -3,7 +3,7 @@
 use crate::handle::Handle;
 use crate::namespace;
 use crate::scheduler::{self, OnlyThread};
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
@@ -48,7 +48,7 @@ pub(crate) fn block_in_place<R>(work: impl FnOnce() -> R) -> Result<R, OnlyThrea
             let _here = worker.enter();
             scheduler::drive(worker.shared.clone());
         };
-        drop(handle.shared.blocking().spawn(drive, None));
+        drop(handle.shared.blocking().spawn(drive, Origin::here(None)));
     })
 }
 
@@ -134,12 +134,22 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        self.spawn_blocking_as(work, Origin::here(namespace::current()))
+    }
+
+    /// As [`spawn_blocking`](Handle::spawn_blocking).
+    #[track_caller]
+    pub(crate) fn spawn_blocking_as<F, R>(&self, work: F, origin: Origin) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
         let handle = self.clone();
         let work = move || {
             let _here = handle.enter();
             work()
         };
-        self.shared.blocking().spawn(work, namespace::current())
+        self.shared.blocking().spawn(work, origin)
     }
 }
 

@@ -57,6 +57,15 @@ pub(crate) struct DriverHandle {
     reactor: Option<ReactorHandle>,
 }
 
+/// How much the driver has to look after.
+#[derive(Debug)]
+pub(crate) struct DriverLoad {
+    /// Timers that are pending.
+    pub(crate) timers: usize,
+    /// Sources of the operating system.
+    pub(crate) sources: usize,
+}
+
 /// Makes a driver.
 ///
 /// # Errors
@@ -207,6 +216,14 @@ impl DriverHandle {
             (Unpark::Futex | Unpark::Poll, _) => {
                 self.unparker.unpark();
             }
+        }
+    }
+
+    /// What is registered now.
+    pub(crate) fn load(&self) -> DriverLoad {
+        DriverLoad {
+            timers: self.timers.as_ref().map_or(0, Timers::pending),
+            sources: self.reactor.as_ref().map_or(0, ReactorHandle::len),
         }
     }
 

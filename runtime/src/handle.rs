@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::namespace;
 use crate::scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, Shared};
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.shared.spawn(future, namespace::current()).settle()
+        self.shared.spawn(future, Origin::here(namespace::current())).settle()
     }
 
     /// What the runtime has done and has to do, now.

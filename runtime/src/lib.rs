@@ -40,6 +40,8 @@ mod runtime;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
+mod task_builder;
+#[cfg(not(loom))]
 pub mod time;
 
 pub use wakeline_macros::{main, test};
@@ -51,8 +53,9 @@ pub use self::{
     join_set::JoinSet,
     local_runtime::{LocalOptions, LocalRuntime},
     local_set::{LocalEnterGuard, LocalSet, spawn_local},
-    runtime::{Builder, Runtime},
-    scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
+    runtime::{Builder, Runtime, UnhandledPanic},
+    scheduler::{BlockedPoll, RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
     spawn::{block_in_place, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
+    task_builder::Builder as TaskBuilder,
 };

@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::namespace;
 use crate::runtime::{Builder, Runtime};
 use crate::scheduler::RuntimeMetrics;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use std::fmt;
 use std::future::Future;
 use std::io;

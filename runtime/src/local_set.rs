@@ -4,7 +4,7 @@ use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
 use crate::runtime::Runtime;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -135,6 +135,7 @@ impl LocalSet {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,

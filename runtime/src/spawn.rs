@@ -1,9 +1,10 @@
 //! Tasks, for those who stand in one: free functions on the current runtime.
 
 use crate::context;
+use crate::local_scheduler;
 use crate::namespace;
 use crate::scheduler::OnlyThread;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -31,8 +32,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let namespace = namespace::current();
-    match context::with_current(|handle| handle.shared.spawn(future, namespace)) {
+    let origin = Origin::here(namespace::current());
+    match context::with_current(|handle| handle.shared.spawn(future, origin)) {
         Some(spawned) => spawned.settle(),
         None => context::no_runtime(),
     }
@@ -74,7 +75,7 @@ where
 /// worker steals them.
 ///
 /// # Panics
-/// On the thread that drives a current-thread runtime, where nobody else could go on; and when `work` panics.
+/// On the thread that drives a current-thread runtime, and in a `LocalSet`, where nobody else could go on; and when `work` panics.
 ///
 /// # Examples
 /// ```
@@ -92,10 +93,12 @@ pub fn block_in_place<F, R>(work: F) -> R
 where
     F: FnOnce() -> R,
 {
-    match context::block_in_place(work) {
+    let result = if local_scheduler::is_polled() { Err(OnlyThread) } else { context::block_in_place(work) };
+    match result {
         Ok(result) => result,
         Err(OnlyThread) => panic!(
-            "`block_in_place` can not be called on a current-thread runtime: there is no other thread to go on with its              tasks; use `spawn_blocking`, or build the runtime with `Builder::new_multi_thread`"
+            "`block_in_place` can not be called on a current-thread runtime, nor in a `LocalSet`: there is no other \
+             thread to go on with the tasks; use `spawn_blocking`, or a runtime of `Builder::new_multi_thread`"
         ),
     }
 }

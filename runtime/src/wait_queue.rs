@@ -21,8 +21,8 @@
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
 use crate::park::{Parker, with_thread_parker};
-use slab::Slab;
 use crate::unwind::contain;
+use slab::Slab;
 use smallvec::SmallVec;
 use std::future::Future;
 use std::pin::Pin;

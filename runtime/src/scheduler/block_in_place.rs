@@ -47,6 +47,10 @@ fn hand_over() -> Result<Option<(Arc<Shared>, usize)>, OnlyThread> {
             return Ok(None);
         }
         let index = core.index;
+        if let Some(detector) = &context.shared.config.detector {
+            // What this task does from now on holds nobody up.
+            detector.end(index, None);
+        }
         context.shared.put_core_back(core);
         Ok(Some((context.shared.clone(), index)))
     })

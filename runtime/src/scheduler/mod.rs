@@ -28,11 +28,19 @@ mod block_on;
 #[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
 mod current;
+#[cfg(not(loom))]
+mod detector;
+#[cfg(not(loom))]
+mod hooks;
 #[cfg(not(loom))]
 mod id;
 #[cfg(not(loom))]
 mod metrics;
+#[cfg(not(loom))]
+mod observe;
 #[cfg(not(loom))]
 mod registry;
 #[cfg(not(loom))]
@@ -53,12 +61,15 @@ pub(crate) use crate::park::{enter, is_entered};
 pub(crate) use self::{
     block_in_place::{OnlyThread, block_in_place},
     block_on::{alone, as_worker},
+    detector::{Detector, Report},
+    hooks::{Hook, Hooks, TaskHook},
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,
 };
 #[cfg(not(loom))]
 pub use self::{
+    detector::BlockedPoll,
     id::RuntimeId,
     metrics::{RuntimeMetrics, WorkerMetrics},
     shared::RuntimeFlavor,

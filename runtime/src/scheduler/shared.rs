@@ -7,10 +7,14 @@ use crate::driver::{Driver, DriverHandle};
 use crate::park::Parker;
 use crate::rng::Rng;
 use crate::scheduler::core::{Core, Pushed};
+use crate::scheduler::counters::{Counter, Counters};
+use crate::scheduler::detector::Detector;
+use crate::scheduler::hooks::Hooks;
 use crate::scheduler::id::RuntimeId;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::inject::Injector;
-use crate::scheduler::metrics::{Counters, RuntimeMetrics, WorkerMetrics};
+use crate::scheduler::metrics::{RuntimeMetrics, WorkerMetrics};
+use crate::scheduler::observe;
 use crate::scheduler::queue::{self, Remote};
 use crate::scheduler::registry::Registry;
 use crate::scheduler::worker_park::Seat;
@@ -18,6 +22,7 @@ use crate::task::Notified;
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
 use std::thread::ThreadId;
+use std::time::Duration;
 
 /// Which of the two kinds a runtime is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub enum RuntimeFlavor {
 }
 
 /// How the workers go about their work.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) flavor: RuntimeFlavor,
     pub(crate) workers: usize,
@@ -42,6 +47,13 @@ pub(crate) struct Config {
     pub(crate) rng: Rng,
     /// The one thread that may take the core of a single worker: tasks need not be `Send` there.
     pub(crate) owner: Option<ThreadId>,
+    pub(crate) hooks: Hooks,
+    /// Reports polls that take too long.
+    pub(crate) detector: Option<Arc<Detector>>,
+    /// Whether poll times are counted by class.
+    pub(crate) poll_time_histogram: bool,
+    /// Whether a panic in a task is the end of the runtime.
+    pub(crate) ends_on_panic: bool,
 }
 
 /// The shared half of a runtime.
@@ -60,6 +72,10 @@ pub(crate) struct Shared {
     /// Those who wait for a core to be put back.
     pub(super) core_free: WaitQueue,
     pub(super) config: Config,
+    /// Whether polls are [observed](observe); from `config`.
+    pub(super) observed: bool,
+    /// Tasks that were spawned by no worker.
+    pub(super) spawned_outside: Counter,
     id: RuntimeId,
     blocking: BlockingPool,
 }
@@ -69,6 +85,28 @@ pub(super) struct Worker {
     pub(super) queue: Remote<Notified>,
     pub(super) seat: Seat,
     pub(super) counters: Counters,
+}
+
+impl Worker {
+    fn metrics(&self, config: &Config) -> WorkerMetrics {
+        let counters = &self.counters;
+        let polls = counters.polls.get();
+        let busy = counters.busy();
+        let in_polls = if config.poll_time_histogram { counters.polling() } else { busy };
+        WorkerMetrics {
+            polls,
+            parks: counters.parks.get(),
+            unparks: counters.unparks.get(),
+            steals: counters.steals.get(),
+            steal_operations: counters.steal_operations.get(),
+            overflows: self.queue.overflows() as u64,
+            budget_forced_yields: counters.budget_yields.get(),
+            busy_duration: busy,
+            mean_poll_time: mean(in_polls, polls),
+            poll_time_histogram: if config.poll_time_histogram { counters.poll_times() } else { Vec::new() },
+            queue_depth: self.queue.ring_len(),
+        }
+    }
 }
 
 impl Shared {
@@ -99,6 +137,8 @@ impl Shared {
             driver_handle,
             cores: Mutex::new(cores),
             core_free: WaitQueue::new(),
+            observed: observe::is_wanted(&config),
+            spawned_outside: Counter::default(),
             config,
             id: RuntimeId::next(),
             blocking,
@@ -132,21 +172,19 @@ impl Shared {
 
     /// The numbers as they are now.
     pub(crate) fn metrics(&self) -> RuntimeMetrics {
-        let worker = |worker: &Worker| WorkerMetrics {
-            polls: worker.counters.polls.get(),
-            parks: worker.counters.parks.get(),
-            steals: worker.counters.steals.get(),
-            unparks: worker.counters.unparks.get(),
-            queue_depth: worker.queue.ring_len(),
-        };
         let pool = self.blocking.load();
+        let driver = self.driver_handle.load();
+        let spawned: u64 = self.workers.iter().map(|worker| worker.counters.spawned.get()).sum();
         RuntimeMetrics {
-            workers: self.workers.iter().map(worker).collect(),
+            workers: self.workers.iter().map(|worker| worker.metrics(&self.config)).collect(),
             live_tasks: self.registry.len(),
+            spawned_tasks: spawned + self.spawned_outside.get(),
             injector_depth: self.injector.len(),
             blocking_threads: pool.threads,
             idle_blocking_threads: pool.idle,
             blocking_queue_depth: pool.queued,
+            timers: driver.timers,
+            io_sources: driver.sources,
         }
     }
 
@@ -219,4 +257,8 @@ impl Shared {
             self.wake(self.idle.for_own_work());
         }
     }
+}
+
+fn mean(time: Duration, count: u64) -> Duration {
+    if count == 0 { Duration::ZERO } else { time.div_f64(count as f64) }
 }

@@ -7,14 +7,16 @@ use crate::coop;
 use crate::driver;
 use crate::park::{Parker, enter};
 use crate::scheduler::core::Core;
+use crate::scheduler::counters::Counters;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::idle::{Leave, Role};
-use crate::scheduler::metrics::Counters;
+use crate::scheduler::observe::{self, Awake};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
 use crate::scheduler::steal;
 use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
+use crate::unwind::contain;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +67,9 @@ pub(crate) fn drive(shared: Arc<Shared>) {
 /// thread.
 pub(super) fn run<M: Main>(context: &Context, main: &mut M) {
     let Some(core) = context.take() else { return };
-    let mut worker = Worker { context, counters: &context.shared.workers[core.index].counters, unturned: 0 };
+    let shared = &context.shared;
+    let counters = &shared.workers[core.index].counters;
+    let mut worker = Worker { context, counters, unturned: 0, awake: Awake::now(shared.driver_handle.clock()) };
     if let Some(core) = worker.run(core, main) {
         context.put(core);
     }
@@ -78,6 +82,7 @@ struct Worker<'a> {
     counters: &'a Counters,
     /// Polls since the last look at the driver.
     unturned: u32,
+    awake: Awake,
 }
 
 impl Worker<'_> {
@@ -127,7 +132,16 @@ impl Worker<'_> {
         }
         self.counters.polls.add(1);
         self.unturned += 1;
-        self.away(core, || coop::with_budget(|| task.run())).map(|(core, ())| core)
+        let (core, refused) = if self.shared().observed {
+            let index = core.index;
+            self.away(core, || observe::poll(self.context, index, task))?
+        } else {
+            self.away(core, || coop::with_budget_told(|| task.run()).1)?
+        };
+        if refused {
+            self.counters.budget_yields.add(1);
+        }
+        Some(core)
     }
 
     /// Runs `f`, which may schedule tasks, with the core where the scheduler finds it.
@@ -144,7 +158,10 @@ impl Worker<'_> {
         match shared.driver.try_lock() {
             // Whoever has it sleeps in it, or has just looked.
             None => Some(core),
-            Some(mut driver) => self.away(core, || driver.turn(&shared.driver_handle)).map(|(core, ())| core),
+            Some(mut driver) => {
+                let turn = || contain(|| driver.turn(&shared.driver_handle));
+                self.away(core, turn).map(|(core, ())| core)
+            }
         }
     }
 
@@ -173,7 +190,14 @@ impl Worker<'_> {
     fn park<M: Main>(&mut self, mut core: Box<Core>, main: &M) -> Option<Box<Core>> {
         let shared = self.shared().clone();
         let (idle, index) = (&shared.idle, core.index);
+        if shared.config.hooks.thread_park.is_set() {
+            (core, ()) = self.away(core, || shared.config.hooks.thread_park.call())?;
+            if !core.queue.is_empty() {
+                return Some(core);
+            }
+        }
         self.counters.parks.add(1);
+        self.awake.ends(self.counters);
         self.unturned = 0;
         let mut role = idle.sleep(index, std::mem::take(&mut core.searching));
         let mut watch = Watch::default();
@@ -204,6 +228,10 @@ impl Worker<'_> {
                 shared.wake(idle.for_own_work());
             }
             shared.rouse(idle.appoint());
+        }
+        self.awake.begins();
+        if shared.config.hooks.thread_unpark.is_set() {
+            (core, ()) = self.away(core, || shared.config.hooks.thread_unpark.call())?;
         }
         Some(core)
     }
@@ -243,7 +271,8 @@ impl Worker<'_> {
         let shared = self.shared();
         let seat = &shared.workers[core.index].seat;
         let parker = core.parker.take().expect("a worker sleeps once at a time");
-        let (mut core, ()) = self.away(core, || sleep(shared, seat, &parker))?;
+        // What the driver wakes may be anybody's, and panic: the worker lives on.
+        let (mut core, ()) = self.away(core, || contain(|| sleep(shared, seat, &parker)))?;
         core.parker = Some(parker);
         Some(core)
     }

@@ -5,8 +5,8 @@ use crate::namespace::Namespace;
 use crate::task::error::JoinError;
 use crate::task::harness;
 use crate::task::id::Id;
-use crate::task::origin::{self, Identity, Name, Origin, TaskMeta};
 use crate::task::joiner::Joiner;
+use crate::task::origin::{self, Identity, Name, Origin, TaskMeta};
 use crate::task::schedule::Schedule;
 use crate::task::state::State;
 use std::future::Future;
@@ -100,13 +100,7 @@ impl Header {
 }
 
 /// Allocates a task with `refs` references.
-pub(super) fn allocate<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    origin: Origin,
-    refs: usize,
-) -> NonNull<Header>
+pub(super) fn allocate<F, S>(future: F, scheduler: S, id: Id, origin: Origin, refs: usize) -> NonNull<Header>
 where
     F: Future + 'static,
     S: Schedule,

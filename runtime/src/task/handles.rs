@@ -132,6 +132,11 @@ impl Owned {
         self.0.header().id()
     }
 
+    /// What hooks and reports are told of the task.
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.header().identity()
+    }
+
     pub(crate) fn set_slot(&self, slot: u32) {
         self.0.header().set_slot(slot);
     }

@@ -83,12 +83,7 @@ pub(crate) use schedule::Schedule;
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
 
 /// A new task: for the registry, for a queue and for the user.
-pub(crate) fn new<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    origin: Origin,
-) -> (Owned, Notified, JoinHandle<F::Output>)
+pub(crate) fn new<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Owned, Notified, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -125,12 +120,7 @@ where
 }
 
 /// A new task that no registry knows, for a queue and for the user.
-pub(crate) fn unregistered<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    origin: Origin,
-) -> (Notified, JoinHandle<F::Output>)
+pub(crate) fn unregistered<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Notified, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,

@@ -156,8 +156,7 @@ impl Timers {
     }
 
     /// How many timers are pending.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.shards.iter().map(|shard| shard.wheel.lock().wheel.len()).sum()
     }
 

@@ -44,9 +44,9 @@ fn the_driver_is_unparked_only_by_what_it_would_oversleep() {
 fn a_cancelled_timer_does_not_end_a_sleep() {
     let timers = Timers::new(2, at(0));
     let key = key_of(timers.insert(at(5), Waker::noop()));
-    assert_eq!(timers.len(), 1);
+    assert_eq!(timers.pending(), 1);
     timers.remove(key);
-    assert_eq!(timers.len(), 0);
+    assert_eq!(timers.pending(), 0);
     assert_eq!(timers.plan_sleep(Precision::Bound), Instant::FAR_FUTURE);
     assert_eq!(timers.next_hint(), Instant::FAR_FUTURE);
 }
@@ -93,7 +93,7 @@ fn after_shutdown_nothing_is_pending_and_nothing_goes_in() {
     assert_eq!(counted.0.load(Ordering::Relaxed), 1);
     assert_eq!(timers.insert(at(6), Waker::noop()), Inserted::Closed);
     timers.remove(key);
-    assert_eq!(timers.len(), 0);
+    assert_eq!(timers.pending(), 0);
 }
 
 /// The last reference to a task may be its waker, and dropping it may drop a `Sleep`: of the same shard.
@@ -116,7 +116,7 @@ fn a_waker_that_touches_the_timers_when_it_drops_does_not_deadlock() {
     let key = key_of(timers.insert(at(5), &nested()));
     assert_eq!(timers.update(key, &nested()), Touched::Pending);
     timers.remove(key);
-    assert_eq!(timers.len(), 0);
+    assert_eq!(timers.pending(), 0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn threads_set_and_cancel_while_the_driver_fires() {
         wakes.wake_all();
     }
     let cancelled: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-    while timers.len() > cancelled {
+    while timers.pending() > cancelled {
         timers.fire(Instant::now_real(), &mut wakes);
         wakes.wake_all();
     }

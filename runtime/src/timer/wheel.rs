@@ -96,7 +96,6 @@ impl Wheel {
     }
 
     /// How many deadlines are pending.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
