@@ -42,6 +42,9 @@ pub mod futures {
     pub use crate::sync::notify::{Notified, OwnedNotified};
 }
 
+#[cfg(test)]
+mod test_support;
+
 #[cfg(all(test, not(loom)))]
 #[path = "tests/spy.rs"]
 mod spy;

@@ -19,6 +19,7 @@
 //! ```
 
 mod interval;
+mod send_timeout;
 mod sleep;
 mod timeout;
 
