@@ -17,3 +17,11 @@ pub use notify::Notify;
 pub mod futures {
     pub use super::notify::{Notified, OwnedNotified};
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "tests/spy.rs"]
+mod spy;
+
+#[cfg(all(test, loom))]
+#[path = "tests/block_on.rs"]
+mod block_on;
