@@ -150,6 +150,12 @@ impl<T> Sender<T> {
         self.shared.receivers()
     }
 
+    /// How many receivers are in the list of those who wait, for the models.
+    #[cfg(all(test, loom))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// Whether both belong to one channel.
     ///
     /// # Examples

@@ -206,6 +206,11 @@ impl<T> Shared<T> {
         self.tail.lock().receivers
     }
 
+    #[cfg(all(test, loom))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.tail.lock().waiting.len()
+    }
+
     /// How many values were sent from `position` on.
     pub(crate) fn sent_since(&self, position: u64) -> u64 {
         self.tail.lock().position - position

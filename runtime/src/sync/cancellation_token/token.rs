@@ -6,7 +6,6 @@ use crate::sync::cancellation_token::tree::Node;
 use crate::wait_queue::WaitSlot;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -258,7 +257,7 @@ fn is_cancelled_or_wait(node: &Node, place: &mut WaitSlot, cx: &mut Context<'_>)
     let is_cancelled = node.is_cancelled_or_wait(place, cx.waker());
     if is_cancelled {
         // It was told before the token was seen to be cancelled: the place is in no list.
-        drop(mem::take(place));
+        *place = WaitSlot::new();
     }
     is_cancelled
 }

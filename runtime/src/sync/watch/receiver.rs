@@ -28,6 +28,14 @@ impl<T> Receiver<T> {
         Receiver { shared, seen, crowd }
     }
 
+    /// One for the models, which need two in one crowd.
+    #[cfg(all(test, loom))]
+    pub(crate) fn in_first_crowd(shared: Arc<Shared<T>>, seen: Version) -> Receiver<T> {
+        let mut receiver = Receiver::new(shared, seen);
+        receiver.crowd = 0;
+        receiver
+    }
+
     /// Borrows the present value, without counting it as seen.
     ///
     /// The borrow holds a read lock; see [`Ref`].
