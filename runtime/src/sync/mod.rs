@@ -43,6 +43,7 @@ pub mod futures {
 }
 
 #[cfg(test)]
+#[path = "tests/support.rs"]
 mod test_support;
 
 #[cfg(all(test, not(loom)))]

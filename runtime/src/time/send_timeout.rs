@@ -56,20 +56,22 @@ mod tests {
 
     #[test]
     fn it_sends_or_says_why_not() {
-        Builder::new_current_thread().enable_time().virtual_clock(VirtualClock::new()).build().unwrap().block_on(async {
-            let (tx, mut rx) = channel(1);
-            assert_eq!(tx.send_timeout(1, LIMIT).await, Ok(()));
-            let error = tx.send_timeout(2, LIMIT).await.unwrap_err();
-            assert_eq!(format!("{error}, {error:?}"), "timed out waiting on send operation, Timeout(..)");
-            assert_eq!(error.into_inner(), 2);
-            let other = tx.clone();
-            let waiting = crate::spawn(async move { other.send_timeout(3, LIMIT).await });
-            assert_eq!(rx.recv().await, Some(1));
-            assert_eq!(rx.recv().await, Some(3));
-            assert_eq!(waiting.await.unwrap(), Ok(()));
-            drop(rx);
-            assert_eq!(tx.send_timeout(4, LIMIT).await, Err(SendTimeoutError::Closed(4)));
-            assert_eq!(SendTimeoutError::Closed(5).to_string(), "channel closed");
-        });
+        Builder::new_current_thread().enable_time().virtual_clock(VirtualClock::new()).build().unwrap().block_on(
+            async {
+                let (tx, mut rx) = channel(1);
+                assert_eq!(tx.send_timeout(1, LIMIT).await, Ok(()));
+                let error = tx.send_timeout(2, LIMIT).await.unwrap_err();
+                assert_eq!(format!("{error}, {error:?}"), "timed out waiting on send operation, Timeout(..)");
+                assert_eq!(error.into_inner(), 2);
+                let other = tx.clone();
+                let waiting = crate::spawn(async move { other.send_timeout(3, LIMIT).await });
+                assert_eq!(rx.recv().await, Some(1));
+                assert_eq!(rx.recv().await, Some(3));
+                assert_eq!(waiting.await.unwrap(), Ok(()));
+                drop(rx);
+                assert_eq!(tx.send_timeout(4, LIMIT).await, Err(SendTimeoutError::Closed(4)));
+                assert_eq!(SendTimeoutError::Closed(5).to_string(), "channel closed");
+            },
+        );
     }
 }

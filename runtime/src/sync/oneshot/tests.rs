@@ -125,7 +125,11 @@ fn closed_waits_for_the_receiver_to_go_or_to_close() {
             closed.expect_pending();
             assert!(closed.poll_as_other().is_pending());
             assert_eq!(closed.wakers_held(), 1);
-            if go { drop(rx) } else { rx.close() }
+            if go {
+                drop(rx)
+            } else {
+                rx.close()
+            }
             assert!(closed.was_woken());
             closed.expect_ready();
             assert_eq!(closed.wakers_held(), 0);

@@ -172,7 +172,7 @@ impl Drop for Reentrant {
             assert!(tx.is_closed());
             assert_eq!(tx.try_reserve_many(1).map(drop).map_err(|_| ()), Err(()));
             assert!(tx.try_send(Reentrant(None)).is_err());
-            assert!(now(tx.send(Reentrant(None))).is_err();
+            assert!(now(tx.send(Reentrant(None))).is_err());
         }
     }
 }

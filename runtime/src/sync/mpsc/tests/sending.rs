@@ -136,7 +136,10 @@ fn sending_into_a_closed_channel_gives_the_value_back() {
 #[test]
 fn errors_show_their_cause_and_not_the_value() {
     let (closed, full) = (TrySendError::Closed(1), TrySendError::Full(2));
-    assert_eq!(format!("{closed}, {closed:?}; {full}, {full:?}"), "channel closed, Closed(..); no available capacity, Full(..)");
+    assert_eq!(
+        format!("{closed}, {closed:?}; {full}, {full:?}"),
+        "channel closed, Closed(..); no available capacity, Full(..)"
+    );
     assert_eq!(format!("{0}, {0:?}", SendError(1)), "channel closed, SendError { .. }");
     assert_eq!(full.into_inner(), 2);
     assert_eq!(TrySendError::from(SendError(3)), TrySendError::Closed(3));

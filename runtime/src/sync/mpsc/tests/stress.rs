@@ -3,8 +3,8 @@
 use crate::runtime::Builder;
 use crate::sync::mpsc::{channel, unbounded_channel};
 use crate::sync::test_support::Counter;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 const PRODUCERS: usize = 8;
