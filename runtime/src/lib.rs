@@ -38,6 +38,8 @@ mod runtime;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
+mod task_group;
+#[cfg(not(loom))]
 pub mod time;
 
 pub use wakeline_macros::{main, test};
@@ -53,4 +55,5 @@ pub use self::{
     scheduler::{RuntimeMetrics, WorkerMetrics},
     spawn::{spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
+    task_group::{GroupHandle, TaskGroup, group},
 };

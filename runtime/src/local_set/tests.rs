@@ -546,7 +546,7 @@ fn stress_wakes_from_other_threads() {
         assert!((9..=10).contains(&ended));
         drop(set);
         stop.0.store(1, Ordering::SeqCst);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(foreign_block_on(forever).unwrap_err().is_cancelled());
     }
 }

@@ -60,6 +60,7 @@ mod harness;
 mod id;
 mod join;
 mod joiner;
+mod ledger;
 mod schedule;
 mod state;
 mod task_local;
@@ -75,6 +76,7 @@ pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
 pub use join::{AbortHandle, JoinHandle};
 pub(crate) use joiner::Finished;
+pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
 pub(crate) use schedule::Schedule;
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
 
