@@ -24,12 +24,12 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io",                      // the API: here, and only here, the ambient Handle is read
-                "runtime",                              // Builder, Runtime
+                "spawn  time  io  join_set  local_set  task_group",  // the API: here, and only here, the ambient Handle is read
+                "runtime  local_runtime",               // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry
-                "driver  blocking_pool  crew",          // the one place where a worker sleeps; threads that may block
+                "driver  blocking_pool  crew  local_scheduler",  // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
                 "park  coop  clock  rng  namespace",
@@ -139,6 +139,7 @@ const LAW: Law = Law {
     unsafes: &[
         Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
+        Listed { file: "runtime/src/local_scheduler.rs", why: "tasks that are not `Send`, kept on their thread" },
         Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
         Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "a queued task as one word in the ring" },
@@ -147,6 +148,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/sync/once_value.rs", why: "a value written once through a shared reference" },
         Listed { file: "runtime/src/sync/rwlock/lock.rs", why: "vouches that it is always the same lock" },
         Listed { file: "runtime/src/sync/oneshot/halves.rs", why: "the value's place, touched by whoever the state lets" },
+        Listed { file: "runtime/src/scheduler/schedule.rs", why: "tasks that are not `Send`, where one thread is the worker" },
         Listed { file: "runtime/src/task/cell.rs", why: "a task is one allocation, its type forgotten" },
         Listed { file: "runtime/src/task/handles.rs", why: "the references that the state word counts" },
         Listed { file: "runtime/src/task/harness.rs", why: "the future, touched by whoever the state word lets" },
