@@ -24,7 +24,7 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io",                      // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
                 "runtime",                              // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",

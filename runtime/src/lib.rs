@@ -26,6 +26,9 @@ mod crew;
 mod handle;
 #[cfg(not(loom))]
 pub mod io;
+#[doc(hidden)]
+#[cfg(not(loom))]
+pub mod macros;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]

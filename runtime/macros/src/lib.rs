@@ -1,11 +1,16 @@
-//! The procedural macros of wakeline: `#[wakeline::main]` and `#[wakeline::test]`.
+//! The procedural macros of wakeline: `#[wakeline::main]` and `#[wakeline::test]`, and what `select!`, `join!` and `try_join!`
+//! stand on.
 //!
-//! Each turns an `async fn` into a plain one that builds a runtime and drives the body on it. Here is only the entrance:
-//! `options` reads the attribute's arguments, `expand` writes the function. Neither knows the runtime beyond the names
-//! that the expansion spells out, `<crate>::runtime::Builder` and its methods.
+//! Here is only the entrance. The attributes turn an `async fn` into a plain one that builds a runtime and drives the body on
+//! it: `options` reads their arguments, `expand` writes the function. `select` and `join` read the branches and write them
+//! as a tree of futures, which `tree` balances. None knows the runtime beyond the names that the expansion spells out:
+//! `<crate>::runtime::Builder` and its methods, and the hidden `<runtime crate>::macros`.
 
 mod expand;
+mod join;
 mod options;
+mod select;
+mod tree;
 #[cfg(test)]
 mod tests;
 
@@ -78,4 +83,25 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(Kind::Test, arguments.into(), item.into()).into()
+}
+
+/// `wakeline_runtime::select!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    select::expand(input.into()).into()
+}
+
+/// `wakeline_runtime::join!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn join(input: TokenStream) -> TokenStream {
+    join::expand(join::Kind::Join, input.into()).into()
+}
+
+/// `wakeline_runtime::try_join!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn try_join(input: TokenStream) -> TokenStream {
+    join::expand(join::Kind::TryJoin, input.into()).into()
 }

@@ -45,7 +45,7 @@ pub use self::metrics::{RuntimeMetrics, WorkerMetrics};
 #[cfg(not(loom))]
 pub(crate) use self::{
     block_on::{alone, as_worker},
-    current::{enter, is_entered},
+    current::{enter, is_entered, random},
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,
