@@ -1,12 +1,11 @@
 //! `join!` and `try_join!`: the futures as a tree, their outputs as a tuple.
 
-use crate::select::parse_biased;
+use crate::select::{name, parse_biased, shown_at};
 use crate::tree;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned;
 use syn::{Expr, Result, Token, parenthesized};
 
 /// Which of the two is being expanded.
@@ -56,17 +55,18 @@ impl Join {
         let outputs: Vec<Ident> =
             (0..names.len()).map(|index| format_ident!("output_{}", index, span = mixed)).collect();
         let order = match self.biased || names.len() == 1 {
-            true => quote! { BiasedJoin },
+            true => quote! { Biased },
             false => quote! { Rotating::default() },
         };
         let (leaf, join) = match kind {
             Kind::Join => (quote! { join_branch }, quote! { join }),
             Kind::TryJoin => (quote! { try_join_branch }, quote! { try_join }),
         };
-        let leaves: Vec<_> = names.iter().map(|name| (quote! { #krate::macros::#leaf(#name) }, name.span())).collect();
+        let leaves: Vec<_> = names.iter().map(|name| (quote! { #name }, name.span())).collect();
         let branches = tree::build(&leaves, &|(left, first), (right, place)| {
             // At the right one's future: that is where two errors that differ are found.
-            (quote_spanned! {place=> #krate::macros::join_pair(#left, #right) }, first)
+            let pair = shown_at(place, quote! { #krate::macros::join_pair });
+            (quote_spanned! {place=> #pair(#left, #right) }, first)
         });
         let branches = branches.map(|(branches, _)| branches);
         let leaves: Vec<TokenStream> = outputs.iter().map(|output| quote! { #output }).collect();
@@ -84,7 +84,7 @@ impl Join {
         quote_spanned! {mixed=>
             {
                 let output = {
-                    #( let #names = #futures; )*
+                    #( let #names = #krate::macros::#leaf(#futures); )*
                     let output = #krate::macros::#join(#branches, #krate::macros::#order).await;
                     output
                 };
@@ -93,9 +93,4 @@ impl Join {
             }
         }
     }
-}
-
-/// Shown at the future, where the compiler says what is wrong with it.
-fn name(index: usize, future: &Expr) -> Ident {
-    format_ident!("future_{}", index, span = Span::mixed_site().located_at(future.span()))
 }

@@ -26,10 +26,16 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `flavor = "multi_thread"` | one worker per CPU; the default |
 /// | `flavor = "current_thread"` | one worker, on the thread that calls `main` |
+/// | `flavor = "local"` | a `LocalRuntime`: one worker, whose tasks need not be `Send` |
 /// | `worker_threads = N` | `N` workers, at least 1; only with `"multi_thread"` |
+/// | `unhandled_panic = "ignore"` | a panic stays in its task's `JoinHandle`; the default. Not with `"multi_thread"` |
+/// | `unhandled_panic = "shutdown_runtime"` | a panic in a task ends the runtime, and `main` panics. Not with `"multi_thread"` |
+/// | `name = "text"` | the runtime's name |
 /// | `crate = path` | where wakeline is found, when it is not `::wakeline` |
 ///
-/// They are those of `#[tokio::main]`, except `start_paused`, `unhandled_panic` and `name`, which do not exist here.
+/// They are those of `#[tokio::main]`, except `start_paused`, which does not exist here.
+///
+/// A function that is not called `main` may have arguments, and be generic: it builds a runtime at each call.
 ///
 /// # Examples
 /// ```

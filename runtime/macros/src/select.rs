@@ -4,7 +4,7 @@
 //! and `.await` work in it; only the patterns stand a second time, in a closure that asks whether they match.
 
 use crate::tree::{self, Side};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
@@ -135,6 +135,21 @@ fn parse_handler(input: ParseStream<'_>) -> Result<Expr> {
     Ok(handler)
 }
 
+/// What holds a branch's future. It stands where the future stands, so that the compiler shows there what is wrong with it;
+/// for that it must be a name of the caller's, so it is one that nobody else will think of.
+pub(crate) fn name(index: usize, future: &Expr) -> Ident {
+    format_ident!("wakeline_future_{}", index, span = future.span())
+}
+
+/// `path` as it is resolved now, but shown at `place`.
+pub(crate) fn shown_at(place: Span, path: TokenStream) -> TokenStream {
+    let show = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(place));
+        token
+    };
+    path.into_iter().map(show).collect()
+}
+
 impl Select {
     fn expand(&self) -> TokenStream {
         let Some(last) = self.branches.len().checked_sub(1) else {
@@ -144,8 +159,9 @@ impl Select {
         let krate = &self.krate;
         let mixed = Span::mixed_site();
         let preconditions = self.preconditions();
-        let names: Vec<Ident> = (0..=last).map(|index| self.name(index)).collect();
         let futures = self.branches.iter().map(|branch| &branch.future);
+        let names: Vec<Ident> = futures.clone().enumerate().map(|(index, future)| name(index, future)).collect();
+        let into_futures = names.iter().map(|name| shown_at(name.span(), quote! { #krate::macros::into_future }));
         let leaves: Vec<TokenStream> = (0..=last).map(|index| self.leaf(index, &names[index])).collect();
         let branches = tree::build(&leaves, &|left, right| quote! { #krate::macros::Pair::new(#left, #right) });
         let order = match self.biased || last == 0 {
@@ -163,6 +179,7 @@ impl Select {
                 let mut output = {
                     // One by one, so that what a future borrows from a temporary lives as long as the block.
                     #( let #names = #futures; )*
+                    #( let #names = #into_futures(#names); )*
                     let output = #krate::macros::select(#branches, disabled, #krate::macros::#order).await;
                     output
                 };
@@ -174,12 +191,6 @@ impl Select {
                 }
             }
         }
-    }
-
-    /// Shown at the future, where the compiler says what is wrong with it.
-    fn name(&self, index: usize) -> Ident {
-        let place = self.branches[index].future.span();
-        format_ident!("future_{}", index, span = Span::mixed_site().located_at(place))
     }
 
     /// What each precondition adds to the mask of the disabled branches.

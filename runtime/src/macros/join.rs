@@ -1,5 +1,6 @@
 //! `join!` and `try_join!`, and the futures that they await.
 
+use crate::macros::order::Order;
 use crate::macros::pair::Pair;
 use std::convert::Infallible;
 use std::future::{Future, IntoFuture};
@@ -169,19 +170,19 @@ impl<F: Future, T> Stage<F, T> {
 pin_project_lite::pin_project! {
     /// A leaf of `join!`.
     #[derive(Debug)]
-    pub struct JoinBranch<F: Future> {
+    pub struct JoinBranch<F, T> {
         #[pin]
-        stage: Stage<F, F::Output>,
+        stage: Stage<F, T>,
     }
 }
 
 /// A future of `join!`.
 #[inline]
-pub fn join_branch<F: IntoFuture>(future: F) -> JoinBranch<F::IntoFuture> {
+pub fn join_branch<F: IntoFuture>(future: F) -> JoinBranch<F::IntoFuture, F::Output> {
     JoinBranch { stage: Stage::Running { future: future.into_future() } }
 }
 
-impl<F: Future> Branches for JoinBranch<F> {
+impl<F: Future> Branches for JoinBranch<F, F::Output> {
     type Outputs = F::Output;
     type Error = Infallible;
 
@@ -233,37 +234,5 @@ where
     #[inline]
     fn take(self: Pin<&mut Self>) -> T {
         self.project().stage.take()
-    }
-}
-
-/// Which future is polled first.
-pub trait Order {
-    /// The first of `count` futures at this poll; the others follow in rotation.
-    fn start(&mut self, count: u32) -> u32;
-}
-
-/// Always the first: `biased;`.
-#[derive(Debug, Default)]
-pub struct Biased;
-
-impl Order for Biased {
-    #[inline]
-    fn start(&mut self, _count: u32) -> u32 {
-        0
-    }
-}
-
-/// The next one at each poll, so that one which uses up the budget does not starve the others.
-#[derive(Debug, Default)]
-pub struct Rotating {
-    next: u32,
-}
-
-impl Order for Rotating {
-    #[inline]
-    fn start(&mut self, count: u32) -> u32 {
-        let start = self.next;
-        self.next = if start + 1 == count { 0 } else { start + 1 };
-        start
     }
 }

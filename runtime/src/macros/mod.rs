@@ -6,16 +6,18 @@
 
 mod either;
 mod join;
+mod order;
 mod pair;
 mod pin;
 mod random;
 mod select;
 
 pub use self::either::Either;
-pub use self::join::{Biased as BiasedJoin, Rotating, join, join_branch, join_pair, try_join, try_join_branch};
+pub use self::join::{join, join_branch, join_pair, try_join, try_join_branch};
+pub use self::order::{Biased, Fair, Rotating};
 pub use self::pair::Pair;
 pub use self::random::random;
-pub use self::select::{Biased, Fair, all_branches_disabled, branch, disabled_unless, select, unreachable_branch};
+pub use self::select::{all_branches_disabled, branch, disabled_unless, into_future, select, unreachable_branch};
 pub use std::option::Option;
 pub use std::pin::pin;
 pub use std::result::Result;

@@ -2,10 +2,9 @@
 
 use crate::coop;
 use crate::macros::either::Either;
+use crate::macros::order::Order;
 use crate::macros::pair::Pair;
-use crate::macros::random::random;
 use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -25,14 +24,14 @@ pin_project_lite::pin_project! {
         #[pin]
         branches: B,
         disabled: u64,
-        order: PhantomData<O>,
+        order: O,
     }
 }
 
 /// The future of the macro. `disabled` has a bit for each branch whose precondition said no.
 #[inline]
-pub fn select<B: Branches, O: Order>(branches: B, disabled: u64, _order: O) -> Select<B, O> {
-    Select { branches, disabled, order: PhantomData }
+pub fn select<B: Branches, O: Order>(branches: B, disabled: u64, order: O) -> Select<B, O> {
+    Select { branches, disabled, order }
 }
 
 impl<B: Branches, O: Order> Future for Select<B, O> {
@@ -44,7 +43,7 @@ impl<B: Branches, O: Order> Future for Select<B, O> {
         // Without budget those branches that have one would wait in vain, and the others win for ever.
         let remaining = ready!(coop::poll_remaining(cx));
         let mut waiting = false;
-        let start = O::start(B::COUNT);
+        let start = this.order.start(B::COUNT);
         for index in (start..B::COUNT).chain(0..start) {
             if *this.disabled >> index & 1 == 1 {
                 continue;
@@ -99,14 +98,20 @@ pin_project_lite::pin_project! {
     }
 }
 
+/// What stands after the `=` as a future. A step of its own, so that the compiler complains where it stands.
+#[inline]
+pub fn into_future<F: IntoFuture>(future: F) -> F::IntoFuture {
+    future.into_future()
+}
+
 /// A branch of the macro. `matches` gives an output back that matches.
 #[inline]
-pub fn branch<F, M>(future: F, matches: M) -> Branch<F::IntoFuture, M>
+pub fn branch<F, M>(future: F, matches: M) -> Branch<F, M>
 where
-    F: IntoFuture,
+    F: Future,
     M: FnMut(F::Output) -> Option<F::Output>,
 {
-    Branch { future: future.into_future(), matches }
+    Branch { future, matches }
 }
 
 impl<F, M> Branches for Branch<F, M>
@@ -122,34 +127,6 @@ where
     fn poll_branch(self: Pin<&mut Self>, _index: u32, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
         this.future.poll(cx).map(this.matches)
-    }
-}
-
-/// Which branch is asked first.
-pub trait Order {
-    /// The first of `count` branches; the others follow in rotation.
-    fn start(count: u32) -> u32;
-}
-
-/// Always the first: `biased;`.
-#[derive(Debug)]
-pub struct Biased;
-
-impl Order for Biased {
-    #[inline]
-    fn start(_count: u32) -> u32 {
-        0
-    }
-}
-
-/// Any, decided anew at each poll.
-#[derive(Debug)]
-pub struct Fair;
-
-impl Order for Fair {
-    #[inline]
-    fn start(count: u32) -> u32 {
-        random(count)
     }
 }
 

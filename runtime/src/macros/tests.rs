@@ -15,4 +15,6 @@ fn smoke() {
     });
     assert_eq!(v, ("xa".to_string(), 1, "b", Ok((1, 2, 3))));
 }
-fn break_it() -> String { String::new() }
+fn break_it() -> String {
+    String::new()
+}
