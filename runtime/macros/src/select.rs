@@ -5,7 +5,7 @@
 
 use crate::tree::{self, Side};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprBlock, Pat, Result, Token, parenthesized, token};
@@ -153,8 +153,7 @@ pub(crate) fn shown_at(place: Span, path: TokenStream) -> TokenStream {
 impl Select {
     fn expand(&self) -> TokenStream {
         let Some(last) = self.branches.len().checked_sub(1) else {
-            let otherwise = &self.otherwise;
-            return quote! { { #otherwise } };
+            return self.otherwise.to_token_stream();
         };
         let krate = &self.krate;
         let mixed = Span::mixed_site();

@@ -1,5 +1,7 @@
 //! Attributes on text: what they expand to, what they refuse, and where the refusal points.
 
+mod branches;
+
 use crate::expand::{Kind, expand};
 use proc_macro2::{Span, TokenStream, TokenTree};
 
@@ -279,7 +281,7 @@ fn arguments_that_do_not_fit() {
         &[("worker_threads = 2", "the calling thread is the only worker")],
     );
     main("flavor = \"local\", worker_threads = 2", &[("worker_threads = 2", "the only worker")]);
-    main("unhandled_panic = \"ignore\"", &[("unhandled_panic", "`flavor = \"current_thread\"` must stand beside it")]);
+    main("unhandled_panic = \"ignore\"", &[("unhandled_panic = \"ignore\"", "`flavor = \"current_thread\"` must stand beside it")]);
     main("flavor = \"local\", unhandled_panic = \"abort\"", &[("\"abort\"", "`\"ignore\"` or `\"shutdown_runtime\"`")]);
     main("unhandled_panic = 1", &[("1", "`\"ignore\"` or")]);
     main("name = \"\"", &[("\"\"", "not empty")]);

@@ -16,4 +16,9 @@ macro_rules! pin {
             let mut $name = $crate::macros::pin!($value);
         )*
     };
+    ($value:expr) => {
+        ::core::compile_error!(
+            "`pin!` takes names: write `let future = ..; pin!(future);` or `pin! { let future = ..; }`; `std::pin::pin!` takes a value"
+        )
+    };
 }
