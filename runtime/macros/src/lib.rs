@@ -10,9 +10,9 @@ mod expand;
 mod join;
 mod options;
 mod select;
-mod tree;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use expand::Kind;
 use proc_macro::TokenStream;

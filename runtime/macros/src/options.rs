@@ -87,9 +87,7 @@ impl Given {
         match name.as_str() {
             "flavor" => set(&mut self.flavor, &name, (flavor(&argument.value)?, at)),
             "worker_threads" => set(&mut self.worker_threads, &name, (worker_threads(&argument.value)?, at)),
-            "unhandled_panic" => {
-                set(&mut self.unhandled_panic, &name, (unhandled_panic(&argument.value)?, at))
-            }
+            "unhandled_panic" => set(&mut self.unhandled_panic, &name, (unhandled_panic(&argument.value)?, at)),
             "name" => set(&mut self.name, &name, (runtime_name(&argument.value)?, at)),
             _ => set(&mut self.krate, &name, (path(&argument.value)?, at)),
         }

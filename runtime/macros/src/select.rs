@@ -168,10 +168,10 @@ impl Select {
             false => quote! { Fair },
         };
         let arms = (0..=last).map(|index| self.arm(index));
-        let otherwise = self.otherwise.as_ref().map_or_else(
-            || quote! { #krate::macros::all_branches_disabled() },
-            |otherwise| quote! { #otherwise },
-        );
+        let otherwise = self
+            .otherwise
+            .as_ref()
+            .map_or_else(|| quote! { #krate::macros::all_branches_disabled() }, |otherwise| quote! { #otherwise });
         quote_spanned! {mixed=>
             {
                 let disabled = 0u64 #(#preconditions)*;

@@ -281,7 +281,10 @@ fn arguments_that_do_not_fit() {
         &[("worker_threads = 2", "the calling thread is the only worker")],
     );
     main("flavor = \"local\", worker_threads = 2", &[("worker_threads = 2", "the only worker")]);
-    main("unhandled_panic = \"ignore\"", &[("unhandled_panic = \"ignore\"", "`flavor = \"current_thread\"` must stand beside it")]);
+    main(
+        "unhandled_panic = \"ignore\"",
+        &[("unhandled_panic = \"ignore\"", "`flavor = \"current_thread\"` must stand beside it")],
+    );
     main("flavor = \"local\", unhandled_panic = \"abort\"", &[("\"abort\"", "`\"ignore\"` or `\"shutdown_runtime\"`")]);
     main("unhandled_panic = 1", &[("1", "`\"ignore\"` or")]);
     main("name = \"\"", &[("\"\"", "not empty")]);
