@@ -8,7 +8,58 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Waits for all of several futures.
+/// Waits for all of several futures, and gives their outputs as a tuple.
+///
+/// ```text
+/// join!([biased;] <future>, <future>, ..)
+/// ```
+/// All futures are polled by the calling task: they take turns, on one thread. For more than one thread, spawn them and join the
+/// handles. Futures that give a `Result` are all waited for, whatever they give; [`try_join!`](crate::try_join!) ends at the
+/// first error.
+///
+/// A future is dropped as soon as it is complete. All of them live in the caller's own future: nothing is allocated.
+///
+/// # Fairness
+/// At each poll the next future is polled first, and the others follow in rotation: one that uses up the task's
+/// [budget](crate::coop) does not starve the others. `biased;` polls from left to right, always; then it is the caller's task to
+/// put such a future last.
+///
+/// # Cancel safety
+/// A `join!` that is dropped drops its futures, and the outputs of those that are complete.
+///
+/// # Examples
+/// ```
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use wakeline_runtime::sync::oneshot;
+///
+/// let (sender, receiver) = oneshot::channel();
+/// let (sent, received) = wakeline_runtime::join!(
+///     async { sender.send(7) },
+///     async { receiver.await.expect("the other future sends") },
+/// );
+/// assert_eq!((sent, received), (Ok(()), 7));
+/// # });
+/// ```
+/// The order of polls may be fixed:
+/// ```
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::cell::RefCell;
+///
+/// let order = RefCell::new(Vec::new());
+/// wakeline_runtime::join!(
+///     biased;
+///     async { order.borrow_mut().push("first") },
+///     async { order.borrow_mut().push("second") },
+/// );
+/// assert_eq!(order.take(), ["first", "second"]);
+/// # });
+/// ```
+/// What is not a future does not compile:
+/// ```compile_fail,E0277
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// wakeline_runtime::join!(async {}, 17);
+/// # });
+/// ```
 #[macro_export]
 macro_rules! join {
     ($($futures:tt)*) => {
@@ -17,6 +68,58 @@ macro_rules! join {
 }
 
 /// Waits for all of several futures, or for the first error.
+///
+/// ```text
+/// try_join!([biased;] <future>, <future>, ..)
+/// ```
+/// Each future gives a `Result`, with one type of error for all. When all are `Ok`, `try_join!` is `Ok` of the tuple of their
+/// values. The first `Err` ends it: it is what `try_join!` gives, and the other futures are dropped, with the values of
+/// those that were complete.
+///
+/// Otherwise it is like [`join!`](crate::join!), `biased;` and fairness included.
+///
+/// # Cancel safety
+/// As [`join!`](crate::join!). Mind that an error cancels the other futures, too.
+///
+/// # Examples
+/// ```
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// async fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// let both = wakeline_runtime::try_join!(parse("3"), parse("4"));
+/// assert_eq!(both, Ok((3, 4)));
+///
+/// let failed = wakeline_runtime::try_join!(parse("3"), parse("four"), std::future::pending());
+/// let failed = failed.map(|(three, four, ())| three + four);
+/// assert!(failed.is_err());
+/// # });
+/// ```
+/// Tasks: a task that panics, and one that gives an error, both end it. The other task itself goes on, as its handle only was
+/// dropped.
+/// ```
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use wakeline_runtime::{JoinHandle, spawn};
+///
+/// type Failure = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn flat<T>(task: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
+///     task.await?
+/// }
+///
+/// let one = spawn(async { Ok::<_, Failure>(1) });
+/// let other = spawn(async { Err::<u8, Failure>("no answer".into()) });
+/// let error = wakeline_runtime::try_join!(flat(one), flat(other)).expect_err("the second fails");
+/// assert_eq!(error.to_string(), "no answer");
+/// # });
+/// ```
+/// Errors of two types do not compile:
+/// ```compile_fail,E0271
+/// # wakeline_runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let _ = wakeline_runtime::try_join!(async { Err::<(), u8>(1) }, async { Err::<(), &str>("1") });
+/// # });
+/// ```
 #[macro_export]
 macro_rules! try_join {
     ($($futures:tt)*) => {
