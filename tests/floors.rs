@@ -26,6 +26,8 @@ const LAW: Law = Law {
                 "lib",
                 "spawn  time  io  join_set  local_set  task_group",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime",               // Builder, Runtime
+                "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
+                "runtime",                              // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry
