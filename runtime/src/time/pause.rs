@@ -129,7 +129,7 @@ fn goal(duration: Duration) -> Instant {
             assert!(clock.stands(), "the clock of this runtime runs: `pause` it before you `advance` it");
             clock.advance(duration)
         }
-        None => Instant::now().checked_add(duration),
+        None => context::current().clock().now().checked_add(duration),
     };
     goal.expect("the clock can not be moved so far: 500 years is the end of time")
 }
