@@ -106,7 +106,8 @@ const LAW: Law = Law {
     // Files that own an atomic word. Everyone else takes a lock, or calls a verb of the file that owns the word.
     atomics: &[
         Listed { file: "runtime/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },
-        Listed { file: "runtime/src/clock.rs", why: "the virtual clock's nanoseconds" },
+        Listed { file: "runtime/src/clock/pausable.rs", why: "what a look at the clock needs; who holds it" },
+        Listed { file: "runtime/src/clock/virtual_clock.rs", why: "the virtual clock's nanoseconds" },
         Listed { file: "runtime/src/park.rs", why: "the parker's three-valued word" },
         Listed { file: "runtime/src/wait_queue.rs", why: "the number of waiters, read without the lock" },
         Listed { file: "runtime/src/driver/sleep_word.rs", why: "how the driver sleeps" },
@@ -126,7 +127,8 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/task/cell.rs", why: "whether the join waiter is there" },
         Listed { file: "runtime/src/task/id.rs", why: "the next number" },
         Listed { file: "runtime/src/task/state.rs", why: "the task's state word" },
-        Listed { file: "runtime/src/timer/mod.rs", why: "a shard's earliest moment, and the driver's plan" },
+        Listed { file: "runtime/src/timer/place.rs", why: "the next number of a thread that is no worker" },
+        Listed { file: "runtime/src/timer/shard.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
@@ -161,7 +163,7 @@ const LAW: Law = Law {
 
     // Files that may ask the operating system for the time, or sleep.
     clocks: &[
-        Listed { file: "runtime/src/clock.rs", why: "the one real clock" },
+        Listed { file: "runtime/src/clock/instant.rs", why: "the one real clock" },
         Listed { file: "runtime/src/park.rs", why: "a thread's sleep ends at a moment of the system's clock" },
         Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },
