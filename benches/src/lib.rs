@@ -4,6 +4,7 @@
 //! here: one [request] that everybody sends and checks, one measured [run], and the contestants.
 
 pub mod child;
+pub mod contestant;
 pub mod crowd;
 pub mod emulated_echo;
 pub mod load;
@@ -12,7 +13,9 @@ pub mod os_echo;
 pub mod request;
 pub mod row;
 pub mod run;
+pub mod runtime_rows;
 pub mod samples;
 pub mod servers;
+pub mod signal;
 pub mod smoltcp_loop;
 pub mod tasks;
