@@ -14,10 +14,10 @@
 //!     +------------------------ park: 4 CAS consumes ------------------+
 //! ```
 //! - 1 happens under the lock, 3 takes the lock after it saw `PARKED`: so a notification can not fall between the
-//!   sleeper's announcement and its `Condvar::wait`.
+//!   sleeper's announcement and its `Bell::wait`.
 //! - 4 is an `Acquire` that pairs with the `Release` of 3: what the waker wrote before `unpark` is visible after `park`.
 
-use crate::atomic::{AtomicU32, Condvar, Mutex, Ordering};
+use crate::atomic::{AtomicU32, Bell, Ordering};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -52,8 +52,7 @@ pub struct Unparker {
 #[derive(Debug)]
 struct Inner {
     state: AtomicU32,
-    lock: Mutex<()>,
-    condvar: Condvar,
+    bell: Bell,
 }
 
 const EMPTY: u32 = 0;
@@ -64,7 +63,7 @@ impl Parker {
     /// A parker that nobody has notified yet.
     #[must_use]
     pub fn new() -> Parker {
-        let inner = Inner { state: AtomicU32::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() };
+        let inner = Inner { state: AtomicU32::new(EMPTY), bell: Bell::new() };
         Parker { unparker: Unparker { inner: Arc::new(inner) }, _not_sync: std::marker::PhantomData }
     }
 
@@ -118,7 +117,7 @@ impl Inner {
         }
         // A timeout too long for the clock is no timeout: nobody waits 500 years.
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        let mut guard = self.lock.lock();
+        let mut guard = self.bell.lock();
         // Acquire on failure pairs with the Release in `unpark`; success publishes nothing, the lock does.
         if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Acquire).is_err() {
             // The waker came between the first look and the lock.
@@ -126,17 +125,12 @@ impl Inner {
             return true;
         }
         loop {
-            guard = match deadline {
-                None => self.condvar.wait(guard),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        // Leaving: whoever notified since then is honoured, whoever comes later finds EMPTY.
-                        return self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED;
-                    }
-                    self.condvar.wait_timeout(guard, left)
-                }
-            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                // Leaving: whoever notified since then is honoured, whoever comes later finds EMPTY.
+                return self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED;
+            }
+            guard = self.bell.wait(guard, left);
             if self.try_consume() {
                 return true;
             }
@@ -153,8 +147,8 @@ impl Inner {
         }
         // The sleeper holds the lock from its announcement until it waits; taking it here orders the notification
         // after the wait began.
-        drop(self.lock.lock());
-        self.condvar.notify_one();
+        drop(self.bell.lock());
+        self.bell.ring();
         true
     }
 }

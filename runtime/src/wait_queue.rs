@@ -102,14 +102,25 @@ impl WaitSlot {
 
 /// How a waiter stood when it was removed.
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Removed {
     /// It was not in the list and had not been told: the slot was empty.
     Absent,
-    /// It was still waiting.
-    Waiting,
+    /// It was still waiting, with this waker. Drop it after the lock around the list is released: the drop of a foreign
+    /// waker may run any code.
+    Waiting(Waker),
     /// It had been told. An exclusive waiter that did not use what it was told of must pass the wake on.
     Told,
+    /// It had been told by [`WaitList::wake_with`] or [`WaitList::wake_last_with`], which left this note.
+    ToldWith(u8),
+}
+
+impl Removed {
+    /// Whether the waiter had been told, with or without a note.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        matches!(self, Removed::Told | Removed::ToldWith(_))
+    }
 }
 
 /// An ordered list of waiters without a lock; see the [module](self) for its order.
@@ -126,9 +137,16 @@ pub enum Removed {
 /// fn poll_letter(inbox: &Mutex<Inbox>, slot: &mut WaitSlot, cx: &mut Context<'_>) -> Poll<String> {
 ///     let mut inbox = inbox.lock().expect("no holder panics");
 ///     match inbox.letters.pop() {                                  // check ..
-///         Some(letter) => { let _ = inbox.waiters.remove(slot); Poll::Ready(letter) }
+///         Some(letter) => {
+///             let removed = inbox.waiters.remove(slot);
+///             drop(inbox);
+///             drop(removed);                                       // it may hold a waker, and a waker's drop is foreign code
+///             Poll::Ready(letter)
+///         }
 ///         None => {                                                // .. and join, under one lock
-///             inbox.waiters.join(slot, cx.waker(), Events::READABLE, Mode::Shared);
+///             let replaced = inbox.waiters.join(slot, cx.waker(), Events::READABLE, Mode::Shared);
+///             drop(inbox);
+///             drop(replaced);                                      // so may this
 ///             Poll::Pending
 ///         }
 ///     }
@@ -156,17 +174,28 @@ pub struct WaitList {
     entries: Slab<Entry>,
     head: u32,
     tail: u32,
+    waiting: u32,
     next_generation: u32,
 }
 
 #[derive(Debug)]
 struct Entry {
-    waker: Waker,
+    state: State,
     interest: Events,
     generation: u32,
     prev: u32,
     next: u32,
+    /// What it takes out of a wake's quota; nothing when it is shared.
+    weight: u32,
     mode: Mode,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Linked into the list.
+    Waiting(Waker),
+    /// Not in the list any more, kept for its owner to read the note.
+    Told(u8),
 }
 
 const NIL: u32 = u32::MAX;
@@ -175,33 +204,54 @@ impl WaitList {
     /// An empty list; it allocates when the first waiter joins.
     #[must_use]
     pub const fn new() -> WaitList {
-        WaitList { entries: Slab::new(), head: NIL, tail: NIL, next_generation: 0 }
+        WaitList { entries: Slab::new(), head: NIL, tail: NIL, waiting: 0, next_generation: 0 }
     }
 
     /// Whether nobody waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.head == NIL
     }
 
     /// How many wait.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    pub const fn len(&self) -> usize {
+        self.waiting as usize
     }
 
     /// Joins the list, or, when `slot` still waits in it, keeps its place and takes the new waker and interest.
     ///
     /// `interest` is widened by `ERR` and `HUP`, of which every waiter hears. A slot belongs to one list: joining a
     /// second one with a slot that still waits in the first leaves a stale entry there.
-    pub fn join(&mut self, slot: &mut WaitSlot, waker: &Waker, interest: Events, mode: Mode) {
-        let interest = interest | Events::ERR | Events::HUP;
-        if let Some(entry) = slot.0.and_then(|key| self.entry_mut(key)) {
-            if !entry.waker.will_wake(waker) {
-                entry.waker.clone_from(waker);
-            }
+    ///
+    /// Returns the waker that the new one took the place of. Drop it after the lock around the list is released: the drop of
+    /// a foreign waker may run any code.
+    #[must_use = "drop it when the lock around the list is released"]
+    pub fn join(&mut self, slot: &mut WaitSlot, waker: &Waker, interest: Events, mode: Mode) -> Option<Waker> {
+        let weight = u32::from(mode == Mode::Exclusive);
+        self.join_as(slot, waker, interest | Events::ERR | Events::HUP, mode, weight)
+    }
+
+    /// As [`join`](WaitList::join), as an exclusive waiter for anything that takes `weight` out of a wake's quota: who waits
+    /// for so many permits at once. A weight of zero is told by the next wake that reaches it.
+    #[must_use = "drop it when the lock around the list is released"]
+    pub fn join_weighted(&mut self, slot: &mut WaitSlot, waker: &Waker, weight: u32) -> Option<Waker> {
+        self.join_as(slot, waker, Events::ANY, Mode::Exclusive, weight)
+    }
+
+    fn join_as(
+        &mut self,
+        slot: &mut WaitSlot,
+        waker: &Waker,
+        interest: Events,
+        mode: Mode,
+        weight: u32,
+    ) -> Option<Waker> {
+        if let Some(entry) = slot.0.and_then(|key| self.entry_mut(key))
+            && let State::Waiting(known) = &mut entry.state
+        {
             entry.interest = interest;
-            return;
+            return if known.will_wake(waker) { None } else { Some(std::mem::replace(known, waker.clone())) };
         }
         if self.entries.capacity() == 0 {
             // Most lists only ever see one waiter; the slab's own first step would make room for four.
@@ -209,50 +259,86 @@ impl WaitList {
         }
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
-        let entry = Entry { waker: waker.clone(), interest, generation, prev: NIL, next: NIL, mode };
+        let state = State::Waiting(waker.clone());
+        let entry = Entry { state, interest, generation, prev: NIL, next: NIL, weight, mode };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 waiters fit into memory");
         match mode {
             Mode::Shared => self.link_head(index),
             Mode::Exclusive => self.link_tail(index),
         }
+        self.waiting += 1;
         slot.0 = Some(WaitKey { index, generation });
+        None
     }
 
     /// Leaves the list and empties `slot`; says whether the waiter had been told in the meantime.
     pub fn remove(&mut self, slot: &mut WaitSlot) -> Removed {
         let Some(key) = slot.0.take() else { return Removed::Absent };
-        if self.entry_mut(key).is_none() {
-            return Removed::Told;
+        match self.entry_mut(key).map(|entry| &entry.state) {
+            None => Removed::Told,
+            Some(&State::Told(note)) => {
+                self.entries.remove(key.index as usize);
+                Removed::ToldWith(note)
+            }
+            Some(State::Waiting(_)) => {
+                self.unlink(key.index);
+                match self.entries.remove(key.index as usize).state {
+                    State::Waiting(waker) => Removed::Waiting(waker),
+                    State::Told(_) => unreachable!("it was waiting a moment ago"),
+                }
+            }
         }
-        self.unlink(key.index);
-        Removed::Waiting
     }
 
     /// Whether the waiter with this slot is still in the list, that is, has not been told.
     #[must_use]
     pub fn is_waiting(&self, slot: &WaitSlot) -> bool {
-        slot.0.is_some_and(|key| self.entries.get(key.index as usize).is_some_and(|e| e.generation == key.generation))
+        slot.0.and_then(|key| self.entry(key)).is_some_and(|entry| matches!(entry.state, State::Waiting(_)))
     }
 
     /// Tells every shared waiter, and at most `exclusive` exclusive ones, whose interest meets `key`; returns how many.
     ///
     /// Their wakers go into `out`, to be called when the lock around this list is released. The walk visits each entry
     /// at most once.
-    pub fn wake(&mut self, key: Events, mut exclusive: usize, out: &mut WakeBatch) -> usize {
+    pub fn wake(&mut self, key: Events, exclusive: usize, out: &mut WakeBatch) -> usize {
+        let mut quota = exclusive;
+        self.walk(key, &mut quota, None, out)
+    }
+
+    /// As [`wake`](WaitList::wake), with a quota that each exclusive waiter diminishes by its weight; what it asks for is its
+    /// own from then on. The walk ends at the first that asks for more than is left: nobody overtakes it.
+    pub fn wake_weighted(&mut self, quota: &mut usize, out: &mut WakeBatch) -> usize {
+        self.walk(Events::ANY, quota, None, out)
+    }
+
+    /// As [`wake`](WaitList::wake), and leaves a note for each waiter that is told, which it reads when it leaves: by
+    /// [`Removed::ToldWith`]. Its entry stays until then, so a slot that is forgotten costs its memory for good.
+    pub fn wake_with(&mut self, note: u8, exclusive: usize, out: &mut WakeBatch) -> usize {
+        let mut quota = exclusive;
+        self.walk(Events::ANY, &mut quota, Some(note), out)
+    }
+
+    /// Tells the waiter at the tail, the exclusive one that joined last, with a note; returns whether there was one.
+    pub fn wake_last_with(&mut self, note: u8, out: &mut WakeBatch) -> bool {
+        if self.tail == NIL {
+            return false;
+        }
+        self.tell(self.tail, Some(note), out);
+        true
+    }
+
+    fn walk(&mut self, key: Events, quota: &mut usize, note: Option<u8>, out: &mut WakeBatch) -> usize {
         let mut told = 0;
         let mut at = self.head;
         while at != NIL {
             let entry = &self.entries[at as usize];
-            let (next, mode) = (entry.next, entry.mode);
+            let (next, mode, weight) = (entry.next, entry.mode, entry.weight as usize);
             if entry.interest.intersects(key) {
-                if mode == Mode::Exclusive {
-                    if exclusive == 0 {
-                        break;
-                    }
-                    exclusive -= 1;
+                if mode == Mode::Exclusive && weight > *quota {
+                    break;
                 }
-                let entry = self.unlink(at);
-                out.push(entry.waker);
+                *quota -= weight;
+                self.tell(at, note, out);
                 told += 1;
             }
             at = next;
@@ -260,9 +346,24 @@ impl WaitList {
         told
     }
 
+    fn tell(&mut self, index: u32, note: Option<u8>, out: &mut WakeBatch) {
+        self.unlink(index);
+        let state = match note {
+            None => self.entries.remove(index as usize).state,
+            Some(note) => std::mem::replace(&mut self.entries[index as usize].state, State::Told(note)),
+        };
+        if let State::Waiting(waker) = state {
+            out.push(waker);
+        }
+    }
+
     /// Tells every waiter, whatever its interest: the resource is gone or changed its state.
     pub fn wake_all(&mut self, out: &mut WakeBatch) -> usize {
         self.wake(Events::ANY, usize::MAX, out)
+    }
+
+    fn entry(&self, key: WaitKey) -> Option<&Entry> {
+        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
     }
 
     fn entry_mut(&mut self, key: WaitKey) -> Option<&mut Entry> {
@@ -287,17 +388,18 @@ impl WaitList {
         }
     }
 
-    fn unlink(&mut self, index: u32) -> Entry {
-        let entry = self.entries.remove(index as usize);
-        match entry.prev {
-            NIL => self.head = entry.next,
-            prev => self.entries[prev as usize].next = entry.next,
+    /// Takes an entry out of the list; it stays in the slab.
+    fn unlink(&mut self, index: u32) {
+        let Entry { prev, next, .. } = self.entries[index as usize];
+        match prev {
+            NIL => self.head = next,
+            prev => self.entries[prev as usize].next = next,
         }
-        match entry.next {
-            NIL => self.tail = entry.prev,
-            next => self.entries[next as usize].prev = entry.prev,
+        match next {
+            NIL => self.tail = prev,
+            next => self.entries[next as usize].prev = prev,
         }
-        entry
+        self.waiting -= 1;
     }
 }
 
@@ -411,11 +513,13 @@ impl WaitQueue {
 
     /// Joins the queue, or refreshes the place that `slot` has in it. Afterwards the caller must test its condition.
     pub fn prepare(&self, slot: &mut WaitSlot, waker: &Waker, interest: Events, mode: Mode) {
-        {
+        let replaced = {
             let mut list = self.list.lock();
-            list.join(slot, waker, interest, mode);
+            let replaced = list.join(slot, waker, interest, mode);
             self.waiting.store(list.len(), Ordering::Relaxed);
-        }
+            replaced
+        };
+        drop(replaced);
         // Store-load: pairs with the fence in `has_sleeper`.
         fence(Ordering::SeqCst);
     }
@@ -538,7 +642,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.queue.finish(&mut self.slot) == Removed::Told && self.mode == Mode::Exclusive {
+        if self.queue.finish(&mut self.slot).is_told() && self.mode == Mode::Exclusive {
             self.queue.wake(self.interest, 1);
         }
     }
@@ -580,7 +684,7 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
 
 impl<F> Drop for WaitUntil<'_, F> {
     fn drop(&mut self) {
-        if self.queue.finish(&mut self.slot) == Removed::Told && self.mode == Mode::Exclusive {
+        if self.queue.finish(&mut self.slot).is_told() && self.mode == Mode::Exclusive {
             self.queue.wake(self.interest, 1);
         }
     }

@@ -33,7 +33,7 @@ impl World {
     fn join(&mut self, name: &'static str, interest: Events, mode: Mode) -> WaitSlot {
         let mut slot = WaitSlot::new();
         let waker = self.waker(name);
-        self.list.join(&mut slot, &waker, interest, mode);
+        assert!(self.list.join(&mut slot, &waker, interest, mode).is_none());
         slot
     }
 
@@ -94,7 +94,8 @@ fn joining_again_keeps_the_place_and_takes_the_new_waker() {
     let mut first = world.join("old", Events::READABLE, Mode::Exclusive);
     world.join("second", Events::READABLE, Mode::Exclusive);
     let waker = world.waker("new");
-    world.list.join(&mut first, &waker, Events::READABLE, Mode::Exclusive);
+    let old = world.list.join(&mut first, &waker, Events::READABLE, Mode::Exclusive).unwrap();
+    assert!(!old.will_wake(&waker), "the waker that was replaced comes out of the lock");
     assert_eq!(world.list.len(), 2);
     assert_eq!(world.wake(Events::READABLE, 2), ["new", "second"]);
 }
@@ -107,10 +108,53 @@ fn a_stale_slot_is_recognised_even_when_its_place_was_taken_again() {
     world.wake(Events::READABLE, 1);
     let mut other = world.join("other", Events::READABLE, Mode::Shared);
     assert!(!world.list.is_waiting(&told));
-    assert_eq!(world.list.remove(&mut told), Removed::Told);
-    assert_eq!(world.list.remove(&mut told), Removed::Absent);
-    assert_eq!(world.list.remove(&mut other), Removed::Waiting);
+    assert!(matches!(world.list.remove(&mut told), Removed::Told));
+    assert!(matches!(world.list.remove(&mut told), Removed::Absent));
+    assert!(matches!(world.list.remove(&mut other), Removed::Waiting(_)));
     assert!(world.list.is_empty());
+}
+
+/// As a fair semaphore hands out permits: in order, each what it asked for, and nobody overtakes the first that must wait.
+#[test]
+fn a_weighted_wake_gives_each_what_it_asked_for_and_stops_at_the_first_that_asks_for_more() {
+    let mut world = World::new();
+    let mut join = |name, weight| {
+        let (mut slot, waker) = (WaitSlot::new(), world.waker(name));
+        assert!(world.list.join_weighted(&mut slot, &waker, weight).is_none());
+        slot
+    };
+    let mut slots = [join("two", 2), join("none", 0), join("three", 3), join("one", 1)];
+    let mut quota = 4;
+    let mut batch = WakeBatch::new();
+    assert_eq!(world.list.wake_weighted(&mut quota, &mut batch), 2);
+    assert_eq!(quota, 2, "three do not fit into two, and one may not overtake");
+    drop(batch);
+    assert_eq!(*world.log.lock().unwrap(), ["two", "none"]);
+    assert!(world.list.remove(&mut slots[0]).is_told());
+    assert!(!world.list.remove(&mut slots[2]).is_told());
+    assert_eq!(world.list.wake_weighted(&mut quota, &mut WakeBatch::new()), 1);
+    assert_eq!(quota, 1);
+}
+
+#[test]
+fn a_note_reaches_the_waiter_that_was_told_and_no_other() {
+    let mut world = World::new();
+    let join = |world: &mut World, name| world.join(name, Events::ANY, Mode::Exclusive);
+    let (mut first, mut second) = (join(&mut world, "first"), join(&mut world, "second"));
+    let (mut third, mut last) = (join(&mut world, "third"), join(&mut world, "last"));
+    let mut batch = WakeBatch::new();
+    assert_eq!(world.list.wake_with(7, 1, &mut batch), 1);
+    assert!(world.list.wake_last_with(8, &mut batch));
+    assert_eq!(world.list.wake(Events::ANY, 1, &mut batch), 1, "who was told is told once");
+    drop(batch);
+    assert_eq!(*world.log.lock().unwrap(), ["first", "last", "second"]);
+    assert!(!world.list.is_waiting(&first) && world.list.is_waiting(&third));
+    assert_eq!(world.list.len(), 1);
+    assert!(matches!(world.list.remove(&mut first), Removed::ToldWith(7)));
+    assert!(matches!(world.list.remove(&mut last), Removed::ToldWith(8)));
+    assert!(matches!(world.list.remove(&mut second), Removed::Told));
+    assert!(matches!(world.list.remove(&mut third), Removed::Waiting(_)));
+    assert!(world.list.is_empty() && !world.list.wake_last_with(9, &mut WakeBatch::new()));
 }
 
 #[test]

@@ -50,17 +50,22 @@ pub(crate) fn attempt<R>(
     call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
 ) -> Poll<io::Result<R>> {
     let Waiting { waker, slot, interest, mode } = waiting;
+    // Wakers that the list gave up; they drop when the lock is released.
+    let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
         let result = call(stack, place.id, now, fx);
         let list = stack.wait_list(place.id);
         match (result, list) {
             (Err(SocketError::WouldBlock), Some(list)) => {
-                list.join(slot, waker, interest, mode);
+                replaced = list.join(slot, waker, interest, mode);
                 fx.tracer.emit(|| Event::SchedSleep { what: what(interest) });
                 Poll::Pending
             }
             (result, list) => {
-                if list.is_some_and(|list| list.remove(slot) == Removed::Told) {
+                if let Some(list) = list {
+                    removed = list.remove(slot);
+                }
+                if removed.is_told() {
                     fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
                 }
                 *slot = WaitSlot::new();
@@ -68,10 +73,12 @@ pub(crate) fn attempt<R>(
             }
         }
     };
-    match time {
+    let polled = match time {
         Time::Now => place.host.with_stack(place.cpu, entered),
         Time::Recent => place.host.with_stack_recent(place.cpu, entered),
-    }
+    };
+    drop((replaced, removed));
+    polled
 }
 
 fn what(interest: Events) -> &'static str {
@@ -83,13 +90,12 @@ pub(crate) fn release(place: Place<'_>, slot: &mut WaitSlot) -> bool {
     if !slot.is_set() {
         return false;
     }
-    place.host.with_stack_recent(place.cpu, |stack, _, _| match stack.wait_list(place.id) {
-        Some(list) => list.remove(slot) == Removed::Told,
-        None => {
-            *slot = WaitSlot::new();
-            false
-        }
-    })
+    let removed = place.host.with_stack_recent(place.cpu, |stack, _, _| {
+        let removed = stack.wait_list(place.id).map(|list| list.remove(slot));
+        *slot = WaitSlot::new();
+        removed
+    });
+    removed.is_some_and(|removed| removed.is_told())
 }
 
 /// Blocks the calling thread: tries, and parks in the socket's wait queue while it would block.

@@ -102,15 +102,16 @@ impl Spread {
     /// Leaves every queue. Where the waiter had been told and something is still there, the next one is told.
     pub(crate) fn release(&self, slots: &mut SpreadSlots) {
         for (cpu, slot) in slots.slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_set()) {
-            self.host.with_stack_recent(cpu, |stack, _, fx| {
-                let Some(list) = stack.wait_list(self.ids[cpu]) else {
-                    *slot = WaitSlot::new();
-                    return;
-                };
-                if list.remove(slot) == Removed::Told {
+            let removed = self.host.with_stack_recent(cpu, |stack, _, fx| {
+                let removed = stack.wait_list(self.ids[cpu]).map(|list| list.remove(slot));
+                *slot = WaitSlot::new();
+                if removed.as_ref().is_some_and(Removed::is_told) {
                     wake_next(stack, self.ids[cpu], Events::READABLE, fx);
                 }
+                removed
             });
+            // Its waker goes without the lock.
+            drop(removed);
         }
     }
 

@@ -232,7 +232,7 @@ fn waiters_are_woken_once_and_only_for_what_they_want() {
     let (count, waker) = Count::new();
     let mut slot = WaitSlot::new();
     let mut join = |world: &mut World, host: usize, id, interest| {
-        world.stacks[host].wait_list(id).unwrap().join(&mut slot, &waker, interest, Mode::Shared);
+        let _ = world.stacks[host].wait_list(id).unwrap().join(&mut slot, &waker, interest, Mode::Shared);
     };
     join(&mut world, SERVER, listener, Events::READABLE);
     let client = world.connect(7);
@@ -267,7 +267,7 @@ fn a_writer_is_woken_when_two_thirds_are_left_and_only_if_it_asked() {
     let (count, waker) = Count::new();
     let mut slot = WaitSlot::new();
     let list = world.stacks[CLIENT].wait_list(client).unwrap();
-    list.join(&mut slot, &waker, Events::WRITABLE, Mode::Shared);
+    let _ = list.join(&mut slot, &waker, Events::WRITABLE, Mode::Shared);
     world.send(CLIENT, client, &[0; 1000]).unwrap();
     world.run_ms(1);
     assert_eq!(count.take(), 0, "it was never full");

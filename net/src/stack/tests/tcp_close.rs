@@ -260,7 +260,7 @@ fn a_host_that_goes_down_tells_everybody() {
     for id in [client, bound] {
         let mut slot = wakeline_runtime::wait_queue::WaitSlot::new();
         let list = world.stacks[CLIENT].wait_list(id).unwrap();
-        list.join(&mut slot, &waker, Events::READABLE, wakeline_runtime::wait_queue::Mode::Exclusive);
+        let _ = list.join(&mut slot, &waker, Events::READABLE, wakeline_runtime::wait_queue::Mode::Exclusive);
     }
     world.call(CLIENT, |stack, now, fx| stack.shut_down(now, fx));
     assert_eq!(count.take(), 2);

@@ -145,7 +145,7 @@ fn one_reader_is_woken_per_datagram() {
     let (count, waker) = Count::new();
     let mut slots = [WaitSlot::new(), WaitSlot::new()];
     for slot in &mut slots {
-        world.stacks[SERVER].wait_list(server).unwrap().join(slot, &waker, Events::READABLE, Mode::Exclusive);
+        let _ = world.stacks[SERVER].wait_list(server).unwrap().join(slot, &waker, Events::READABLE, Mode::Exclusive);
     }
     for woken in [1, 1, 0] {
         send(&mut world, CLIENT, client, b"x", Some(at(SERVER, 101))).unwrap();
