@@ -1,7 +1,10 @@
 //! Benchmarks of wakeline beside its peers, in the same run.
 //!
-//! `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers.rs` measures the figures that are quoted. Both run what is
-//! here: one [request] that everybody sends and checks, one measured [run], and the contestants.
+//! The echo: `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers` measures the figures that are quoted. Both run
+//! what is here: one [request] that everybody sends and checks, one measured [run], and the contestants.
+//!
+//! The runtime: `src/bin/runtime_numbers` measures its [rows](runtime_rows), each written once for all
+//! [contestants](contestant).
 
 pub mod child;
 pub mod contestant;
