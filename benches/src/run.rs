@@ -28,7 +28,8 @@ impl Measured {
     }
 }
 
-/// A run in progress. It costs a request one addition and one comparison; the clock is read every [`STRIDE`] requests.
+/// A run in progress. It costs a request one addition and one comparison; the clock is read every 16 requests, or before
+/// each [long one](Run::of_long).
 ///
 /// # Examples
 /// ```

@@ -180,8 +180,9 @@ fn run(options: &Options) -> io::Result<()> {
     let plan = options.plan()?;
     let results = plan.carry_out();
     let mut tables: Vec<Table> = [1, 2].iter().flat_map(|&workers| plan.tables(workers, &results)).collect();
-    let counts_instructions = if options.quick { !options.only.is_empty() } else { true };
-    if counts_instructions && options.wants(INSTRUCTIONS) {
+    // They take longer than all else that is quick.
+    let is_too_long = options.quick && options.only.is_empty();
+    if !is_too_long && options.wants(INSTRUCTIONS) {
         match per_task::instructions(&plan.contestants) {
             Ok(table) => tables.push(table),
             Err(error) => eprintln!("runtime_numbers: {error}"),

@@ -1,5 +1,6 @@
 //! What is counted once and not timed: instructions an operation, memory of an idle task.
 
+use crate::plan::workers_text;
 use crate::table::{Cell, Line, Table};
 use crate::who::{Runtime, Who};
 use std::io;
@@ -36,8 +37,8 @@ pub(crate) fn memory(contestants: &[Who], tasks: usize) -> Table {
             call(&["idle", &who.name(), &tasks.to_string()])?.get("bytes")
         };
         Line {
-            name: format!("idle-task/mt{workers}_bytes"),
-            title: format!("idle task, {}", crate::plan::workers_text(workers)),
+            name: format!("idle-task/{}", if workers == 1 { "ct_bytes" } else { "mt2_bytes" }),
+            title: format!("idle task, {}", workers_text(workers)),
             cells: cells(contestants, workers, bytes),
             at_most: Some(160.0),
         }
