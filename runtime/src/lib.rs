@@ -12,6 +12,7 @@ pub mod park;
 mod reactor;
 pub mod rng;
 mod scheduler;
+pub mod sync;
 pub mod task;
 mod timer;
 pub mod wait_queue;

@@ -3,7 +3,6 @@
 use crate::scheduler::core::Core;
 use crate::scheduler::shared::Shared;
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ pub(super) struct Context {
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
-    static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes this thread a worker while `f` runs.
@@ -96,25 +94,5 @@ impl Drop for BorrowedCore<'_> {
         if let Some(core) = self.core.take() {
             self.context.put(core);
         }
-    }
-}
-
-/// This thread drives futures: it must not block, and must not begin to drive others.
-#[derive(Debug)]
-pub(crate) struct Entered(PhantomData<*const ()>);
-
-/// Marks this thread as one that drives futures; `None` when it does so already.
-pub(crate) fn enter() -> Option<Entered> {
-    if ENTERED.replace(true) { None } else { Some(Entered(PhantomData)) }
-}
-
-/// Whether this thread drives futures now.
-pub(crate) fn is_entered() -> bool {
-    ENTERED.get()
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        ENTERED.set(false);
     }
 }
