@@ -168,5 +168,4 @@ macro_rules! primitives {
 contestant!(Tokio, tokio);
 primitives!(Tokio, tokio);
 contestant!(Wakeline, wakeline);
-#[cfg(feature = "wakeline-sync")]
 primitives!(Wakeline, wakeline);

@@ -19,7 +19,7 @@ mod wakes;
 pub use counted::{COUNTED, Counted};
 pub use idle_tasks::resident_bytes_each;
 
-use crate::contestant::{Contestant, Primitives, Wakeline};
+use crate::contestant::{Contestant, Primitives};
 use crate::run::{Measured, Until};
 use std::future::Future;
 use std::io;
@@ -119,15 +119,6 @@ pub fn all<C: Primitives>() -> Vec<Row<C>> {
     rows.extend(of_time());
     rows.extend(of_latency());
     rows
-}
-
-/// The rows that wakeline can do.
-#[must_use]
-pub fn of_wakeline() -> Vec<Row<Wakeline>> {
-    #[cfg(feature = "wakeline-sync")]
-    return all();
-    #[cfg(not(feature = "wakeline-sync"))]
-    return of_tasks().into_iter().chain(of_time()).chain(of_latency()).collect();
 }
 
 fn of_tasks<C: Contestant>() -> Vec<Row<C>> {

@@ -22,7 +22,7 @@ fn short<C>(rows: Vec<Row<C>>) -> Vec<Row<C>> {
 
 #[test]
 fn wakeline_does_every_row() {
-    check::<Wakeline>(&short(of_wakeline()));
+    check::<Wakeline>(&short(all()));
     check::<Wakeline>(&[wake_and_poll()]);
 }
 

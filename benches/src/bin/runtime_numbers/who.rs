@@ -67,9 +67,8 @@ impl Who {
     /// Whether it can do the row.
     pub(crate) fn does(self, about: &About) -> bool {
         let has = match self.runtime {
-            Runtime::Wakeline => runtime_rows::of_wakeline().iter().any(|row| row.about.name == about.name),
             Runtime::Threads => runtime_rows::of_threads().iter().any(|row| row.about.name == about.name),
-            Runtime::Tokio | Runtime::Smol => true,
+            Runtime::Wakeline | Runtime::Tokio | Runtime::Smol => true,
         };
         has && (self.workers > 1 || about.with_one_worker)
     }
@@ -77,12 +76,9 @@ impl Who {
     /// Does the row in this process; gives each figure with its name.
     pub(crate) fn measure(self, row: &str, until: Until) -> io::Result<Vec<(&'static str, f64)>> {
         match self.runtime {
-            Runtime::Wakeline => {
-                let rows = runtime_rows::of_wakeline();
-                of_runtime::<Wakeline>(rows, self.workers, row, until)
-            }
-            Runtime::Tokio => of_peer::<Tokio>(self.workers, row, until),
-            Runtime::Smol => of_peer::<Smol>(self.workers, row, until),
+            Runtime::Wakeline => of_runtime::<Wakeline>(self.workers, row, until),
+            Runtime::Tokio => of_runtime::<Tokio>(self.workers, row, until),
+            Runtime::Smol => of_runtime::<Smol>(self.workers, row, until),
             Runtime::Threads => of_rows(&runtime_rows::of_threads(), &Threads, row, until),
         }
     }
@@ -98,16 +94,8 @@ impl Who {
     }
 }
 
-fn of_peer<C: Primitives>(workers: usize, row: &str, until: Until) -> io::Result<Vec<(&'static str, f64)>> {
-    of_runtime::<C>(runtime_rows::all(), workers, row, until)
-}
-
-fn of_runtime<C: Contestant>(
-    mut rows: Vec<Row<C>>,
-    workers: usize,
-    row: &str,
-    until: Until,
-) -> io::Result<Vec<(&'static str, f64)>> {
+fn of_runtime<C: Primitives>(workers: usize, row: &str, until: Until) -> io::Result<Vec<(&'static str, f64)>> {
+    let mut rows = runtime_rows::all();
     rows.push(runtime_rows::wake_and_poll());
     of_rows(&rows, &C::new(workers)?, row, until)
 }
