@@ -27,6 +27,7 @@
 //! - p99 of the rows beside a blocked worker rests on some dozens of blocks a round; the median over the rounds is what says
 //!   something.
 //! - smol's reactor thread is there in addition to its workers, and its timers' rows may profit from it.
+//! - smol has no timeout: the idiom of its documentation makes no timer, and reads no clock, for a future that is ready at once.
 //! - smol is driven through one static executor, as `smol::spawn` does; its `LocalExecutor` and `StaticExecutor` are not here.
 
 mod per_task;
