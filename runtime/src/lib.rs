@@ -35,12 +35,17 @@ pub mod join_set;
 mod local_runtime;
 #[cfg(not(loom))]
 mod local_set;
+#[doc(hidden)]
+#[cfg(not(loom))]
+pub mod macros;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
 mod task_builder;
+#[cfg(not(loom))]
+mod task_group;
 #[cfg(not(loom))]
 pub mod time;
 
@@ -58,4 +63,5 @@ pub use self::{
     spawn::{block_in_place, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
     task_builder::Builder as TaskBuilder,
+    task_group::{GroupHandle, TaskGroup, group},
 };

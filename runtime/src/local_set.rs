@@ -199,14 +199,16 @@ impl LocalSet {
     ///
     /// # Examples
     /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// # wakeline_runtime::Runtime::new()?.block_on(async {
     /// use wakeline_runtime::{LocalSet, spawn_local};
     ///
-    /// #[wakeline_runtime::main(crate = "wakeline_runtime", flavor = "current_thread")]
-    /// async fn main() {
-    ///     let set = LocalSet::new();
-    ///     let answer = set.run_until(async { spawn_local(async { 42 }).await }).await;
-    ///     assert!(matches!(answer, Ok(42)));
-    /// }
+    /// let set = LocalSet::new();
+    /// let answer = set.run_until(async { spawn_local(async { 42 }).await }).await;
+    /// assert!(matches!(answer, Ok(42)));
+    /// # });
+    /// # Ok(())
+    /// # }
     /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         RunUntil { set: &self.scheduler, place: WaitSlot::new(), future }.await

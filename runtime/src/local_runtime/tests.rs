@@ -51,7 +51,7 @@ fn spawn_local_works_where_the_runtime_is_entered() {
 fn a_set_goes_before_the_runtime() {
     let runtime = runtime();
     let set = LocalSet::new();
-    let task = runtime.block_on(set.run_until(async { spawn_local(pending::<()>()) }));
+    let task = runtime.block_on(set.run_until(async { spawn_local(pending::<()>()).abort_handle() }));
     drop(set);
     assert!(task.is_finished());
 }

@@ -5,7 +5,6 @@ use crate::park::Parker;
 use loom::thread;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
@@ -16,7 +15,7 @@ fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
 
 /// Spawns a task that gives its waker away at its first poll, and is ready at its second.
 fn woken_once(scheduler: &LocalScheduler) -> (JoinHandle<()>, Waker) {
-    let (given, to) = (Rc::new(RefCell::new(None)), Rc::new(RefCell::new(None)));
+    let given = Rc::new(RefCell::new(None));
     let give = given.clone();
     let join = scheduler.spawn(
         poll_fn(
@@ -25,8 +24,8 @@ fn woken_once(scheduler: &LocalScheduler) -> (JoinHandle<()>, Waker) {
         None,
     );
     poll(scheduler, &mut WaitSlot::new(), Waker::noop());
-    to.replace(given.borrow().clone());
-    (join, to.take().expect("it was polled"))
+    let waker = given.borrow().clone();
+    (join, waker.expect("it was polled"))
 }
 
 fn poll(scheduler: &LocalScheduler, slot: &mut WaitSlot, waker: &Waker) {
@@ -79,15 +78,15 @@ fn loom_two_wakes_are_two_polls() {
     model(2, || {
         let scheduler = LocalScheduler::new();
         let tasks = [woken_once(&scheduler), woken_once(&scheduler)];
-        let polls = AtomicUsize::new(0);
         let waking = tasks.map(|(join, waker)| (join, thread::spawn(move || waker.wake())));
         let parker = Parker::new();
         let mut slot = WaitSlot::new();
-        while !scheduler.is_empty() {
+        loop {
             poll(&scheduler, &mut slot, &parker.waker());
-            if polls.fetch_add(1, Ordering::Relaxed) > 0 && !scheduler.is_empty() {
-                parker.park();
+            if scheduler.is_empty() {
+                break;
             }
+            parker.park();
         }
         for (join, thread) in waking {
             assert!(join.is_finished());

@@ -247,15 +247,15 @@ fn a_set_can_be_driven_from_its_own_task() {
 #[test]
 fn sets_nest_and_the_innermost_takes_what_is_spawned() {
     let (outer, inner) = (LocalSet::new(), LocalSet::new());
-    let task = outer.block_on(&one(), async {
-        let task = inner.run_until(async { spawn_local(pending::<()>()) }).await;
+    let abort = outer.block_on(&one(), async {
+        let abort = inner.run_until(async { spawn_local(pending::<()>()).abort_handle() }).await;
         assert_eq!(spawn_local(ready(1)).await.unwrap(), 1);
-        task
+        abort
     });
     drop(outer);
-    assert!(!task.is_finished());
+    assert!(!abort.is_finished());
     drop(inner);
-    assert!(task.is_finished());
+    assert!(abort.is_finished());
 }
 
 #[test]
@@ -320,7 +320,8 @@ fn wakers_outlive_the_set_and_are_used_elsewhere() {
     thread::spawn(move || {
         let waker = wakers.lock().unwrap().pop().unwrap();
         waker.wake_by_ref();
-        waker.clone().wake();
+        let other = waker.clone();
+        other.wake();
         abort.abort();
         drop((waker, abort));
     })
@@ -546,7 +547,7 @@ fn stress_wakes_from_other_threads() {
         assert!((9..=10).contains(&ended));
         drop(set);
         stop.0.store(1, Ordering::SeqCst);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(foreign_block_on(forever).unwrap_err().is_cancelled());
     }
 }

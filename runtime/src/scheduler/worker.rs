@@ -16,6 +16,7 @@ use crate::scheduler::shutdown::{end_tasks, finish};
 use crate::scheduler::steal;
 use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
+use crate::timer::place;
 use crate::unwind::contain;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Main for NoMain {
 /// worker over.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
+    place::this_thread_is_worker(core.index);
     let _entered = enter();
     let context = Context::new(shared, core);
     current::set(&context, || {

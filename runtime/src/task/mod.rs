@@ -60,6 +60,7 @@ mod harness;
 mod id;
 mod join;
 mod joiner;
+mod ledger;
 mod origin;
 mod schedule;
 mod state;
@@ -75,6 +76,7 @@ pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
 pub use join::{AbortHandle, JoinHandle};
 pub(crate) use joiner::Finished;
+pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
 pub use origin::TaskMeta;
 #[cfg(all(test, not(loom)))]
 pub(crate) use origin::identity_for_tests;

@@ -1,4 +1,5 @@
 //! Task-locals polled by hand: scopes in scopes, panics, drops.
+#![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
 use std::future::{pending, poll_fn, ready};
