@@ -1,17 +1,26 @@
 #![doc = include_str!("../README.md")]
 
 pub use wakeline_runtime::{clock, coop, namespace, park, rng, sync, time, wait_queue};
-pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
+pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
 
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
     pub use wakeline_runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeMetrics, TryCurrentError, WorkerMetrics};
+    pub use wakeline_runtime::{LocalOptions, LocalRuntime, UnhandledPanic};
 }
 
 /// Tasks: spawning them, waiting for them, ending them.
 pub mod task {
     pub use wakeline_runtime::task::*;
+    pub use wakeline_runtime::{GroupHandle, TaskGroup, group};
+    pub use wakeline_runtime::{JoinSet, join_set};
+    pub use wakeline_runtime::{LocalEnterGuard, LocalSet, spawn_local};
     pub use wakeline_runtime::{spawn, spawn_blocking, yield_now};
+
+    /// Futures that have a name.
+    pub mod futures {
+        pub use wakeline_runtime::task::TaskLocalFuture;
+    }
 }
 
 /// Networking: sockets, for tasks and for threads, and the emulated network.

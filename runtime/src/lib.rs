@@ -55,6 +55,6 @@ pub use self::{
     runtime::{Builder, Runtime},
     scheduler::{RuntimeMetrics, WorkerMetrics},
     spawn::{spawn, spawn_blocking, yield_now},
-    task::{AbortHandle, JoinError, JoinHandle},
+    task::{AbortHandle, JoinError, JoinHandle, UnhandledPanic},
     task_group::{GroupHandle, TaskGroup, group},
 };

@@ -4,7 +4,7 @@ use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
 use crate::runtime::Runtime;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, UnhandledPanic};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -193,6 +193,9 @@ impl LocalSet {
     /// Tasks that have not ended by then stay in the set, and rest until it is driven again. Each poll polls `future`
     /// first, then at most 61 tasks that are ready.
     ///
+    /// # Panics
+    /// When `future` does, and when a task has and [`unhandled_panic`](LocalSet::unhandled_panic) says that this is the end.
+    ///
     /// # Cancel safety
     /// That of `future`; the tasks stay in the set.
     ///
@@ -211,6 +214,30 @@ impl LocalSet {
     /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         RunUntil { set: &self.scheduler, place: WaitSlot::new(), future }.await
+    }
+
+    /// What happens when a task of this set panics; nothing unless set, but that its handle says so.
+    ///
+    /// After [`UnhandledPanic::ShutdownRuntime`] the first panic of a task drops all tasks of the set; to await the set, or
+    /// to go on with `run_until`, panics then. In tokio this is unstable.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # fn main() -> std::io::Result<()> {
+    /// use wakeline_runtime::{LocalSet, Runtime, UnhandledPanic, spawn_local};
+    ///
+    /// let mut set = LocalSet::new();
+    /// set.unhandled_panic(UnhandledPanic::ShutdownRuntime);
+    /// set.block_on(&Runtime::new()?, async {
+    ///     spawn_local(async { panic!("boom") });
+    ///     std::future::pending::<()>().await // ends with a panic
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unhandled_panic(&mut self, behavior: UnhandledPanic) -> &mut LocalSet {
+        self.scheduler.set_unhandled_panic(behavior);
+        self
     }
 }
 

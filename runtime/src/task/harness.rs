@@ -65,7 +65,7 @@ unsafe fn poll<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
 }
 
 /// Polls the future, once; `Ready` when the stage holds an output (or a panic) and no longer the future.
-fn poll_stage<F: Future, S>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()> {
+fn poll_stage<F: Future, S: Schedule>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()> {
     let _span = Span::enter(&cell.head.header);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the task is live for the whole poll, the poller holds a reference.
@@ -87,7 +87,11 @@ fn poll_stage<F: Future, S>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()
     let result = match polled {
         Ok(Poll::Pending) => return Poll::Pending,
         Ok(Poll::Ready(output)) => Ok(output),
-        Err(panic) => Err(drop_after_panic(cell, panic)),
+        Err(panic) => {
+            let error = drop_after_panic(cell, panic);
+            cell.head.scheduler.panicked();
+            Err(error)
+        }
     };
     // The stage is `Consumed`: this drops nothing.
     cell.stage.with_mut(|stage| {

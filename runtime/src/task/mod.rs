@@ -64,6 +64,7 @@ mod ledger;
 mod schedule;
 mod state;
 mod task_local;
+mod unhandled_panic;
 mod waker;
 
 use crate::namespace::Namespace;
@@ -79,6 +80,7 @@ pub(crate) use joiner::Finished;
 pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
 pub(crate) use schedule::Schedule;
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
+pub use unhandled_panic::UnhandledPanic;
 
 /// A new task: for the registry, for a queue and for the user.
 pub(crate) fn new<F, S>(
