@@ -28,6 +28,9 @@ mod crew;
 mod handle;
 #[cfg(not(loom))]
 pub mod io;
+#[doc(hidden)]
+#[cfg(not(loom))]
+pub mod macros;
 #[cfg(not(loom))]
 pub mod join_set;
 #[cfg(not(loom))]
