@@ -14,7 +14,7 @@
 use crate::atomic::Mutex;
 use crate::coop;
 use crate::namespace::Namespace;
-use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Owned, Schedule, Scheduled, UnhandledPanic};
+use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Owned, Schedule, Scheduled};
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -32,8 +32,9 @@ pub(crate) struct LocalScheduler {
     tasks: RefCell<Slab<Owned>>,
     ids: RefCell<IdBlock>,
     closed: Cell<bool>,
-    on_panic: Cell<UnhandledPanic>,
-    /// A task has panicked, and `on_panic` says that this is the end.
+    /// The first panic of a task is the end of all.
+    ends_on_panic: Cell<bool>,
+    /// That has happened.
     panicked: Cell<bool>,
 }
 
@@ -80,7 +81,7 @@ impl LocalScheduler {
             tasks: RefCell::default(),
             ids: RefCell::default(),
             closed: Cell::new(false),
-            on_panic: Cell::default(),
+            ends_on_panic: Cell::new(false),
             panicked: Cell::new(false),
         }
     }
@@ -162,9 +163,9 @@ impl LocalScheduler {
         f()
     }
 
-    /// What the panic of a task is to the others.
-    pub(crate) fn set_unhandled_panic(&self, on_panic: UnhandledPanic) {
-        self.on_panic.set(on_panic);
+    /// Whether the first panic of a task is the end of all.
+    pub(crate) fn set_ends_on_panic(&self, ends: bool) {
+        self.ends_on_panic.set(ends);
     }
 
     /// Polls the tasks that are ready, [`TASKS_PER_POLL`] of them at most. Only inside
@@ -258,7 +259,7 @@ impl Schedule for Arc<Far> {
     fn panicked(&self) {
         with_polled(|polled| {
             if let Some(near) = polled.filter(|polled| Arc::ptr_eq(&polled.far, self)) {
-                near.panicked.set(near.on_panic.get() == UnhandledPanic::ShutdownRuntime);
+                near.panicked.set(near.ends_on_panic.get());
             }
         });
     }

@@ -236,7 +236,7 @@ impl LocalSet {
     /// # }
     /// ```
     pub fn unhandled_panic(&mut self, behavior: UnhandledPanic) -> &mut LocalSet {
-        self.scheduler.set_unhandled_panic(behavior);
+        self.scheduler.set_ends_on_panic(behavior == UnhandledPanic::ShutdownRuntime);
         self
     }
 }
