@@ -6,17 +6,21 @@ pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
 
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
-    pub use wakeline_runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeMetrics, TryCurrentError, WorkerMetrics};
-    pub use wakeline_runtime::{LocalOptions, LocalRuntime, UnhandledPanic};
+    pub use wakeline_runtime::{
+        BlockedPoll, Builder, EnterGuard, Handle, Runtime, RuntimeFlavor, RuntimeId as Id, RuntimeMetrics,
+        TryCurrentError, UnhandledPanic, WorkerMetrics,
+    };
+    pub use wakeline_runtime::{LocalOptions, LocalRuntime};
 }
 
 /// Tasks: spawning them, waiting for them, ending them.
 pub mod task {
+    pub use wakeline_runtime::TaskBuilder as Builder;
     pub use wakeline_runtime::task::*;
     pub use wakeline_runtime::{GroupHandle, TaskGroup, group};
     pub use wakeline_runtime::{JoinSet, join_set};
     pub use wakeline_runtime::{LocalEnterGuard, LocalSet, spawn_local};
-    pub use wakeline_runtime::{spawn, spawn_blocking, yield_now};
+    pub use wakeline_runtime::{block_in_place, spawn, spawn_blocking, yield_now};
 
     /// Futures that have a name.
     pub mod futures {

@@ -13,8 +13,7 @@
 
 use crate::atomic::Mutex;
 use crate::coop;
-use crate::namespace::Namespace;
-use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Owned, Schedule, Scheduled};
+use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled};
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -88,14 +87,14 @@ impl LocalScheduler {
 
     /// Begins a task. After [`close`](LocalScheduler::close) its future is dropped at once, and its handle says that it
     /// was cancelled.
-    pub(crate) fn spawn<F>(&self, future: F, namespace: Option<Namespace>) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(&self, future: F, origin: Origin) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         let id = self.ids.borrow_mut().next();
         // SAFETY: the module's argument.
-        let (owned, notified, join) = unsafe { task::new_local(future, self.far.clone(), id, namespace) };
+        let (owned, notified, join) = unsafe { task::new_local(future, self.far.clone(), id, origin) };
         if self.closed.get() {
             drop(notified);
             owned.shutdown();

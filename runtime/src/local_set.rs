@@ -3,8 +3,8 @@
 use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
-use crate::runtime::Runtime;
-use crate::task::{JoinHandle, UnhandledPanic};
+use crate::runtime::{Runtime, UnhandledPanic};
+use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -45,19 +45,28 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let namespace = namespace::current();
+    spawn_local_as(future, Origin::here(namespace::current()))
+}
+
+/// As [`spawn_local`], for a task that comes from elsewhere or has a name.
+#[track_caller]
+pub(crate) fn spawn_local_as<F>(future: F, origin: Origin) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     if local_scheduler::is_polled() {
-        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, namespace));
+        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, origin));
     }
     if let Some(set) = ENTERED.try_with(|entered| entered.borrow().clone()).ok().flatten() {
-        return set.spawn(future, namespace);
+        return set.spawn(future, origin);
     }
     match context::with_current(|handle| handle.shared.is_owned_here()) {
         Some(true) => {}
         Some(false) => no_set("this runtime is not a `LocalRuntime` of this thread"),
         None => no_set("there is no runtime here either"),
     }
-    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, namespace));
+    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, origin));
     spawned.expect("the runtime was there a moment ago").settle()
 }
 
@@ -135,12 +144,22 @@ impl LocalSet {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.scheduler.spawn(future, namespace::current())
+        self.spawn_local_as(future, Origin::here(namespace::current()))
+    }
+
+    /// As [`spawn_local`](LocalSet::spawn_local), for a task that comes from elsewhere or has a name.
+    pub(crate) fn spawn_local_as<F>(&self, future: F, origin: Origin) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.scheduler.spawn(future, origin)
     }
 
     /// Makes this the set of [`spawn_local`] on this thread until the guard drops. It does not poll the set.
