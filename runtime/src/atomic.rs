@@ -1,74 +1,19 @@
 //! The primitives that everything concurrent here is built from: the standard library's, or loom's under `--cfg loom`.
 //!
-//! The one file that knows which of the two is in use. [`Mutex`] differs from the standard one in a single point: a
-//! panic while it is held does not poison it, because a panicking task must stay in that task's `JoinHandle`.
+//! The one file that knows which of the two is in use. Locks are `parking_lot`'s: a panic while one is held does not poison
+//! it, because a panicking task must stay in that task's `JoinHandle`, and an uncontended one costs two instructions with a
+//! `lock` prefix and nothing else.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{
-    Condvar as RawCondvar, Mutex as RawMutex, MutexGuard, RwLock as RawRwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use self::model::{Mutex, RwLock, RwLockReadGuard};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Condvar as RawCondvar, Mutex as RawMutex, MutexGuard, RwLock as RawRwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
-
-/// A mutex that ignores poisoning.
-#[derive(Debug)]
-pub(crate) struct Mutex<T>(RawMutex<T>);
-
-impl<T> Mutex<T> {
-    #[cfg(not(loom))]
-    pub(crate) const fn new(value: T) -> Self {
-        Mutex(RawMutex::new(value))
-    }
-
-    #[cfg(loom)]
-    pub(crate) fn new(value: T) -> Self {
-        Mutex(RawMutex::new(value))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The guard, or `None` when another thread holds the lock now.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        use std::sync::TryLockError;
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-}
-
-impl<T: Default> Default for Mutex<T> {
-    fn default() -> Self {
-        Mutex::new(T::default())
-    }
-}
-
-/// A lock for many readers or one writer; it ignores poisoning too.
-#[derive(Debug)]
-pub(crate) struct RwLock<T>(RawRwLock<T>);
-
-impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        RwLock(RawRwLock::new(value))
-    }
-
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A cell whose every access is a closure, so that loom can see two of them overlap.
 #[derive(Debug)]
@@ -101,25 +46,95 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A condition variable for [`Mutex`].
+/// A thread's bell: a condition variable and its lock, the system's own (a thread that parks gains nothing from a table).
 #[derive(Debug)]
-pub(crate) struct Condvar(RawCondvar);
+pub(crate) struct Bell {
+    lock: RawMutex<()>,
+    condvar: RawCondvar,
+}
 
-impl Condvar {
+/// Held between looking at a condition and [`Bell::wait`].
+pub(crate) type BellGuard<'a> = RawMutexGuard<'a, ()>;
+
+#[cfg(loom)]
+use loom::sync::{Condvar as RawCondvar, Mutex as RawMutex, MutexGuard as RawMutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Condvar as RawCondvar, Mutex as RawMutex, MutexGuard as RawMutexGuard};
+
+impl Bell {
     pub(crate) fn new() -> Self {
-        Condvar(RawCondvar::new())
+        Bell { lock: RawMutex::new(()), condvar: RawCondvar::new() }
     }
 
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
+    pub(crate) fn lock(&self) -> BellGuard<'_> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn ring(&self) {
+        self.condvar.notify_one();
     }
 
-    /// Waits at most `timeout`; may return early without a notification, as any condition variable may.
-    pub(crate) fn wait_timeout<'a, T>(&self, guard: MutexGuard<'a, T>, timeout: Duration) -> MutexGuard<'a, T> {
-        self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0
+    /// Waits for [`ring`](Bell::ring), at most `timeout`; may return early, as any condition variable may.
+    pub(crate) fn wait<'a>(&self, guard: BellGuard<'a>, timeout: Option<Duration>) -> BellGuard<'a> {
+        match timeout {
+            None => self.condvar.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            Some(timeout) => self.condvar.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0,
+        }
+    }
+}
+
+/// Loom's locks with the face of `parking_lot`'s.
+#[cfg(loom)]
+mod model {
+    pub(crate) use loom::sync::RwLockReadGuard;
+    use loom::sync::{MutexGuard, RwLockWriteGuard};
+    use std::sync::PoisonError;
+
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            RwLock(loom::sync::RwLock::new(value))
+        }
+
+        pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Mutex::new(T::default())
+        }
     }
 }

@@ -14,12 +14,16 @@
 //!     +------------------------ park: 4 CAS consumes ------------------+
 //! ```
 //! - 1 happens under the lock, 3 takes the lock after it saw `PARKED`: so a notification can not fall between the
-//!   sleeper's announcement and its `Condvar::wait`.
+//!   sleeper's announcement and its `Bell::wait`.
 //! - 4 is an `Acquire` that pairs with the `Release` of 3: what the waker wrote before `unpark` is visible after `park`.
 
-use crate::atomic::{AtomicU32, Condvar, Mutex, Ordering};
+use crate::atomic::{AtomicU32, Bell, Ordering};
+use std::cell::Cell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// The sleeping side: at most one thread parks on it at a time.
@@ -52,8 +56,7 @@ pub struct Unparker {
 #[derive(Debug)]
 struct Inner {
     state: AtomicU32,
-    lock: Mutex<()>,
-    condvar: Condvar,
+    bell: Bell,
 }
 
 const EMPTY: u32 = 0;
@@ -64,7 +67,7 @@ impl Parker {
     /// A parker that nobody has notified yet.
     #[must_use]
     pub fn new() -> Parker {
-        let inner = Inner { state: AtomicU32::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() };
+        let inner = Inner { state: AtomicU32::new(EMPTY), bell: Bell::new() };
         Parker { unparker: Unparker { inner: Arc::new(inner) }, _not_sync: std::marker::PhantomData }
     }
 
@@ -118,7 +121,7 @@ impl Inner {
         }
         // A timeout too long for the clock is no timeout: nobody waits 500 years.
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        let mut guard = self.lock.lock();
+        let mut guard = self.bell.lock();
         // Acquire on failure pairs with the Release in `unpark`; success publishes nothing, the lock does.
         if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Acquire).is_err() {
             // The waker came between the first look and the lock.
@@ -126,17 +129,12 @@ impl Inner {
             return true;
         }
         loop {
-            guard = match deadline {
-                None => self.condvar.wait(guard),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        // Leaving: whoever notified since then is honoured, whoever comes later finds EMPTY.
-                        return self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED;
-                    }
-                    self.condvar.wait_timeout(guard, left)
-                }
-            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                // Leaving: whoever notified since then is honoured, whoever comes later finds EMPTY.
+                return self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED;
+            }
+            guard = self.bell.wait(guard, left);
             if self.try_consume() {
                 return true;
             }
@@ -153,8 +151,8 @@ impl Inner {
         }
         // The sleeper holds the lock from its announcement until it waits; taking it here orders the notification
         // after the wait began.
-        drop(self.lock.lock());
-        self.condvar.notify_one();
+        drop(self.bell.lock());
+        self.bell.ring();
         true
     }
 }
@@ -181,6 +179,54 @@ pub fn with_thread_parker<R>(f: impl FnOnce(&Parker) -> R) -> R {
     // Late in thread exit the slot is gone; then the parker simply drops.
     let _ = PARKER.try_with(|slot| slot.set(Some(parker)));
     result
+}
+
+thread_local! {
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread drives futures: it must not block, and must not begin to drive others.
+#[derive(Debug)]
+pub(crate) struct Entered(PhantomData<*const ()>);
+
+/// Marks this thread as one that drives futures; `None` when it does so already.
+pub(crate) fn enter() -> Option<Entered> {
+    if ENTERED.replace(true) { None } else { Some(Entered(PhantomData)) }
+}
+
+/// Whether this thread drives futures now.
+pub(crate) fn is_entered() -> bool {
+    ENTERED.get()
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(false);
+    }
+}
+
+/// Puts the calling thread to sleep until `future` is done: the blocking form of a wait, `what` being its name.
+///
+/// # Panics
+/// Where the thread drives futures: it would sleep with all of them.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(what: &str, future: F) -> F::Output {
+    assert!(
+        !is_entered(),
+        "{what} puts its thread to sleep, which is not allowed where that drives tasks: use the async form there, or \
+         move the call into `spawn_blocking`"
+    );
+    let mut future = pin!(future);
+    with_thread_parker(|parker| {
+        let waker = parker.waker();
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            parker.park();
+        }
+    })
 }
 
 #[cfg(all(test, not(loom)))]

@@ -4,6 +4,7 @@
 //! `block_on` takes its core and runs the same loop, with a main future beside the tasks ([`crate::scheduler::block_on`]).
 
 use crate::coop;
+use crate::park::enter;
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::idle::Leave;
@@ -11,6 +12,7 @@ use crate::scheduler::metrics::Counters;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
 use crate::task::Notified;
+use crate::timer::place;
 use std::hint;
 use std::sync::Arc;
 
@@ -39,7 +41,8 @@ impl Main for NoMain {
 /// Drives one of several workers on the calling thread until the runtime ends.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
-    let _entered = current::enter();
+    place::this_thread_is_worker(core.index);
+    let _entered = enter();
     let context = Context::new(shared, core);
     current::set(&context, || {
         run(&context, &mut NoMain);
