@@ -5,11 +5,11 @@
 //! `lock` prefix and nothing else.
 
 #[cfg(loom)]
-pub(crate) use self::model::{Mutex, RwLock, RwLockReadGuard};
+pub(crate) use self::model::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(loom))]
-pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -86,8 +86,8 @@ impl Bell {
 /// Loom's locks with the face of `parking_lot`'s.
 #[cfg(loom)]
 mod model {
-    pub(crate) use loom::sync::RwLockReadGuard;
-    use loom::sync::{MutexGuard, RwLockWriteGuard};
+    use loom::sync::RwLockWriteGuard;
+    pub(crate) use loom::sync::{MutexGuard, RwLockReadGuard};
     use std::sync::PoisonError;
 
     #[derive(Debug)]
