@@ -12,7 +12,6 @@
 use crate::atomic::{Mutex, MutexGuard};
 use crate::sync::broadcast::handles::Handles;
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 
 #[derive(Debug)]
@@ -55,10 +54,6 @@ pub(crate) enum Found<'a, T> {
     /// Its value was overwritten; `oldest` is the position of the first that was not.
     Lagged { oldest: u64 },
 }
-
-// The only foreign code under a lock is a value's `Clone`, and it runs when all is in order.
-impl<T> UnwindSafe for Shared<T> {}
-impl<T> RefUnwindSafe for Shared<T> {}
 
 impl<T> Shared<T> {
     /// # Panics

@@ -26,7 +26,6 @@
 use crate::atomic::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
 use slab::Slab;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -60,10 +59,6 @@ struct Link {
     parent: Arc<Node>,
     key: usize,
 }
-
-// Foreign code runs under no lock, so no panic leaves a tree half changed.
-impl UnwindSafe for Node {}
-impl RefUnwindSafe for Node {}
 
 impl Node {
     /// A node without a parent, for one token.

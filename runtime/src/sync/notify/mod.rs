@@ -15,7 +15,6 @@ use crate::coop;
 use crate::wait_queue::{Events, Mode, Removed, WaitList, WaitSlot, WakeBatch};
 use std::fmt;
 use std::future::Future;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -253,10 +252,6 @@ impl Notify {
         batch.wake_all();
     }
 }
-
-// Foreign code runs under no lock, so no panic leaves it half changed.
-impl UnwindSafe for Notify {}
-impl RefUnwindSafe for Notify {}
 
 impl Default for Notify {
     fn default() -> Notify {

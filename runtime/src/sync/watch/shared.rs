@@ -4,7 +4,6 @@ use crate::atomic::{Mutex, RwLock};
 use crate::sync::watch::state::{CROWDS, Snapshot, State, Version};
 use crate::wait_queue::{Events, Mode, WaitList, WaitQueue, WaitSlot, WakeBatch};
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 
 pub(crate) struct Shared<T> {
@@ -16,10 +15,6 @@ pub(crate) struct Shared<T> {
     /// Senders that wait for the last receiver to go.
     pub(crate) closing: WaitQueue,
 }
-
-// What a panicking closure leaves of the value is what its caller has made of it; of ours nothing is half changed.
-impl<T> UnwindSafe for Shared<T> {}
-impl<T> RefUnwindSafe for Shared<T> {}
 
 impl<T> Shared<T> {
     pub(crate) fn new(value: T) -> Shared<T> {
