@@ -37,10 +37,10 @@ fn all_leave_when_the_last_has_come_and_it_leads() {
 fn who_is_slow_to_look_leaves_though_the_next_ones_are_there_already() {
     let barrier = Barrier::new(2);
     let slow = Probe::waiting(barrier.wait());
-    drop(Probe::new(barrier.wait()).ready());
+    assert!(Probe::new(barrier.wait()).ready().is_leader());
     let next = Probe::waiting(barrier.wait());
     assert!(!slow.ready().is_leader());
-    drop(Probe::new(barrier.wait()).ready());
+    assert!(Probe::new(barrier.wait()).ready().is_leader());
     assert!(!next.ready().is_leader());
 }
 
@@ -62,7 +62,7 @@ fn the_task_that_polled_last_is_woken() {
     let barrier = Barrier::new(2);
     let mut waiter = Probe::waiting(barrier.wait());
     assert!(waiter.poll_elsewhere().is_pending());
-    drop(Probe::new(barrier.wait()).ready());
+    assert!(Probe::new(barrier.wait()).ready().is_leader());
     assert_eq!(waiter.wakes(), 1);
 }
 

@@ -79,7 +79,7 @@ fn stress_one_of_the_setters_wins_and_everybody_sees_its_value() {
                 thread::spawn(move || {
                     let won = once.set(name).is_ok();
                     // Whoever lost finds the winner's value there.
-                    won.then_some(name).unwrap_or_else(|| *once.get().unwrap())
+                    if won { name } else { *once.get().unwrap() }
                 })
             })
             .collect();
