@@ -37,6 +37,16 @@ pub(super) fn with<R>(f: impl FnOnce(Option<&Context>) -> R) -> R {
     f(unsafe { CURRENT.get().as_ref() })
 }
 
+/// A number in `0..bound` from the generator of the worker that this thread is; `None` when it is none.
+#[inline]
+pub(crate) fn random(bound: u32) -> Option<u32> {
+    with(|context| {
+        let context = context?;
+        let mut core = context.core_of(Arc::as_ptr(&context.shared))?;
+        Some(core.parts().1.rng.below(bound))
+    })
+}
+
 impl Context {
     pub(super) fn new(shared: Arc<Shared>, core: Box<Core>) -> Context {
         Context { shared, core: Cell::new(Some(core)) }

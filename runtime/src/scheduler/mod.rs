@@ -48,6 +48,7 @@ pub(crate) use crate::park::{enter, is_entered};
 #[cfg(not(loom))]
 pub(crate) use self::{
     block_on::{alone, as_worker},
+    current::random,
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,
