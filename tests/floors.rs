@@ -24,12 +24,14 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
+                "spawn  time  io  join_set  local_set  task_group",  // the API: here, and only here, the ambient Handle is read
+                "runtime  local_runtime",               // Builder, Runtime
                 "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
                 "runtime",                              // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry
-                "driver  blocking_pool  crew",          // the one place where a worker sleeps; threads that may block
+                "driver  blocking_pool  crew  local_scheduler",  // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
                 "park  coop  clock  rng  namespace",
@@ -104,7 +106,8 @@ const LAW: Law = Law {
     // Files that own an atomic word. Everyone else takes a lock, or calls a verb of the file that owns the word.
     atomics: &[
         Listed { file: "runtime/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },
-        Listed { file: "runtime/src/clock.rs", why: "the virtual clock's nanoseconds" },
+        Listed { file: "runtime/src/clock/pausable.rs", why: "what a look at the clock needs; who holds it" },
+        Listed { file: "runtime/src/clock/virtual_clock.rs", why: "the virtual clock's nanoseconds" },
         Listed { file: "runtime/src/park.rs", why: "the parker's three-valued word" },
         Listed { file: "runtime/src/wait_queue.rs", why: "the number of waiters, read without the lock" },
         Listed { file: "runtime/src/driver/sleep_word.rs", why: "how the driver sleeps" },
@@ -116,10 +119,16 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/scheduler/metrics.rs", why: "counters" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "head and tail of a worker's ring" },
         Listed { file: "runtime/src/scheduler/worker_park.rs", why: "where a worker sleeps" },
+        Listed { file: "runtime/src/sync/barrier.rs", why: "which generation is coming" },
+        Listed { file: "runtime/src/sync/once_value.rs", why: "whether the value is there" },
+        Listed { file: "runtime/src/sync/permits.rs", why: "the permits, and how many waiters were told" },
+        Listed { file: "runtime/src/sync/mpsc/returned.rs", why: "permits given back without the channel's lock" },
+        Listed { file: "runtime/src/sync/oneshot/state.rs", why: "who may touch what, and who frees it" },
         Listed { file: "runtime/src/task/cell.rs", why: "whether the join waiter is there" },
         Listed { file: "runtime/src/task/id.rs", why: "the next number" },
         Listed { file: "runtime/src/task/state.rs", why: "the task's state word" },
-        Listed { file: "runtime/src/timer/mod.rs", why: "a shard's earliest moment, and the driver's plan" },
+        Listed { file: "runtime/src/timer/place.rs", why: "the next number of a thread that is no worker" },
+        Listed { file: "runtime/src/timer/shard.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
@@ -134,9 +143,16 @@ const LAW: Law = Law {
     unsafes: &[
         Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
+        Listed { file: "runtime/src/local_scheduler.rs", why: "tasks that are not `Send`, kept on their thread" },
         Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
         Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "a queued task as one word in the ring" },
+        Listed { file: "runtime/src/sync/locked.rs", why: "the value of a lock, touched by whoever has the permits" },
+        Listed { file: "runtime/src/sync/mutex/lock.rs", why: "vouches that it is always the same lock" },
+        Listed { file: "runtime/src/sync/once_value.rs", why: "a value written once through a shared reference" },
+        Listed { file: "runtime/src/sync/rwlock/lock.rs", why: "vouches that it is always the same lock" },
+        Listed { file: "runtime/src/sync/oneshot/halves.rs", why: "the value's place, touched by whoever the state lets" },
+        Listed { file: "runtime/src/scheduler/schedule.rs", why: "tasks that are not `Send`, where one thread is the worker" },
         Listed { file: "runtime/src/task/cell.rs", why: "a task is one allocation, its type forgotten" },
         Listed { file: "runtime/src/task/handles.rs", why: "the references that the state word counts" },
         Listed { file: "runtime/src/task/harness.rs", why: "the future, touched by whoever the state word lets" },
@@ -147,7 +163,7 @@ const LAW: Law = Law {
 
     // Files that may ask the operating system for the time, or sleep.
     clocks: &[
-        Listed { file: "runtime/src/clock.rs", why: "the one real clock" },
+        Listed { file: "runtime/src/clock/instant.rs", why: "the one real clock" },
         Listed { file: "runtime/src/park.rs", why: "a thread's sleep ends at a moment of the system's clock" },
         Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },

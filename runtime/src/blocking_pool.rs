@@ -5,6 +5,7 @@
 //! have one wraps it.
 
 use crate::atomic::Mutex;
+use crate::clock::Clock;
 use crate::coop;
 use crate::crew::Crew;
 use crate::namespace::Namespace;
@@ -28,6 +29,8 @@ pub(crate) struct PoolConfig {
     pub(crate) threads_max: usize,
     /// How long a thread waits for work before it ends.
     pub(crate) keep_alive: Duration,
+    /// Held while there is something queued or running: a paused clock must not run ahead of it.
+    pub(crate) clock: Clock,
     pub(crate) thread: Box<dyn Fn() -> thread::Builder + Send + Sync>,
 }
 
@@ -96,7 +99,7 @@ impl BlockingPool {
             }
             let queue = std::mem::take(&mut state.queue);
             drop(state);
-            queue.into_iter().for_each(Notified::cancel);
+            self.inner.cancel(queue);
             panic!("the operating system gave no thread for `spawn_blocking`: {error}");
         }
     }
@@ -116,7 +119,7 @@ impl BlockingPool {
         for (_, unparker) in idle {
             unparker.unpark();
         }
-        queue.into_iter().for_each(Notified::cancel);
+        self.inner.cancel(queue);
     }
 
     /// Waits until all threads have ended, or for `limit`; says whether they have.
@@ -139,6 +142,7 @@ impl Inner {
         if state.closed {
             return Submitted::Closed(task);
         }
+        self.config.clock.hold();
         state.queue.push_back(task);
         if let Some((_, idle)) = state.idle.pop() {
             drop(state);
@@ -153,6 +157,14 @@ impl Inner {
         Submitted::NeedsThread(state.started)
     }
 
+    /// Cancels what was queued.
+    fn cancel(&self, queue: VecDeque<Notified>) {
+        for task in queue {
+            task.cancel();
+            self.config.clock.let_go();
+        }
+    }
+
     /// A thread's life.
     fn work(&self, number: u64) {
         let parker = Parker::new();
@@ -161,6 +173,8 @@ impl Inner {
             if let Some(task) = state.queue.pop_front() {
                 drop(state);
                 task.run();
+                // Whoever waits for it has been woken.
+                self.config.clock.let_go();
                 state = self.state.lock();
                 continue;
             }

@@ -10,19 +10,28 @@
 //! sleep on the futex never outlives the moment at which the poller is needed: see [`DriverHandle::register`].
 //!
 //! # Time
-//! Under [`Clock::Virtual`] it does not sleep while a timer is pending, but moves the clock to the next deadline.
+//! By a clock that stands it does not sleep while a timer is pending, but moves the clock to the next deadline: see
+//! [`Driver::park_standing`].
 
 mod slack;
 mod sleep_word;
+mod unpark;
 
-use crate::clock::{Clock, Instant, VirtualClock};
-use crate::park::{Parker, Unparker};
+use crate::clock::{Clock, Instant, Standing};
+use crate::park::Parker;
 use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
-use crate::timer::{Inserted, Precision, TimerKey, Timers};
+use crate::timer::Timers;
+use crate::timer::shard::Precision;
 use crate::wait_queue::WakeBatch;
-use sleep_word::{Begin, How, SleepWord, Unpark};
+use sleep_word::{Begin, How};
 use std::io;
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
+use unpark::DriverUnpark;
+
+/// How many turns of a busy runtime make [`Driver::lose_patience`].
+const PATIENCE: u32 = 16;
 
 /// What a runtime wants its driver to do.
 #[derive(Debug)]
@@ -33,8 +42,8 @@ pub(crate) struct DriverConfig {
     pub(crate) time: bool,
     /// Whose time it is.
     pub(crate) clock: Clock,
-    /// How many threads set timers without sharing a lock.
-    pub(crate) timer_shards: usize,
+    /// How many workers set timers without sharing a lock.
+    pub(crate) workers: usize,
 }
 
 /// The sleeping half, held by one worker at a time.
@@ -42,6 +51,8 @@ pub(crate) struct DriverConfig {
 pub(crate) struct Driver {
     parker: Parker,
     poller: Option<Poller>,
+    /// Turns without a sleep while somebody waits for a clock that stands to be moved.
+    impatience: u32,
     /// Kept for its memory; empty between turns.
     wakes: WakeBatch,
 }
@@ -49,8 +60,7 @@ pub(crate) struct Driver {
 /// The half that all threads share.
 #[derive(Debug)]
 pub(crate) struct DriverHandle {
-    word: SleepWord,
-    unparker: Unparker,
+    unpark: Arc<DriverUnpark>,
     clock: Clock,
     timers: Option<Timers>,
     reactor: Option<ReactorHandle>,
@@ -62,11 +72,14 @@ pub(crate) struct DriverHandle {
 /// When the operating system refuses a poller, for want of file descriptors mostly.
 pub(crate) fn new(config: DriverConfig) -> io::Result<(Driver, DriverHandle)> {
     let (poller, reactor) = if config.io { Some(Poller::new()?).unzip() } else { (None, None) };
-    let timers = config.time.then(|| Timers::new(config.timer_shards, config.clock.now()));
     let parker = Parker::new();
-    let unparker = parker.unparker();
-    let handle = DriverHandle { word: SleepWord::new(), unparker, clock: config.clock, timers, reactor };
-    Ok((Driver { parker, poller, wakes: WakeBatch::new() }, handle))
+    let poll_waker = reactor.as_ref().map(|reactor: &ReactorHandle| reactor.waker().clone());
+    let unpark = Arc::new(DriverUnpark::new(parker.unparker(), poll_waker));
+    let waker = Waker::from(unpark.clone());
+    config.clock.set_driver(&waker);
+    let timers = config.time.then(|| Timers::new(config.workers, config.clock.clone(), waker));
+    let handle = DriverHandle { unpark, clock: config.clock, timers, reactor };
+    Ok((Driver { parker, poller, impatience: 0, wakes: WakeBatch::new() }, handle))
 }
 
 impl Driver {
@@ -74,9 +87,10 @@ impl Driver {
     ///
     /// May return early. A notification that came first is consumed, and there is no sleep.
     pub(crate) fn park(&mut self, handle: &DriverHandle, limit: Option<Duration>) {
-        match &handle.clock {
-            Clock::Real => self.park_real(handle, limit),
-            Clock::Virtual(clock) => self.park_virtual(handle, clock, limit),
+        self.impatience = 0;
+        match handle.clock.standing() {
+            None => self.park_real(handle, limit),
+            Some(clock) => self.park_standing(handle, clock, limit),
         }
     }
 
@@ -85,6 +99,9 @@ impl Driver {
     /// Without an OS source it makes no system call, and without a due timer it takes no lock.
     pub(crate) fn turn(&mut self, handle: &DriverHandle) {
         self.poll(handle);
+        if let Some(goal) = handle.clock.standing().and_then(Standing::goal) {
+            self.lose_patience(handle, goal);
+        }
         self.fire(handle);
     }
 
@@ -113,14 +130,16 @@ impl Driver {
         self.fire(handle);
     }
 
-    fn park_virtual(&mut self, handle: &DriverHandle, clock: &VirtualClock, limit: Option<Duration>) {
-        // What is ready now comes before what time would bring.
-        if self.poll(handle) || self.fire(handle) || handle.word.end() {
+    /// A park by a clock that stands: what is ready now comes first; then the clock moves to the next deadline, if it may.
+    fn park_standing(&mut self, handle: &DriverHandle, clock: Standing<'_>, limit: Option<Duration>) {
+        // Asked before the notification: who lets the clock go has unparked whoever it was for.
+        let idle_limit = clock.idle_limit();
+        if self.poll(handle) || self.fire(handle) || handle.unpark.word.end() {
             return;
         }
         let next = handle.timers.as_ref().map_or(Instant::FAR_FUTURE, |timers| timers.plan_sleep(Precision::Exact));
         let until = limit.map_or(next, |limit| next.min(clock.now().saturating_add(limit)));
-        if until == Instant::FAR_FUTURE {
+        if until == Instant::FAR_FUTURE || until > idle_limit {
             // Only the world outside can go on from here.
             self.sleep(handle, None);
         } else {
@@ -132,17 +151,31 @@ impl Driver {
         self.fire(handle);
     }
 
+    /// Somebody waits for the clock to be moved, and the runtime is never idle: after some turns it moves all the same.
+    fn lose_patience(&mut self, handle: &DriverHandle, goal: Instant) {
+        self.impatience += 1;
+        if self.impatience < PATIENCE {
+            return;
+        }
+        self.impatience = 0;
+        if let (Some(clock), Some(timers)) = (handle.clock.standing(), &handle.timers) {
+            let next = timers.plan_sleep(Precision::Exact);
+            timers.awake();
+            clock.advance_to(next.min(goal));
+        }
+    }
+
     /// Sleeps for `wait` (`None`: without limit), in the poller when there is something to poll, and wakes waiters of I/O.
     fn sleep(&mut self, handle: &DriverHandle, wait: Option<Duration>) {
         let how = if handle.has_sources() { How::Poll } else { How::Futex };
-        match handle.word.begin(how) {
+        match handle.unpark.word.begin(how) {
             Begin::Sleep => {
                 match how {
                     How::Poll => self.collect(handle, wait),
                     How::Futex => self.sleep_on_futex(wait),
                 }
                 // Before the wakers run: what they unpark should not make a system call for a driver that is awake.
-                handle.word.end();
+                handle.unpark.word.end();
             }
             Begin::Notified => self.collect(handle, Some(Duration::ZERO)),
         }
@@ -200,13 +233,7 @@ impl Driver {
 impl DriverHandle {
     /// Makes the present or the next [`Driver::park`] return at once. Remembered once; one atomic when nobody sleeps.
     pub(crate) fn unpark(&self) {
-        match (self.word.unpark(), &self.reactor) {
-            (Unpark::Noted, _) => {}
-            (Unpark::Poll, Some(reactor)) => reactor.wake(),
-            (Unpark::Futex | Unpark::Poll, _) => {
-                self.unparker.unpark();
-            }
-        }
+        self.unpark.unpark();
     }
 
     /// Whose time it is.
@@ -222,18 +249,6 @@ impl DriverHandle {
     /// The reactor; `None` when the runtime was built without.
     pub(crate) fn reactor(&self) -> Option<&ReactorHandle> {
         self.reactor.as_ref()
-    }
-
-    /// Carries out what an insertion into the timers asks for; `None` when they are shut down.
-    pub(crate) fn after_insert(&self, inserted: Inserted) -> Option<TimerKey> {
-        match inserted {
-            Inserted::Done(key) => Some(key),
-            Inserted::UnparkDriver(key) => {
-                self.unpark();
-                Some(key)
-            }
-            Inserted::Closed => None,
-        }
     }
 
     /// Carries out what a registration with the reactor asks for.

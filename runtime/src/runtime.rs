@@ -1,7 +1,7 @@
 //! Building, running and ending a runtime.
 
 use crate::blocking_pool::{BlockingPool, PoolConfig};
-use crate::clock::{Clock, VirtualClock};
+use crate::clock::{Clock, PausableClock, VirtualClock};
 use crate::context::EnterGuard;
 use crate::crew::Crew;
 use crate::driver::{self, DriverConfig};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// The executor, its driver and its threads.
@@ -193,7 +193,8 @@ pub struct Builder {
     blocking_keep_alive: Duration,
     io: bool,
     time: bool,
-    clock: Clock,
+    virtual_clock: Option<VirtualClock>,
+    start_paused: bool,
     event_interval: u32,
     global_queue_interval: u32,
     rng_seed: Option<u64>,
@@ -222,7 +223,8 @@ impl Builder {
             blocking_keep_alive: Duration::from_secs(10),
             io: false,
             time: false,
-            clock: Clock::Real,
+            virtual_clock: None,
+            start_paused: false,
             event_interval: 61,
             global_queue_interval: 61,
             rng_seed: None,
@@ -323,35 +325,102 @@ impl Builder {
         self
     }
 
+    /// Whether the runtime's clock stands from the beginning, as if [`time::pause`](crate::time::pause) had been called.
+    ///
+    /// For tests. The clock begins at a moment that is the same in every run, where tokio's begins at the present: so
+    /// that, together with [`rng_seed`](Builder::rng_seed), the whole run is.
+    ///
+    /// # Deterministic runs
+    /// A current-thread runtime with a clock that stands and a seed does the same in every run, on every machine: tasks run
+    /// in the order in which they became ready, timers fire in the order of their deadlines (equal ones in the order in
+    /// which they were set), and whatever is left to chance is decided by the seed. What comes from outside is as it
+    /// comes: other threads, the blocking pool, the operating system's I/O.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::{Builder, time};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new_current_thread().enable_time().start_paused(true).rng_seed(7).build()?;
+    /// runtime.block_on(async {
+    ///     let start = time::Instant::now();
+    ///     time::sleep(Duration::from_secs(3600)).await; // at once
+    ///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_paused(&mut self, start_paused: bool) -> &mut Builder {
+        self.start_paused = start_paused;
+        self
+    }
+
     /// Puts the runtime on a clock that stands still while a task is ready and jumps to the next deadline when none is.
     #[doc(hidden)]
     pub fn virtual_clock(&mut self, clock: VirtualClock) -> &mut Builder {
-        self.clock = Clock::Virtual(clock);
+        self.virtual_clock = Some(clock);
         self
+    }
+
+    #[track_caller]
+    fn clock(&self) -> Clock {
+        match (&self.virtual_clock, self.kind) {
+            (Some(clock), _) => Clock::Virtual(clock.clone()),
+            (None, Kind::CurrentThread) if self.start_paused => Clock::Pausable(PausableClock::paused()),
+            (None, Kind::CurrentThread) => Clock::Pausable(PausableClock::running()),
+            (None, Kind::MultiThread) => {
+                assert!(
+                    !self.start_paused,
+                    "`start_paused` works in a current-thread runtime only, where one thread does everything: build it by \
+                     `Builder::new_current_thread`"
+                );
+                Clock::Real
+            }
+        }
     }
 
     /// Builds the runtime; the builder may be used again.
     ///
     /// # Errors
     /// What the operating system says when it gives no thread or no poll instance.
+    ///
+    /// # Panics
+    /// When a multi-thread runtime is to [start paused](Builder::start_paused).
+    #[track_caller]
     pub fn build(&mut self) -> io::Result<Runtime> {
+        self.build_for(None)
+    }
+
+    /// As [`build`](Builder::build). With an owner, the caller promises that only that thread ever has the result.
+    ///
+    /// # Panics
+    /// When there is an owner and workers have threads of their own.
+    #[track_caller]
+    pub(crate) fn build_for(&mut self, owner: Option<ThreadId>) -> io::Result<Runtime> {
+        assert!(
+            owner.is_none() || self.kind == Kind::CurrentThread,
+            "a `LocalRuntime` has no threads of its own: build it from `Builder::new_current_thread()`"
+        );
         let workers = match self.kind {
             Kind::CurrentThread => 1,
             Kind::MultiThread => self.workers.unwrap_or_else(cpus),
         };
-        let driver_config =
-            DriverConfig { io: self.io, time: self.time, clock: self.clock.clone(), timer_shards: workers };
+        let clock = self.clock();
+        let driver_config = DriverConfig { io: self.io, time: self.time, clock: clock.clone(), workers };
         let (driver, driver_handle) = driver::new(driver_config)?;
         let config = Config {
             workers,
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
             rng: self.rng_seed.map_or_else(Rng::from_entropy, Rng::seeded),
+            owner,
         };
         let thread = self.thread_builder();
         let pool = BlockingPool::new(PoolConfig {
             threads_max: self.blocking_threads_max,
             keep_alive: self.blocking_keep_alive,
+            clock,
             thread: Box::new(self.thread_builder()),
         });
         let handle = Handle { shared: Shared::new(config, driver, driver_handle, pool) };

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::timer::Touched;
+use crate::clock::VirtualClock;
+use crate::timer::shard::{Set, Touched};
+use crate::timer::wheel::WheelKey;
 use mio::Interest;
 use mio::net::UnixStream;
 use std::io::{Read, Write};
@@ -28,11 +30,14 @@ impl Wake for Counted {
 }
 
 fn driver(clock: Clock) -> (Driver, DriverHandle) {
-    new(DriverConfig { io: true, time: true, clock, timer_shards: 2 }).unwrap()
+    new(DriverConfig { io: true, time: true, clock, workers: 2 }).unwrap()
 }
 
-fn set_timer(handle: &DriverHandle, deadline: Instant, waker: &Waker) -> TimerKey {
-    handle.after_insert(handle.timers().unwrap().insert(deadline, waker)).unwrap()
+fn set_timer(handle: &DriverHandle, deadline: Instant, waker: &Waker) -> WheelKey {
+    match handle.timers().unwrap().here().set(deadline, Instant::from_nanos(0), waker) {
+        Set::Pending(key) => key,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn register(handle: &DriverHandle, stream: &mut UnixStream) -> Registration {
@@ -160,7 +165,7 @@ fn a_virtual_clock_jumps_from_deadline_to_deadline() {
     set_timer(&handle, start + year, &waker);
     set_timer(&handle, start + Duration::from_nanos(1), &waker);
     let cancelled = set_timer(&handle, start + Duration::from_nanos(1500), &waker);
-    handle.timers().unwrap().remove(cancelled);
+    handle.timers().unwrap().here().cancel(cancelled);
     driver.park(&handle, None);
     assert_eq!((clock.now() - start, counted.count()), (Duration::from_nanos(1), 1));
     driver.park(&handle, None);
@@ -178,7 +183,7 @@ fn a_virtual_clock_stands_while_something_is_ready() {
     handle.unpark();
     driver.park(&handle, None);
     assert_eq!(clock.now(), start);
-    assert_eq!(handle.timers().unwrap().update(key, Waker::noop()), Touched::Pending);
+    assert_eq!(handle.timers().unwrap().here().update(key, Waker::noop()), Touched::Pending);
     driver.park(&handle, None);
     assert_eq!(clock.now() - start, Duration::from_secs(1));
 }
@@ -242,7 +247,8 @@ fn shutdown_wakes_everybody_and_lets_nobody_in() {
     let error = registration.state().look(readable).unwrap_err();
     assert_eq!(error.to_string(), "the runtime is shutting down: its I/O driver is gone");
     assert!(handle.reactor().unwrap().register(&mut theirs, Interest::READABLE).is_err());
-    assert_eq!(handle.timers().unwrap().insert(handle.clock().now(), &waker), Inserted::Closed);
+    let now = handle.clock().now();
+    assert_eq!(handle.timers().unwrap().here().set(now, now, &waker), Set::Closed);
 }
 
 #[test]

@@ -39,11 +39,15 @@ pub(crate) struct Poller {
 #[derive(Debug)]
 pub(crate) struct ReactorHandle {
     registry: mio::Registry,
-    waker: mio::Waker,
+    waker: PollWaker,
     /// The length of `sources.table`, written under its lock; read by a driver that chooses how to sleep.
     count: AtomicUsize,
     sources: Mutex<Sources>,
 }
+
+/// Makes a poll return; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct PollWaker(Arc<mio::Waker>);
 
 #[derive(Debug)]
 struct Sources {
@@ -93,7 +97,7 @@ impl Poller {
     pub(crate) fn new() -> io::Result<(Poller, ReactorHandle)> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
-        let waker = mio::Waker::new(&registry, WAKE)?;
+        let waker = PollWaker(Arc::new(mio::Waker::new(&registry, WAKE)?));
         let alarm = Alarm::new(&registry, ALARM)?;
         let sources = Sources { table: Slab::new(), next_generation: 0, closed: false };
         let handle = ReactorHandle { registry, waker, count: AtomicUsize::new(0), sources: Mutex::new(sources) };
@@ -121,10 +125,8 @@ impl ReactorHandle {
     }
 
     /// Makes a poll return.
-    pub(crate) fn wake(&self) {
-        self.waker
-            .wake()
-            .expect("writing to an eventfd that is open fails only when its counter is full, which mio resets");
+    pub(crate) fn waker(&self) -> &PollWaker {
+        &self.waker
     }
 
     /// Registers a source.
@@ -197,6 +199,15 @@ impl ReactorHandle {
                 _ => {}
             }
         }
+    }
+}
+
+impl PollWaker {
+    /// Makes the present or the next poll return.
+    pub(crate) fn wake(&self) {
+        self.0
+            .wake()
+            .expect("writing to an eventfd that is open fails only when its counter is full, which mio resets");
     }
 }
 

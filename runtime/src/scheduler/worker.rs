@@ -12,6 +12,7 @@ use crate::scheduler::metrics::Counters;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
 use crate::task::Notified;
+use crate::timer::place;
 use std::hint;
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ impl Main for NoMain {
 /// Drives one of several workers on the calling thread until the runtime ends.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
+    place::this_thread_is_worker(core.index);
     let _entered = enter();
     let context = Context::new(shared, core);
     current::set(&context, || {

@@ -58,7 +58,6 @@ use std::task::{Context, Poll, ready};
 /// assert!(tx.send("hello").is_ok());
 /// assert_eq!(rx.try_recv(), Ok("hello"));
 /// ```
-#[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = halves();
     (Sender { half: sender }, Receiver { half: Some(receiver) })

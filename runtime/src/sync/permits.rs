@@ -402,4 +402,4 @@ impl Drop for Acquire<'_> {
 pub(crate) mod tests;
 
 #[cfg(all(test, loom))]
-mod loom_tests;
+pub(crate) mod loom_tests;

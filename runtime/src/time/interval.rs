@@ -1,7 +1,7 @@
 //! [`Interval`]: ticks at a steady pace.
 
-use super::sleep::{Sleep, current_with_time, sleep_until};
 use crate::clock::Instant;
+use crate::time::sleep::{Sleep, sleep_until, with_timers};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,20 +9,33 @@ use std::time::Duration;
 
 /// Ticks at once and then every `period`.
 ///
+/// The first tick is due when this is called. What happens when ticks come late is the
+/// [`MissedTickBehavior`]'s; by default all are made up for.
+///
 /// # Panics
 /// When `period` is zero; outside a runtime, or in one that was built without `enable_time`.
 ///
 /// # Examples
-/// ```no_run
-/// # async fn example() {
-/// let mut interval = wakeline_runtime::time::interval(std::time::Duration::from_millis(10));
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, interval};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let start = Instant::now();
+/// let mut interval = interval(Duration::from_millis(10));
 /// interval.tick().await; // at once
 /// interval.tick().await; // after 10 ms
+/// interval.tick().await; // after 20 ms
+/// assert!(start.elapsed() >= Duration::from_millis(20));
+/// # });
+/// # Ok(())
 /// # }
 /// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
-    let now = current_with_time().driver().clock().now();
+    let now = with_timers(|timers| timers.here().clock().now());
     interval_at(now, period)
 }
 
@@ -30,6 +43,23 @@ pub fn interval(period: Duration) -> Interval {
 ///
 /// # Panics
 /// When `period` is zero; outside a runtime, or in one that was built without `enable_time`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, interval_at};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let start = Instant::now() + Duration::from_millis(50);
+/// let mut interval = interval_at(start, Duration::from_millis(10));
+/// assert_eq!(interval.tick().await, start);
+/// assert_eq!(interval.tick().await, start + Duration::from_millis(10));
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval needs a period that is not zero");
@@ -38,13 +68,32 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 
 /// What an [`Interval`] does when it was not polled in time for a tick.
 ///
-/// A tick counts as missed when it is delivered late by a whole period, or by more than 5 ms: the everyday lateness of
-/// a scheduler does not move the beat.
+/// As in tokio, a tick counts as missed when it is taken more than 5 ms late: the everyday lateness of a scheduler does
+/// not move the beat. Up to that, ticks follow each other as under `Burst`.
 /// ```text
-///   period 10, the second tick is taken at 25 instead of 10
+///   period 10 ms, the second tick is taken at 25 instead of 10
 ///   Burst   0   25  25  30  40  50      catches up
 ///   Delay   0   25  35  45  55          starts anew from the late tick
 ///   Skip    0   25  30  40  50          stays on the beat, leaves out what was missed
+/// ```
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{MissedTickBehavior, interval, sleep};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let mut interval = interval(Duration::from_millis(10));
+/// interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// let start = interval.tick().await;
+/// sleep(Duration::from_millis(25)).await;
+/// assert_eq!(interval.tick().await, start + Duration::from_millis(10)); // the late one
+/// assert_eq!(interval.tick().await, start + Duration::from_millis(30)); // 20 is left out
+/// # });
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
@@ -76,6 +125,37 @@ impl MissedTickBehavior {
 const TOLERANCE: Duration = Duration::from_millis(5);
 
 /// The ticks of [`interval`] and [`interval_at`].
+///
+/// # Examples
+/// A tick beside other work:
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Interval, interval};
+///
+/// struct Heart {
+///     beat: Interval,
+///     beats: u64,
+/// }
+///
+/// impl Heart {
+///     async fn run(&mut self, beats: u64) {
+///         while self.beats < beats {
+///             self.beat.tick().await;
+///             self.beats += 1;
+///         }
+///     }
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let mut heart = Heart { beat: interval(Duration::from_millis(800)), beats: 0 };
+/// heart.run(3).await;
+/// assert_eq!(heart.beats, 3);
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     sleep: Sleep,
@@ -86,21 +166,26 @@ pub struct Interval {
 impl Interval {
     /// Waits for the next tick, and says when it was due.
     ///
+    /// # Panics
+    /// When it would have to wait, but its runtime has shut down.
+    ///
     /// # Cancel safety
     /// A tick that was not delivered stays due.
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Ready with the moment of the next tick when it has come.
+    /// Ready with the moment at which the next tick was due when that has come; registers the task otherwise.
+    ///
+    /// # Panics
+    /// When it would have to wait, but its runtime has shut down.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
         let now = self.sleep.now();
-        let late = now.saturating_duration_since(due);
-        let missed = late > TOLERANCE.min(self.period);
+        let missed = now.saturating_duration_since(due) > TOLERANCE;
         let behavior = if missed { self.missed } else { MissedTickBehavior::Burst };
-        self.sleep.reset(behavior.next(due, now, self.period));
+        self.sleep.reset_at(behavior.next(due, now, self.period), now);
         Poll::Ready(due)
     }
 
@@ -114,12 +199,12 @@ impl Interval {
         self.reset_after(Duration::ZERO);
     }
 
-    /// The next tick is `after` from now.
+    /// The next tick is `after` from now; the ones behind it follow at the period.
     pub fn reset_after(&mut self, after: Duration) {
         self.reset_at(self.sleep.now().saturating_add(after));
     }
 
-    /// The next tick is at `deadline`.
+    /// The next tick is at `deadline`; the ones behind it follow at the period. A task that waits is told then.
     pub fn reset_at(&mut self, deadline: Instant) {
         self.sleep.reset(deadline);
     }

@@ -19,11 +19,14 @@
 //! ```
 
 mod interval;
+mod pause;
+mod send_timeout;
 mod sleep;
 mod timeout;
 
 pub use crate::clock::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub use pause::{advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::Duration;
 pub use timeout::{Timeout, timeout, timeout_at};

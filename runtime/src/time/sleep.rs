@@ -3,14 +3,17 @@
 use crate::clock::Instant;
 use crate::context;
 use crate::coop;
-use crate::handle::Handle;
-use crate::timer::{TimerKey, Timers, Touched};
+use crate::timer::Timers;
+use crate::timer::shard::{Set, Shard, Touched};
+use crate::timer::wheel::WheelKey;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Waits until `duration` has passed.
+/// Waits until `duration` has passed, counted from this call.
 ///
 /// A duration too long for the clock, as `Duration::MAX`, never passes. A duration of zero has passed.
 ///
@@ -21,63 +24,119 @@ use std::time::Duration;
 /// Dropping the future takes its timer out; nothing else is lost.
 ///
 /// # Examples
-/// ```no_run
-/// # async fn example() {
-/// wakeline_runtime::time::sleep(std::time::Duration::from_millis(1)).await;
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, sleep};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let start = Instant::now();
+/// sleep(Duration::from_millis(100)).await;
+/// assert!(start.elapsed() >= Duration::from_millis(100));
+/// # });
+/// # Ok(())
 /// # }
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    let handle = current_with_time();
-    let deadline = handle.driver().clock().now().saturating_add(duration);
-    Sleep { deadline, state: State::Idle, handle }
+    with_timers(|timers| {
+        let shard = timers.here();
+        let deadline = shard.clock().now().saturating_add(duration);
+        let state = if duration.is_zero() { State::Elapsed } else { State::Ahead };
+        Sleep { deadline, state, shard: shard.clone() }
+    })
 }
 
-/// Waits until `deadline`.
+/// Waits until `deadline`. One that has passed is ready at once.
 ///
 /// # Panics
 /// Outside a runtime, or in one that was built without `enable_time`.
 ///
 /// # Cancel safety
 /// Dropping the future takes its timer out; nothing else is lost.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, sleep_until};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let deadline = Instant::now() + Duration::from_millis(100);
+/// sleep_until(deadline).await;
+/// assert!(Instant::now() >= deadline);
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, state: State::Idle, handle: current_with_time() }
+    with_timers(|timers| Sleep { deadline, state: State::Unknown, shard: timers.here().clone() })
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
 ///
 /// It sets its timer when it is first polled: making and dropping one costs next to nothing. Unlike tokio's it is
-/// `Unpin`, so it can be kept in a struct and polled without pinning.
+/// `Unpin`, so it can be kept in a struct and polled without pinning; code that pins it works as well.
+///
+/// Once it was ready it stays so until [`reset`](Sleep::reset); polling it again is no mistake.
 ///
 /// # Panics
 /// When it is polled and would have to wait, but its runtime has shut down.
+///
+/// # Examples
+/// One deadline for several steps:
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, Sleep, sleep};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let mut idle: Sleep = sleep(Duration::from_secs(60));
+/// for _ in 0..3 {
+///     // .. something happened: the minute begins anew
+///     idle.reset(Instant::now() + Duration::from_secs(60));
+/// }
+/// (&mut idle).await;
+/// assert!(idle.is_elapsed());
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled"]
-#[derive(Debug)]
 pub struct Sleep {
     deadline: Instant,
     state: State,
-    handle: Handle,
+    /// Where the timer is set: the shard of the thread that made this. Not the whole runtime, so that workers do not
+    /// meet in one reference count.
+    shard: Arc<Shard>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// No timer is set.
-    Idle,
+    /// No timer is set, and nobody has looked whether the deadline has passed.
+    Unknown,
+    /// No timer is set, and the deadline lay ahead when this was made: the wheel will tell when it is due.
+    Ahead,
     /// A timer was set; it may have fired.
-    Waiting(TimerKey),
-    /// The deadline has been seen to have passed.
+    Waiting(WheelKey),
+    /// The deadline has passed.
     Elapsed,
 }
 
 impl Sleep {
-    /// The moment for which it waits.
+    /// The moment for which it waits; [`Instant::FAR_FUTURE`] when the clock can not name it.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Whether the deadline has passed.
+    ///
+    /// Unlike tokio's it looks at the clock, so that it needs no driver and no poll to become true.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         matches!(self.state, State::Elapsed) || self.deadline <= self.now()
@@ -85,64 +144,68 @@ impl Sleep {
 
     /// Waits for another moment instead, whether or not the first one has passed.
     ///
-    /// A task that waits already is told at the new moment without polling again. Costs no allocation.
-    ///
-    /// # Panics
-    /// When a timer has to be moved and the runtime has shut down.
+    /// A task that waits already is told at the new moment without polling again. Costs no allocation. When the runtime
+    /// has shut down, the next poll says so.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if let State::Waiting(key) = self.state {
-            let moved = self.timers().reset(key, deadline);
-            self.state = match moved {
-                Some(inserted) => State::Waiting(must(self.handle.driver().after_insert(inserted))),
-                None => State::Idle,
-            };
-        } else {
-            self.state = State::Idle;
+        self.state = match self.state {
+            State::Waiting(key) => self.shard.reset(key, deadline).map_or(State::Unknown, State::Waiting),
+            _ => State::Unknown,
+        };
+    }
+
+    /// As [`reset`](Sleep::reset), by somebody who has just looked at the clock.
+    pub(super) fn reset_at(&mut self, deadline: Instant, now: Instant) {
+        self.reset(deadline);
+        if matches!(self.state, State::Unknown) {
+            self.state = if deadline > now { State::Ahead } else { State::Elapsed };
         }
     }
 
     /// As `poll`, but free of the task's budget: a timeout must be heard beside a future that uses the budget up.
+    #[inline]
     pub(crate) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.state, State::Elapsed) {
-            return Poll::Ready(());
+        let known = match self.state {
+            State::Elapsed => return Poll::Ready(()),
+            State::Waiting(key) => return self.poll_waiting(key, cx),
+            State::Unknown => self.now(),
+            // The look at the operating system's clock is most of what a timer costs.
+            State::Ahead => self.shard.clock().now_if_standing().unwrap_or(NEVER),
+        };
+        match self.shard.set(self.deadline, known, cx.waker()) {
+            Set::Pending(key) => {
+                self.state = State::Waiting(key);
+                Poll::Pending
+            }
+            Set::Due => {
+                self.state = State::Elapsed;
+                Poll::Ready(())
+            }
+            Set::Closed => closed(),
         }
-        if self.deadline <= self.now() {
-            self.cancel();
-            self.state = State::Elapsed;
-            return Poll::Ready(());
+    }
+
+    fn poll_waiting(&mut self, key: WheelKey, cx: &mut Context<'_>) -> Poll<()> {
+        match self.shard.update(key, cx.waker()) {
+            Touched::Pending => Poll::Pending,
+            Touched::Gone => {
+                self.state = State::Elapsed;
+                Poll::Ready(())
+            }
+            Touched::Closed => closed(),
         }
-        if let State::Waiting(key) = self.state
-            && self.timers().update(key, cx.waker()) == Touched::Pending
-        {
-            return Poll::Pending;
-        }
-        let driver = self.handle.driver();
-        let inserted = self.timers().insert(self.deadline, cx.waker());
-        self.state = State::Waiting(must(driver.after_insert(inserted)));
-        Poll::Pending
     }
 
     /// The present moment, by the clock that this waits for.
     pub(super) fn now(&self) -> Instant {
-        self.handle.driver().clock().now()
-    }
-
-    fn cancel(&mut self) {
-        if let State::Waiting(key) = self.state {
-            self.timers().remove(key);
-            self.state = State::Idle;
-        }
-    }
-
-    fn timers(&self) -> &Timers {
-        self.handle.driver().timers().expect("a Sleep is made only where there are timers")
+        self.shard.clock().now()
     }
 }
 
 impl Future for Sleep {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let progress = ready!(coop::poll_proceed(cx));
         ready!(self.poll_unbudgeted(cx));
@@ -152,21 +215,41 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
-        self.cancel();
+        if let State::Waiting(key) = self.state {
+            self.shard.cancel(key);
+        }
     }
 }
 
-#[track_caller]
-pub(super) fn current_with_time() -> Handle {
-    let handle = context::current();
-    assert!(
-        handle.driver().timers().is_some(),
-        "this runtime has no timers: call `enable_time()` or `enable_all()` on its Builder"
-    );
-    handle
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
-fn must(key: Option<TimerKey>) -> TimerKey {
-    key.expect("the runtime of this timer has shut down: no deadline will come any more")
+/// A moment that passed before any deadline.
+const NEVER: Instant = Instant::from_nanos(0);
+
+/// Runs `f`, which runs no user code, with the timers of the calling thread's runtime.
+#[inline]
+#[track_caller]
+pub(super) fn with_timers<R>(f: impl FnOnce(&Timers) -> R) -> R {
+    match context::with_current(|handle| handle.driver().timers().map(f)) {
+        Some(Some(result)) => result,
+        Some(None) => no_timers(),
+        None => context::no_runtime(),
+    }
+}
+
+#[cold]
+#[track_caller]
+pub(super) fn no_timers() -> ! {
+    panic!("this runtime has no timers: call `enable_time()` or `enable_all()` on its Builder")
+}
+
+#[cold]
+fn closed() -> ! {
+    panic!("the runtime of this timer has shut down: no deadline will come any more")
 }

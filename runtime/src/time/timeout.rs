@@ -1,7 +1,7 @@
 //! [`Timeout`]: a future with a deadline.
 
-use super::sleep::{Sleep, sleep, sleep_until};
 use crate::clock::Instant;
+use crate::time::sleep::{Sleep, sleep, sleep_until};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::{Future, IntoFuture};

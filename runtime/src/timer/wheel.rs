@@ -95,8 +95,12 @@ impl Wheel {
         Wheel { elapsed: tick_of(now), entries: Slab::new(), levels, occupied: 0, next_generation: 0 }
     }
 
+    /// The moment up to which the wheel has been turned, about: what was due by then has fired or is about to.
+    pub(crate) fn turned_to(&self) -> Instant {
+        Instant::from_nanos(self.elapsed << TICK_BITS)
+    }
+
     /// How many deadlines are pending.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -234,10 +234,11 @@ impl<T> State<T> {
             self.free += chan.returned.collect();
             self.waiting.wake_weighted(&mut self.free, wakes);
         }
-        if self.closed && self.is_idle(chan) {
-            if let Some(receiver) = self.receiver.take() {
-                wakes.push(receiver);
-            }
+        if self.closed
+            && self.is_idle(chan)
+            && let Some(receiver) = self.receiver.take()
+        {
+            wakes.push(receiver);
         }
     }
 

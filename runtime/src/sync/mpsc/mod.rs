@@ -52,11 +52,13 @@ mod returned;
 mod sender;
 mod unbounded;
 mod wait;
+mod weak;
 
 pub use self::permit::{OwnedPermit, Permit, PermitIterator};
 pub use self::receiver::Receiver;
-pub use self::sender::{Sender, WeakSender, channel};
+pub use self::sender::{Sender, channel};
 pub use self::unbounded::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
+pub use self::weak::WeakSender;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

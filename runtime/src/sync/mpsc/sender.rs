@@ -2,11 +2,12 @@
 
 use crate::sync::blocking;
 use crate::sync::mpsc::chan::wake;
-use crate::sync::mpsc::ends::{self, Tx, WeakTx};
+use crate::sync::mpsc::ends::{self, Tx};
 use crate::sync::mpsc::error::{SendError, TrySendError};
 use crate::sync::mpsc::permit::{OwnedPermit, Permit, PermitIterator};
 use crate::sync::mpsc::receiver::Receiver;
 use crate::sync::mpsc::wait::{Closed, Reserve, SendValue};
+use crate::sync::mpsc::weak::WeakSender;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -354,7 +355,7 @@ impl<T> Sender<T> {
     /// ```
     #[must_use = "the sender itself stays one"]
     pub fn downgrade(&self) -> WeakSender<T> {
-        WeakSender { tx: self.tx.downgrade() }
+        WeakSender::new(self.tx.downgrade())
     }
 
     /// How many senders the channel has.
@@ -379,42 +380,5 @@ impl<T> Clone for Sender<T> {
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("capacity", &self.capacity()).finish_non_exhaustive()
-    }
-}
-
-/// A sender that does not keep the channel open; from [`Sender::downgrade`].
-pub struct WeakSender<T> {
-    tx: WeakTx<T>,
-}
-
-impl<T> WeakSender<T> {
-    /// A sender, if there still is one.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Sender<T>> {
-        self.tx.upgrade().map(Sender::new)
-    }
-
-    /// How many senders the channel has.
-    #[must_use]
-    pub fn strong_count(&self) -> usize {
-        self.tx.state.lock().senders
-    }
-
-    /// How many weak senders the channel has.
-    #[must_use]
-    pub fn weak_count(&self) -> usize {
-        self.tx.state.lock().weak
-    }
-}
-
-impl<T> Clone for WeakSender<T> {
-    fn clone(&self) -> WeakSender<T> {
-        WeakSender { tx: self.tx.clone() }
-    }
-}
-
-impl<T> fmt::Debug for WeakSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakSender").finish_non_exhaustive()
     }
 }

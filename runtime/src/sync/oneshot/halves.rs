@@ -113,7 +113,7 @@ impl<T> SenderHalf<T> {
             return true;
         }
         // SAFETY: neither `TX_WAKER` nor `CLOSED` is set: the place is the sender's until it registers.
-        let before = shared.sender.with_mut(|place| mem::replace(unsafe { &mut *place }, Some(waker.clone())));
+        let before = shared.sender.with_mut(|place| unsafe { &mut *place }.replace(waker.clone()));
         drop(before);
         shared.state.register_sender()
     }
@@ -156,7 +156,7 @@ impl<T> ReceiverHalf<T> {
             }
         }
         // SAFETY: `RX_WAKER` is not set: the place is the receiver's.
-        let before = shared.receiver.with_mut(|place| mem::replace(unsafe { &mut *place }, Some(waker.clone())));
+        let before = shared.receiver.with_mut(|place| unsafe { &mut *place }.replace(waker.clone()));
         // SAFETY: only the receiver touches it.
         shared.registered.with_mut(|known| unsafe { *known = identity });
         drop(before);

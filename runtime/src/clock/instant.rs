@@ -1,11 +1,7 @@
-//! Time as the machinery sees it: a number of nanoseconds that a [`Clock`] hands in.
-//!
-//! Below the API nobody asks the operating system for the time. A [`Clock::Virtual`] stands still until it is advanced,
-//! so the same code runs in simulation.
+//! [`Instant`]: a moment, as a number of nanoseconds.
 
-use crate::atomic::{AtomicU64, Ordering};
 use std::ops::{Add, AddAssign, Sub, SubAssign};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A point in time, in nanoseconds, monotone and comparable within one process.
@@ -31,7 +27,7 @@ impl Instant {
     /// The operating system's monotone clock, now.
     pub(crate) fn now_real() -> Instant {
         let since = std::time::Instant::now().saturating_duration_since(anchor());
-        // In 64 bits, which no process outlives: every sleep reads the clock twice, and a wider sum would show.
+        // In 64 bits, which no process outlives: every sleep reads the clock, and a wider sum would show.
         Instant(START_NS + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
     }
 
@@ -131,6 +127,7 @@ impl Add<Duration> for Instant {
     type Output = Instant;
     /// # Panics
     /// On overflow, as the standard library's type.
+    #[track_caller]
     fn add(self, duration: Duration) -> Instant {
         self.checked_add(duration).expect("overflow when adding a duration to an instant")
     }
@@ -140,6 +137,7 @@ impl Sub<Duration> for Instant {
     type Output = Instant;
     /// # Panics
     /// On overflow, as the standard library's type.
+    #[track_caller]
     fn sub(self, duration: Duration) -> Instant {
         self.checked_sub(duration).expect("overflow when subtracting a duration from an instant")
     }
@@ -147,18 +145,25 @@ impl Sub<Duration> for Instant {
 
 impl Sub<Instant> for Instant {
     type Output = Duration;
+    /// The time that has passed since `earlier`; zero when `earlier` is later.
     fn sub(self, earlier: Instant) -> Duration {
         self.saturating_duration_since(earlier)
     }
 }
 
 impl AddAssign<Duration> for Instant {
+    /// # Panics
+    /// On overflow, as the standard library's type.
+    #[track_caller]
     fn add_assign(&mut self, duration: Duration) {
         *self = *self + duration;
     }
 }
 
 impl SubAssign<Duration> for Instant {
+    /// # Panics
+    /// On overflow, as the standard library's type.
+    #[track_caller]
     fn sub_assign(&mut self, duration: Duration) {
         *self = *self - duration;
     }
@@ -171,83 +176,70 @@ impl std::fmt::Debug for Instant {
     }
 }
 
-/// Who says what time it is.
-#[derive(Clone, Debug)]
-pub enum Clock {
-    /// The operating system's monotone clock.
-    Real,
-    /// Stands still until advanced: the clock of a simulation.
-    Virtual(VirtualClock),
-}
-
-impl Clock {
-    /// The present moment.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        match self {
-            Clock::Real => Instant::now_real(),
-            Clock::Virtual(clock) => clock.now(),
-        }
-    }
-}
-
-/// A clock that moves only when told to. Clones share one time.
-#[derive(Clone, Debug)]
-pub struct VirtualClock(Arc<AtomicU64>);
-
-impl VirtualClock {
-    /// A clock that shows the start of virtual time.
-    #[must_use]
-    pub fn new() -> VirtualClock {
-        VirtualClock(Arc::new(AtomicU64::new(START_NS)))
-    }
-
-    /// The moment the clock shows.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        Instant(self.0.load(Ordering::Acquire))
-    }
-
-    /// Moves the clock to `moment`; a clock never goes back, so an earlier moment changes nothing.
-    pub fn advance_to(&self, moment: Instant) {
-        self.0.fetch_max(moment.0, Ordering::AcqRel);
-    }
-}
-
-impl Default for VirtualClock {
-    fn default() -> Self {
-        VirtualClock::new()
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
+    const YEAR: Duration = Duration::from_secs(86_400 * 365);
+
     #[test]
     fn arithmetic_saturates_where_it_says_so() {
-        let now = Clock::Real.now();
+        let now = Instant::now_real();
         assert_eq!(now.saturating_add(Duration::MAX), Instant::FAR_FUTURE);
-        assert_eq!(now.checked_add(Duration::MAX), None);
         assert_eq!(now - now.saturating_add(Duration::from_secs(1)), Duration::ZERO);
-        assert!(now.checked_sub(Duration::from_secs(86_400 * 365)).is_some(), "a year back is still a moment");
+        assert_eq!(now.duration_since(now + YEAR), Duration::ZERO);
+        assert_eq!((now + YEAR).saturating_duration_since(now), YEAR);
+    }
+
+    #[test]
+    fn what_can_not_be_named_is_none() {
+        let now = Instant::now_real();
+        assert_eq!(now.checked_add(Duration::MAX), None);
+        assert_eq!(now.checked_sub(Duration::MAX), None);
+        assert_eq!(now.checked_sub(2 * YEAR), None);
+        assert_eq!(now.checked_sub(YEAR).map(|then| then + YEAR), Some(now), "a year back is still a moment");
+        assert_eq!(now.checked_duration_since(now + YEAR), None);
+        assert_eq!((now + YEAR).checked_duration_since(now), Some(YEAR));
+        assert_eq!(now.checked_duration_since(now), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn operators_are_the_checked_methods() {
+        let now = Instant::from_virtual_ns(5);
+        let mut moved = now;
+        moved += YEAR;
+        assert_eq!((moved, moved - now), (now + YEAR, YEAR));
+        moved -= YEAR;
+        assert_eq!(moved, now);
+        assert_eq!(now - Duration::from_nanos(5), Instant::from_virtual_ns(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "overflow when adding a duration to an instant")]
+    fn adding_too_much_panics() {
+        let _ = Instant::now_real() + Duration::MAX;
+    }
+
+    #[test]
+    #[should_panic(expected = "overflow when subtracting a duration from an instant")]
+    fn subtracting_too_much_panics() {
+        let _ = Instant::now_real() - Duration::MAX;
     }
 
     #[test]
     fn conversion_to_std_and_back_is_exact() {
-        let now = Clock::Real.now();
+        let now = Instant::now_real();
         assert_eq!(Instant::from_std(now.into_std()), now);
         let past = now - Duration::from_secs(10);
-        assert_eq!(Instant::from_std(past.into_std()), past);
+        assert_eq!(Instant::from(std::time::Instant::from(past)), past);
+        let std = std::time::Instant::now();
+        assert_eq!(Instant::from_std(std).into_std(), std);
+        assert!(Instant::from_std(std) <= Instant::now_real());
     }
 
     #[test]
-    fn a_virtual_clock_only_moves_forward_and_is_shared() {
-        let clock = VirtualClock::new();
-        let same = Clock::Virtual(clock.clone());
-        let start = same.now();
-        clock.advance_to(start + Duration::from_millis(5));
-        clock.advance_to(start + Duration::from_millis(3));
-        assert_eq!(same.now() - start, Duration::from_millis(5));
+    fn it_prints_as_seconds_since_the_start() {
+        assert_eq!(format!("{:?}", Instant::from_virtual_ns(1_000_000_005)), "Instant(1.000000005s)");
+        assert_eq!(format!("{:?}", Instant::from_virtual_ns(0) - Duration::from_millis(1)), "Instant(-0.001000000s)");
     }
 }
