@@ -175,7 +175,11 @@ mod tests {
     #[test]
     fn the_levels_fit_onto_each_other_and_span_the_clock() {
         for (level, pair) in SHAPES.windows(2).enumerate() {
-            assert_eq!(pair[0].mask + 1, 2 << (pair[1].shift - pair[0].shift), "level {level} is two slots of the next");
+            assert_eq!(
+                pair[0].mask + 1,
+                2 << (pair[1].shift - pair[0].shift),
+                "level {level} is two slots of the next"
+            );
             assert_eq!(pair[1].base, pair[0].base + pair[0].mask as usize + 1);
             assert_eq!(pair[1].base % 64, 0);
         }
