@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub use wakeline_runtime::{clock, coop, namespace, park, rng, time, wait_queue};
+pub use wakeline_runtime::{clock, coop, namespace, park, rng, sync, time, wait_queue};
+pub use wakeline_runtime::{join, pin, select, try_join};
 pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
 
 /// Runtimes: building them, holding them, asking them.

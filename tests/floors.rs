@@ -24,12 +24,14 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io",                      // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  join_set  local_set  task_group",  // the API: here, and only here, the ambient Handle is read
+                "runtime  local_runtime",               // Builder, Runtime
+                "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
                 "runtime",                              // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry
-                "driver  blocking_pool  crew",          // the one place where a worker sleeps; threads that may block
+                "driver  blocking_pool  crew  local_scheduler",  // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
                 "park  coop  clock  rng  namespace",
@@ -117,6 +119,11 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/scheduler/metrics.rs", why: "counters" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "head and tail of a worker's ring" },
         Listed { file: "runtime/src/scheduler/worker_park.rs", why: "where a worker sleeps" },
+        Listed { file: "runtime/src/sync/barrier.rs", why: "which generation is coming" },
+        Listed { file: "runtime/src/sync/once_value.rs", why: "whether the value is there" },
+        Listed { file: "runtime/src/sync/permits.rs", why: "the permits, and how many waiters were told" },
+        Listed { file: "runtime/src/sync/mpsc/returned.rs", why: "permits given back without the channel's lock" },
+        Listed { file: "runtime/src/sync/oneshot/state.rs", why: "who may touch what, and who frees it" },
         Listed { file: "runtime/src/task/cell.rs", why: "whether the join waiter is there" },
         Listed { file: "runtime/src/task/id.rs", why: "the next number" },
         Listed { file: "runtime/src/task/state.rs", why: "the task's state word" },
@@ -137,9 +144,16 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock/system/linux.rs", why: "a look at the clock as a number, and the cheap look" },
         Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
+        Listed { file: "runtime/src/local_scheduler.rs", why: "tasks that are not `Send`, kept on their thread" },
         Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
         Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "a queued task as one word in the ring" },
+        Listed { file: "runtime/src/sync/locked.rs", why: "the value of a lock, touched by whoever has the permits" },
+        Listed { file: "runtime/src/sync/mutex/lock.rs", why: "vouches that it is always the same lock" },
+        Listed { file: "runtime/src/sync/once_value.rs", why: "a value written once through a shared reference" },
+        Listed { file: "runtime/src/sync/rwlock/lock.rs", why: "vouches that it is always the same lock" },
+        Listed { file: "runtime/src/sync/oneshot/halves.rs", why: "the value's place, touched by whoever the state lets" },
+        Listed { file: "runtime/src/scheduler/schedule.rs", why: "tasks that are not `Send`, where one thread is the worker" },
         Listed { file: "runtime/src/task/cell.rs", why: "a task is one allocation, its type forgotten" },
         Listed { file: "runtime/src/task/handles.rs", why: "the references that the state word counts" },
         Listed { file: "runtime/src/task/harness.rs", why: "the future, touched by whoever the state word lets" },

@@ -1,9 +1,13 @@
 //! Benchmarks of wakeline beside its peers, in the same run.
 //!
-//! `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers.rs` measures the figures that are quoted. Both run what is
-//! here: one [request] that everybody sends and checks, one measured [run], and the contestants.
+//! The echo: `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers` measures the figures that are quoted. Both run
+//! what is here: one [request] that everybody sends and checks, one measured [run], and the contestants.
+//!
+//! The runtime: `src/bin/runtime_numbers` measures its [rows](runtime_rows), each written once for all
+//! [contestants](contestant).
 
 pub mod child;
+pub mod contestant;
 pub mod crowd;
 pub mod emulated_echo;
 pub mod load;
@@ -12,7 +16,9 @@ pub mod os_echo;
 pub mod request;
 pub mod row;
 pub mod run;
+pub mod runtime_rows;
 pub mod samples;
 pub mod servers;
+pub mod signal;
 pub mod smoltcp_loop;
 pub mod tasks;

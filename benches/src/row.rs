@@ -134,11 +134,13 @@ fn number(value: f64) -> String {
     if value.is_finite() { format!("{value:.4}") } else { "null".to_owned() }
 }
 
-fn grouped(value: f64) -> String {
+/// `value` without a fraction, its thousands apart.
+#[must_use]
+pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

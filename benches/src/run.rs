@@ -28,7 +28,8 @@ impl Measured {
     }
 }
 
-/// A run in progress. It costs a request one addition and one comparison; the clock is read every [`STRIDE`] requests.
+/// A run in progress. It costs a request one addition and one comparison; the clock is read every 16 requests, or before
+/// each [long one](Run::of_long).
 ///
 /// # Examples
 /// ```
@@ -46,6 +47,8 @@ pub struct Run {
     count: u64,
     /// The count at which to think again.
     next_look: u64,
+    /// Requests between two looks at the clock.
+    stride: u64,
     began: Instant,
     phase: Phase,
 }
@@ -57,18 +60,44 @@ enum Phase {
     Done(Measured),
 }
 
-/// Requests between two looks at the clock.
+/// Requests between two looks at the clock, where a look costs as much as a request.
 const STRIDE: u64 = 16;
+
+/// How many requests a run of `requests` makes, its warm-up included.
+#[must_use]
+pub fn with_warm_up(requests: u64) -> u64 {
+    requests + warm_up_of(requests)
+}
+
+fn warm_up_of(requests: u64) -> u64 {
+    requests / 10 + 1
+}
 
 impl Run {
     /// A run that begins now.
     #[must_use]
     pub fn new(until: Until) -> Run {
+        Run::with_stride(until, STRIDE)
+    }
+
+    /// A run that begins now, and whose requests are long: the clock is read before each.
+    #[must_use]
+    pub fn of_long(until: Until) -> Run {
+        Run::with_stride(until, 1)
+    }
+
+    fn with_stride(until: Until, stride: u64) -> Run {
         let next_look = match until {
-            Until::Requests(requests) => requests / 10 + 1,
-            Until::Elapsed(_) => STRIDE,
+            Until::Requests(requests) => warm_up_of(requests),
+            Until::Elapsed(_) => stride,
         };
-        Run { until, count: 0, next_look, began: Instant::now(), phase: Phase::WarmUp }
+        Run { until, count: 0, next_look, stride, began: Instant::now(), phase: Phase::WarmUp }
+    }
+
+    /// Whether the warm-up is over, so that the request that goes on now counts.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.phase != Phase::WarmUp
     }
 
     /// Whether one more request is wanted. Called before each.
@@ -85,9 +114,9 @@ impl Run {
         let elapsed = self.began.elapsed();
         match (self.phase, self.until) {
             (Phase::WarmUp, Until::Requests(requests)) => self.start(requests),
-            (Phase::WarmUp, Until::Elapsed(time)) if elapsed >= time / 5 => self.start(STRIDE),
-            (Phase::Measuring, Until::Elapsed(time)) if elapsed < time => self.next_look += STRIDE,
-            (Phase::WarmUp, Until::Elapsed(_)) => self.next_look += STRIDE,
+            (Phase::WarmUp, Until::Elapsed(time)) if elapsed >= time / 5 => self.start(self.stride),
+            (Phase::Measuring, Until::Elapsed(time)) if elapsed < time => self.next_look += self.stride,
+            (Phase::WarmUp, Until::Elapsed(_)) => self.next_look += self.stride,
             (Phase::Measuring, _) => self.phase = Phase::Done(Measured { requests: self.count, elapsed }),
             (Phase::Done(_), _) => {}
         }
@@ -126,6 +155,17 @@ mod tests {
             all += 1;
         }
         assert_eq!((run.finish().requests, all), (100, 111));
+        assert_eq!(with_warm_up(100), 111);
+    }
+
+    #[test]
+    fn a_run_of_long_requests_looks_before_each() {
+        let mut run = Run::of_long(Until::Elapsed(Duration::ZERO));
+        let mut warm = Vec::new();
+        while run.goes_on() {
+            warm.push(run.is_warm());
+        }
+        assert_eq!((warm, run.finish().requests), (vec![false, true], 1));
     }
 
     #[test]

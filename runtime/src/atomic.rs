@@ -5,11 +5,11 @@
 //! `lock` prefix and nothing else.
 
 #[cfg(loom)]
-pub(crate) use self::model::Mutex;
+pub(crate) use self::model::{Mutex, RwLock, RwLockReadGuard};
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(loom))]
-pub(crate) use parking_lot::Mutex;
+pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -86,7 +86,8 @@ impl Bell {
 /// Loom's locks with the face of `parking_lot`'s.
 #[cfg(loom)]
 mod model {
-    use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::RwLockReadGuard;
+    use loom::sync::{MutexGuard, RwLockWriteGuard};
     use std::sync::PoisonError;
 
     #[derive(Debug)]
@@ -111,6 +112,23 @@ mod model {
 
         pub(crate) fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            RwLock(loom::sync::RwLock::new(value))
+        }
+
+        pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
         }
     }
 

@@ -108,6 +108,31 @@ impl fmt::Debug for Progress {
     }
 }
 
+/// What was left of the budget a moment ago, and that was not nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remaining(u8);
+
+/// Looks at the budget without taking a step; `Pending`, with the task woken, when nothing is left.
+#[inline]
+pub(crate) fn poll_remaining(cx: &mut Context<'_>) -> Poll<Remaining> {
+    let left = LEFT.get();
+    if left == 0 {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(Remaining(left))
+}
+
+impl Remaining {
+    /// Takes one step, unless somebody has taken one since.
+    #[inline]
+    pub(crate) fn spend_unless_spent(self) {
+        if self.0 != UNCONSTRAINED && LEFT.get() == self.0 {
+            LEFT.set(self.0 - 1);
+        }
+    }
+}
+
 /// Whether the calling task may still make progress in this poll; always true outside a task.
 #[must_use]
 pub fn has_budget_remaining() -> bool {

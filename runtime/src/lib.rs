@@ -7,11 +7,13 @@ mod atomic;
 pub mod clock;
 pub mod coop;
 mod driver;
+mod local_scheduler;
 pub mod namespace;
 pub mod park;
 mod reactor;
 pub mod rng;
 mod scheduler;
+pub mod sync;
 pub mod task;
 mod timer;
 pub mod wait_queue;
@@ -26,10 +28,21 @@ mod crew;
 mod handle;
 #[cfg(not(loom))]
 pub mod io;
+#[doc(hidden)]
+#[cfg(not(loom))]
+pub mod macros;
+#[cfg(not(loom))]
+pub mod join_set;
+#[cfg(not(loom))]
+mod local_runtime;
+#[cfg(not(loom))]
+mod local_set;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
 mod spawn;
+#[cfg(not(loom))]
+mod task_group;
 #[cfg(not(loom))]
 pub mod time;
 
@@ -39,8 +52,12 @@ pub use wakeline_macros::{main, test};
 pub use self::{
     context::{EnterGuard, TryCurrentError},
     handle::Handle,
+    join_set::JoinSet,
+    local_runtime::{LocalOptions, LocalRuntime},
+    local_set::{LocalEnterGuard, LocalSet, spawn_local},
     runtime::{Builder, Runtime},
     scheduler::{RuntimeMetrics, WorkerMetrics},
     spawn::{spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
+    task_group::{GroupHandle, TaskGroup, group},
 };

@@ -18,8 +18,12 @@
 //! - 4 is an `Acquire` that pairs with the `Release` of 3: what the waker wrote before `unpark` is visible after `park`.
 
 use crate::atomic::{AtomicU32, Bell, Ordering};
+use std::cell::Cell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// The sleeping side: at most one thread parks on it at a time.
@@ -175,6 +179,54 @@ pub fn with_thread_parker<R>(f: impl FnOnce(&Parker) -> R) -> R {
     // Late in thread exit the slot is gone; then the parker simply drops.
     let _ = PARKER.try_with(|slot| slot.set(Some(parker)));
     result
+}
+
+thread_local! {
+    static ENTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread drives futures: it must not block, and must not begin to drive others.
+#[derive(Debug)]
+pub(crate) struct Entered(PhantomData<*const ()>);
+
+/// Marks this thread as one that drives futures; `None` when it does so already.
+pub(crate) fn enter() -> Option<Entered> {
+    if ENTERED.replace(true) { None } else { Some(Entered(PhantomData)) }
+}
+
+/// Whether this thread drives futures now.
+pub(crate) fn is_entered() -> bool {
+    ENTERED.get()
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        ENTERED.set(false);
+    }
+}
+
+/// Puts the calling thread to sleep until `future` is done: the blocking form of a wait, `what` being its name.
+///
+/// # Panics
+/// Where the thread drives futures: it would sleep with all of them.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(what: &str, future: F) -> F::Output {
+    assert!(
+        !is_entered(),
+        "{what} puts its thread to sleep, which is not allowed where that drives tasks: use the async form there, or \
+         move the call into `spawn_blocking`"
+    );
+    let mut future = pin!(future);
+    with_thread_parker(|parker| {
+        let waker = parker.waker();
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            parker.park();
+        }
+    })
 }
 
 #[cfg(all(test, not(loom)))]

@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// The executor, its driver and its threads.
@@ -389,6 +389,19 @@ impl Builder {
     /// When a multi-thread runtime is to [start paused](Builder::start_paused).
     #[track_caller]
     pub fn build(&mut self) -> io::Result<Runtime> {
+        self.build_for(None)
+    }
+
+    /// As [`build`](Builder::build). With an owner, the caller promises that only that thread ever has the result.
+    ///
+    /// # Panics
+    /// When there is an owner and workers have threads of their own.
+    #[track_caller]
+    pub(crate) fn build_for(&mut self, owner: Option<ThreadId>) -> io::Result<Runtime> {
+        assert!(
+            owner.is_none() || self.kind == Kind::CurrentThread,
+            "a `LocalRuntime` has no threads of its own: build it from `Builder::new_current_thread()`"
+        );
         let workers = match self.kind {
             Kind::CurrentThread => 1,
             Kind::MultiThread => self.workers.unwrap_or_else(cpus),
@@ -401,6 +414,7 @@ impl Builder {
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
             rng: self.rng_seed.map_or_else(Rng::from_entropy, Rng::seeded),
+            owner,
         };
         let thread = self.thread_builder();
         let pool = BlockingPool::new(PoolConfig {

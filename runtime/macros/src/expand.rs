@@ -83,16 +83,18 @@ impl Function {
             let text = format!("{} stands on an `async fn`: write `async` here", kind.name());
             mistakes.note::<()>(Err(Error::new_spanned(signature.fn_token, text)));
         }
-        if !signature.inputs.is_empty() {
-            let text = match kind {
-                Kind::Main => "the main function takes no arguments",
-                Kind::Test => "a test function takes no arguments",
-            };
-            mistakes.note::<()>(Err(Error::new_spanned(&signature.inputs, text)));
-        }
-        if !signature.generics.params.is_empty() {
-            let text = format!("a function under {} can not be generic", kind.name());
-            mistakes.note::<()>(Err(Error::new_spanned(&signature.generics, text)));
+        if self.is_entry(kind) {
+            if !signature.inputs.is_empty() {
+                let text = match kind {
+                    Kind::Main => "the main function takes no arguments",
+                    Kind::Test => "a test function takes no arguments",
+                };
+                mistakes.note::<()>(Err(Error::new_spanned(&signature.inputs, text)));
+            }
+            if !signature.generics.params.is_empty() {
+                let text = format!("a function under {} can not be generic", kind.name());
+                mistakes.note::<()>(Err(Error::new_spanned(&signature.generics, text)));
+            }
         }
         if kind == Kind::Test {
             for second in self.attributes.iter().filter(|attribute| is_test(attribute)) {
@@ -103,9 +105,16 @@ impl Function {
         mistakes.finish()
     }
 
+    /// Whether nobody calls it with arguments: a test, or the program's `main`. Another function under `#[main]` has its own.
+    fn is_entry(&self, kind: Kind) -> bool {
+        kind == Kind::Test || self.signature.ident == "main"
+    }
+
     fn expand(mut self, kind: Kind, options: &Options) -> TokenStream {
         self.signature.asyncness = None;
-        self.signature.inputs.clear();
+        if self.is_entry(kind) {
+            self.signature.inputs.clear();
+        }
         self.attributes.retain(|attribute| !(kind == Kind::Test && is_test(attribute)));
 
         let Function { attributes, visibility, signature, body } = self;
@@ -149,10 +158,18 @@ fn future(kind: Kind, output: &ReturnType, body: &TokenStream) -> TokenStream {
 fn run(options: &Options, end: Span) -> TokenStream {
     let krate = &options.krate;
     let constructor = match options.flavor {
-        Flavor::CurrentThread => quote_spanned! { end=> new_current_thread },
+        Flavor::CurrentThread | Flavor::Local => quote_spanned! { end=> new_current_thread },
         Flavor::MultiThread => quote_spanned! { end=> new_multi_thread },
     };
+    let build = match options.flavor {
+        Flavor::Local => quote_spanned! { end=> build_local(::core::default::Default::default()) },
+        Flavor::CurrentThread | Flavor::MultiThread => quote_spanned! { end=> build() },
+    };
     let worker_threads = options.worker_threads.map(|count| quote_spanned! { end=> .worker_threads(#count) });
+    let unhandled_panic = options.unhandled_panic.as_ref().map(|policy| {
+        quote_spanned! { end=> .unhandled_panic(#krate::runtime::UnhandledPanic::#policy) }
+    });
+    let name = options.name.as_ref().map(|name| quote_spanned! { end=> .name(#name) });
     // `return` although it is last: as the block's value, a mismatched type would be reported at the attribute.
     quote_spanned! { end=>
         #[allow(
@@ -165,8 +182,10 @@ fn run(options: &Options, end: Span) -> TokenStream {
         {
             return #krate::runtime::Builder::#constructor()
                 #worker_threads
+                #unhandled_panic
+                #name
                 .enable_all()
-                .build()
+                .#build
                 .expect("the operating system gives what a runtime needs")
                 .block_on(body);
         }

@@ -1,13 +1,18 @@
-//! The procedural macros of wakeline: `#[wakeline::main]` and `#[wakeline::test]`.
+//! The procedural macros of wakeline: `#[wakeline::main]` and `#[wakeline::test]`, and what `select!`, `join!` and `try_join!`
+//! stand on.
 //!
-//! Each turns an `async fn` into a plain one that builds a runtime and drives the body on it. Here is only the entrance:
-//! `options` reads the attribute's arguments, `expand` writes the function. Neither knows the runtime beyond the names
-//! that the expansion spells out, `<crate>::runtime::Builder` and its methods.
+//! Here is only the entrance. The attributes turn an `async fn` into a plain one that builds a runtime and drives the body on
+//! it: `options` reads their arguments, `expand` writes the function. `select` and `join` read the branches and write them
+//! as a tree of futures, which `tree` balances. None knows the runtime beyond the names that the expansion spells out:
+//! `<crate>::runtime::Builder` and its methods, and the hidden `<runtime crate>::macros`.
 
 mod expand;
+mod join;
 mod options;
+mod select;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use expand::Kind;
 use proc_macro::TokenStream;
@@ -21,10 +26,16 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `flavor = "multi_thread"` | one worker per CPU; the default |
 /// | `flavor = "current_thread"` | one worker, on the thread that calls `main` |
+/// | `flavor = "local"` | a `LocalRuntime`: one worker, whose tasks need not be `Send` |
 /// | `worker_threads = N` | `N` workers, at least 1; only with `"multi_thread"` |
+/// | `unhandled_panic = "ignore"` | a panic stays in its task's `JoinHandle`; the default. Not with `"multi_thread"` |
+/// | `unhandled_panic = "shutdown_runtime"` | a panic in a task ends the runtime, and `main` panics. Not with `"multi_thread"` |
+/// | `name = "text"` | the runtime's name |
 /// | `crate = path` | where wakeline is found, when it is not `::wakeline` |
 ///
-/// They are those of `#[tokio::main]`, except `start_paused`, `unhandled_panic` and `name`, which do not exist here.
+/// They are those of `#[tokio::main]`, except `start_paused`, which does not exist here.
+///
+/// A function that is not called `main` may have arguments, and be generic: it builds a runtime at each call.
 ///
 /// # Examples
 /// ```
@@ -78,4 +89,25 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(Kind::Test, arguments.into(), item.into()).into()
+}
+
+/// `wakeline_runtime::select!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    select::expand(input.into()).into()
+}
+
+/// `wakeline_runtime::join!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn join(input: TokenStream) -> TokenStream {
+    join::expand(join::Kind::Join, input.into()).into()
+}
+
+/// `wakeline_runtime::try_join!`, which puts `($crate)` before what its caller wrote.
+#[doc(hidden)]
+#[proc_macro]
+pub fn try_join(input: TokenStream) -> TokenStream {
+    join::expand(join::Kind::TryJoin, input.into()).into()
 }

@@ -2,30 +2,37 @@
 
 use crate::expand::Kind;
 use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
+use quote::{ToTokens, format_ident};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, Lit, Meta, Path, Result, Token};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Result, Token};
 
 /// What the arguments say, with the defaults filled in.
 pub(crate) struct Options {
     pub(crate) flavor: Flavor,
     /// `None`: as many as the builder finds right. Never 0, and never given with [`Flavor::CurrentThread`].
     pub(crate) worker_threads: Option<usize>,
+    /// The variant of `UnhandledPanic`. Only with one worker.
+    pub(crate) unhandled_panic: Option<Ident>,
+    /// The runtime's name.
+    pub(crate) name: Option<LitStr>,
     /// Where wakeline is found.
     pub(crate) krate: Path,
 }
 
-/// Which of the builder's two constructors is called.
+/// Which kind of runtime is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
     CurrentThread,
+    Local,
     MultiThread,
 }
 
-const ALLOWED: &str = "allowed are `flavor = \"current_thread\"` or `\"multi_thread\"`, `worker_threads = N` and \
-                       `crate = path`";
+const ALLOWED: &str = "allowed are `flavor = \"current_thread\"`, `\"local\"` or `\"multi_thread\"`, `worker_threads = N`, \
+                       `unhandled_panic = \"ignore\"` or `\"shutdown_runtime\"`, `name = \"..\"` and `crate = path`";
+
+const NAMES: &[&str] = &["flavor", "worker_threads", "unhandled_panic", "name", "crate"];
 
 impl Options {
     /// What holds when no argument is given.
@@ -34,7 +41,13 @@ impl Options {
             Kind::Main => Flavor::MultiThread,
             Kind::Test => Flavor::CurrentThread,
         };
-        Options { flavor, worker_threads: None, krate: syn::parse_quote!(::wakeline) }
+        Options {
+            flavor,
+            worker_threads: None,
+            unhandled_panic: None,
+            name: None,
+            krate: syn::parse_quote!(::wakeline),
+        }
     }
 
     /// Reads the arguments. Every mistake in them is reported, not just the first.
@@ -55,13 +68,15 @@ impl Options {
 struct Given {
     flavor: Option<(Flavor, Span)>,
     worker_threads: Option<(usize, Span)>,
+    unhandled_panic: Option<(Ident, Span)>,
+    name: Option<(LitStr, Span)>,
     krate: Option<(Path, Span)>,
 }
 
 impl Given {
     fn take(&mut self, argument: &Meta) -> Result<()> {
         let name = argument.path().get_ident().map(ToString::to_string).unwrap_or_default();
-        if !["flavor", "worker_threads", "crate"].contains(&name.as_str()) {
+        if !NAMES.contains(&name.as_str()) {
             let shown = argument.path().to_token_stream().to_string().replace(' ', "");
             return Err(Error::new_spanned(argument.path(), format!("unknown argument `{shown}`: {ALLOWED}")));
         }
@@ -72,6 +87,8 @@ impl Given {
         match name.as_str() {
             "flavor" => set(&mut self.flavor, &name, (flavor(&argument.value)?, at)),
             "worker_threads" => set(&mut self.worker_threads, &name, (worker_threads(&argument.value)?, at)),
+            "unhandled_panic" => set(&mut self.unhandled_panic, &name, (unhandled_panic(&argument.value)?, at)),
+            "name" => set(&mut self.name, &name, (runtime_name(&argument.value)?, at)),
             _ => set(&mut self.krate, &name, (path(&argument.value)?, at)),
         }
     }
@@ -87,9 +104,9 @@ impl Given {
             options.krate = krate;
         }
         if let Some((count, at)) = self.worker_threads {
-            if options.flavor == Flavor::CurrentThread {
+            if options.flavor != Flavor::MultiThread {
                 let why = if flavor_given {
-                    "with `flavor = \"current_thread\"` the calling thread is the only worker"
+                    "with this `flavor` the calling thread is the only worker"
                 } else {
                     "a test has one worker unless `flavor = \"multi_thread\"` stands beside it"
                 };
@@ -97,6 +114,14 @@ impl Given {
             }
             options.worker_threads = Some(count);
         }
+        if let Some((policy, at)) = self.unhandled_panic {
+            if options.flavor == Flavor::MultiThread {
+                let why = "a runtime of one worker has it, so `flavor = \"current_thread\"` must stand beside it";
+                return Err(Error::new(at, format!("`unhandled_panic` does not fit here: {why}")));
+            }
+            options.unhandled_panic = Some(policy);
+        }
+        options.name = self.name.map(|(name, _)| name);
         Ok(options)
     }
 }
@@ -112,12 +137,29 @@ fn set<T>(place: &mut Option<(T, Span)>, name: &str, value: (T, Span)) -> Result
 }
 
 fn flavor(value: &Expr) -> Result<Flavor> {
-    let wrong = || Error::new_spanned(value, "`flavor` is `\"current_thread\"` or `\"multi_thread\"`");
+    let wrong = || Error::new_spanned(value, "`flavor` is `\"current_thread\"`, `\"local\"` or `\"multi_thread\"`");
     let Some(Lit::Str(text)) = literal(value) else { return Err(wrong()) };
     match text.value().as_str() {
         "current_thread" => Ok(Flavor::CurrentThread),
+        "local" => Ok(Flavor::Local),
         "multi_thread" => Ok(Flavor::MultiThread),
         _ => Err(wrong()),
+    }
+}
+
+fn unhandled_panic(value: &Expr) -> Result<Ident> {
+    let variant = match literal(value) {
+        Some(Lit::Str(text)) if text.value() == "ignore" => "Ignore",
+        Some(Lit::Str(text)) if text.value() == "shutdown_runtime" => "ShutdownRuntime",
+        _ => return Err(Error::new_spanned(value, "`unhandled_panic` is `\"ignore\"` or `\"shutdown_runtime\"`")),
+    };
+    Ok(format_ident!("{variant}"))
+}
+
+fn runtime_name(value: &Expr) -> Result<LitStr> {
+    match literal(value) {
+        Some(Lit::Str(name)) if !name.value().is_empty() => Ok(name.clone()),
+        _ => Err(Error::new_spanned(value, "`name` is a text that is not empty, written as a literal")),
     }
 }
 

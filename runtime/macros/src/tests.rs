@@ -1,5 +1,7 @@
 //! Attributes on text: what they expand to, what they refuse, and where the refusal points.
 
+mod branches;
+
 use crate::expand::{Kind, expand};
 use proc_macro2::{Span, TokenStream, TokenTree};
 
@@ -133,6 +135,17 @@ fn every_way_to_write_an_argument() {
     };
     for (kind, arguments, expected) in [
         (Kind::Main, r#"flavor = "current_thread""#, "::wakeline::runtime::Builder::new_current_thread()"),
+        (Kind::Test, r#"flavor = "local""#, "::wakeline::runtime::Builder::new_current_thread()"),
+        (
+            Kind::Test,
+            r#"unhandled_panic = "shutdown_runtime", name = "a test""#,
+            r#"::wakeline::runtime::Builder::new_current_thread().unhandled_panic(::wakeline::runtime::UnhandledPanic::ShutdownRuntime).name("atest")"#,
+        ),
+        (
+            Kind::Main,
+            r#"crate = crate::w, flavor = "local", unhandled_panic = "ignore""#,
+            "crate::w::runtime::Builder::new_current_thread().unhandled_panic(crate::w::runtime::UnhandledPanic::Ignore)",
+        ),
         (Kind::Main, "worker_threads = 2", "::wakeline::runtime::Builder::new_multi_thread().worker_threads(2usize)"),
         (Kind::Test, r#"flavor = "multi_thread""#, "::wakeline::runtime::Builder::new_multi_thread()"),
         (
@@ -145,6 +158,37 @@ fn every_way_to_write_an_argument() {
     ] {
         assert_eq!(constructor(kind, arguments), expected);
     }
+}
+
+#[test]
+fn a_local_runtime_is_built_by_its_own_name() {
+    let built = |arguments: &str| {
+        let text = dense(&expanded(Kind::Main, arguments, "async fn f() {}"));
+        let (_, after) = text.split_once(".enable_all()").unwrap();
+        after.split_once(".expect").unwrap().0.to_owned()
+    };
+    assert_eq!(built(r#"flavor = "local""#), ".build_local(::core::default::Default::default())");
+    assert_eq!(built(""), ".build()");
+}
+
+#[test]
+fn functions_other_than_main_keep_their_arguments() {
+    check(
+        Kind::Main,
+        r#"flavor = "current_thread""#,
+        "pub async fn run<T: Job>(self, mut job: T, count: u32) -> T { job.run(count).await }",
+        r#"pub fn run<T: Job>(self, mut job: T, count: u32) -> T {
+            let body = async { job.run(count).await };
+            $ALLOW
+            {
+                return ::wakeline::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("the operating system gives what a runtime needs")
+                    .block_on(body);
+            }
+        }"#,
+    );
 }
 
 #[test]
@@ -194,6 +238,7 @@ fn functions_that_do_not_fit() {
     );
     refuse(Kind::Test, "", "async fn t(x: u8) {}", &[("x: u8", "a test function takes no arguments")]);
     refuse(Kind::Test, "", "async fn t<T>() {}", &[("<T>", "can not be generic")]);
+    refuse(Kind::Main, "", "async fn main<T>() {}", &[("<T>", "can not be generic")]);
     refuse(Kind::Test, "", "#[test] async fn t() {}", &[("#[test]", "would run twice")]);
     refuse(Kind::Test, "", "#[core::prelude::v1::test] async fn t() {}", &[("#[core::prelude::v1::test]", "twice")]);
     refuse(Kind::Main, "", "struct Main;", &[("struct", "expected")]);
@@ -221,8 +266,8 @@ fn arguments_that_do_not_fit() {
     main("a::b = 9", &[("a::b", "unknown argument `a::b`")]);
     main("flavor", &[("flavor", "`flavor` needs a value")]);
     main("worker_threads(2)", &[("worker_threads(2)", "`worker_threads` needs a value")]);
-    main("flavor = \"fast\"", &[("\"fast\"", "`\"current_thread\"` or `\"multi_thread\"`")]);
-    main("flavor = 1", &[("1", "`\"current_thread\"` or `\"multi_thread\"`")]);
+    main("flavor = \"fast\"", &[("\"fast\"", "`\"current_thread\"`, `\"local\"` or `\"multi_thread\"`")]);
+    main("flavor = 1", &[("1", "`\"current_thread\"`, `\"local\"` or `\"multi_thread\"`")]);
     main("worker_threads = 0", &[("0", "at least 1")]);
     main("worker_threads = -1", &[("-1", "at least 1")]);
     main("worker_threads = \"2\"", &[("\"2\"", "whole number")]);
@@ -235,6 +280,16 @@ fn arguments_that_do_not_fit() {
         "flavor = \"current_thread\", worker_threads = 2",
         &[("worker_threads = 2", "the calling thread is the only worker")],
     );
+    main("flavor = \"local\", worker_threads = 2", &[("worker_threads = 2", "the only worker")]);
+    main(
+        "unhandled_panic = \"ignore\"",
+        &[("unhandled_panic = \"ignore\"", "`flavor = \"current_thread\"` must stand beside it")],
+    );
+    main("flavor = \"local\", unhandled_panic = \"abort\"", &[("\"abort\"", "`\"ignore\"` or `\"shutdown_runtime\"`")]);
+    main("unhandled_panic = 1", &[("1", "`\"ignore\"` or")]);
+    main("name = \"\"", &[("\"\"", "not empty")]);
+    main("name = 7", &[("7", "written as a literal")]);
+    main("name = \"a\", name = \"b\"", &[("name = \"b\"", "given twice")]);
     main("one = 1, two = 2", &[("one", "unknown"), ("two", "unknown")]);
 }
 

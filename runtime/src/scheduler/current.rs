@@ -3,7 +3,6 @@
 use crate::scheduler::core::Core;
 use crate::scheduler::shared::Shared;
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ pub(super) struct Context {
 
 thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
-    static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes this thread a worker while `f` runs.
@@ -37,6 +35,16 @@ pub(super) fn with<R>(f: impl FnOnce(Option<&Context>) -> R) -> R {
     // SAFETY: not null, it points to the context that `set` borrows for as long as the pointer stands in the slot, on
     // this thread's own stack; and `f` can not keep it.
     f(unsafe { CURRENT.get().as_ref() })
+}
+
+/// A number in `0..bound` from the generator of the worker that this thread is; `None` when it is none.
+#[inline]
+pub(crate) fn random(bound: u32) -> Option<u32> {
+    with(|context| {
+        let context = context?;
+        let mut core = context.core_of(Arc::as_ptr(&context.shared))?;
+        Some(core.parts().1.rng.below(bound))
+    })
 }
 
 impl Context {
@@ -96,25 +104,5 @@ impl Drop for BorrowedCore<'_> {
         if let Some(core) = self.core.take() {
             self.context.put(core);
         }
-    }
-}
-
-/// This thread drives futures: it must not block, and must not begin to drive others.
-#[derive(Debug)]
-pub(crate) struct Entered(PhantomData<*const ()>);
-
-/// Marks this thread as one that drives futures; `None` when it does so already.
-pub(crate) fn enter() -> Option<Entered> {
-    if ENTERED.replace(true) { None } else { Some(Entered(PhantomData)) }
-}
-
-/// Whether this thread drives futures now.
-pub(crate) fn is_entered() -> bool {
-    ENTERED.get()
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        ENTERED.set(false);
     }
 }

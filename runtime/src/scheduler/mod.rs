@@ -43,9 +43,12 @@ mod worker;
 #[cfg(not(loom))]
 pub use self::metrics::{RuntimeMetrics, WorkerMetrics};
 #[cfg(not(loom))]
+pub(crate) use crate::park::{enter, is_entered};
+
+#[cfg(not(loom))]
 pub(crate) use self::{
     block_on::{alone, as_worker},
-    current::{enter, is_entered},
+    current::random,
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,

@@ -3,9 +3,10 @@
 use crate::namespace::Namespace;
 use crate::scheduler::current;
 use crate::scheduler::shared::Shared;
-use crate::task::{self, Header, Id, JoinHandle, Owned, Schedule, Scheduled};
+use crate::task::{self, Header, Id, JoinHandle, Notified, Owned, Schedule, Scheduled};
 use std::future::Future;
 use std::sync::Arc;
+use std::thread;
 
 impl Shared {
     /// Begins a task. The caller must [settle](Spawned::settle) the result where user code may run.
@@ -15,10 +16,32 @@ impl Shared {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.spawn_with(|id| task::new(future, self.clone(), id, namespace))
+    }
+
+    /// Begins a task that stays on this thread. The caller must [settle](Spawned::settle) the result as that of `spawn`.
+    pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F, namespace: Option<Namespace>) -> Spawned<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        assert!(self.is_owned_here(), "only the thread that drives a runtime may give it a future that is not `Send`");
+        // SAFETY: tasks are run by whoever has the core and shut down by whoever took all cores, which with an owner is
+        // the owner (see `Config::owner`). The registry's references leave it by `release` or by that shutdown.
+        self.spawn_with(|id| unsafe { task::new_local(future, self.clone(), id, namespace) })
+    }
+
+    /// Whether this thread alone drives the runtime.
+    pub(crate) fn is_owned_here(&self) -> bool {
+        self.config.owner.is_some_and(|owner| owner == thread::current().id())
+    }
+
+    #[inline]
+    fn spawn_with<T>(&self, task: impl FnOnce(Id) -> (Owned, Notified, JoinHandle<T>)) -> Spawned<T> {
         current::with(|context| {
-            let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(self)));
+            let mut here = context.and_then(|context| context.core_of(self));
             let id = here.as_mut().map_or_else(Id::next, |core| core.parts().1.ids.next());
-            let (owned, notified, join) = task::new(future, self.clone(), id, namespace);
+            let (owned, notified, join) = task(id);
             if let Err(stillborn) = self.registry.insert(owned) {
                 drop(notified);
                 return Spawned { join, stillborn: Some(stillborn) };

@@ -15,6 +15,7 @@ use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 /// How the workers go about their work.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) global_queue_interval: u32,
     /// Decides where thieves begin, and whatever else is left to chance.
     pub(crate) rng: Rng,
+    /// The one thread that may take the core of a single worker: tasks need not be `Send` there.
+    pub(crate) owner: Option<ThreadId>,
 }
 
 /// The shared half of a runtime.

@@ -4,6 +4,7 @@
 //! `block_on` takes its core and runs the same loop, with a main future beside the tasks ([`crate::scheduler::block_on`]).
 
 use crate::coop;
+use crate::park::enter;
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::idle::Leave;
@@ -41,7 +42,7 @@ impl Main for NoMain {
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
     place::this_thread_is_worker(core.index);
-    let _entered = current::enter();
+    let _entered = enter();
     let context = Context::new(shared, core);
     current::set(&context, || {
         run(&context, &mut NoMain);

@@ -5,12 +5,13 @@ use crate::namespace::Namespace;
 use crate::task::error::JoinError;
 use crate::task::harness;
 use crate::task::id::Id;
+use crate::task::joiner::Joiner;
 use crate::task::schedule::Schedule;
 use crate::task::state::State;
 use std::future::Future;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 /// The whole allocation. `repr(C)`: a pointer to it is a pointer to its head, and to its header.
 #[repr(C)]
@@ -33,8 +34,10 @@ pub(crate) struct Header {
     pub(super) id: Id,
     /// Where the registry keeps its reference. Written once, before the task is first queued; queueing publishes it.
     slot: AtomicU32,
+    /// What the set in `joiner` calls this task. Written before the set is put there; offering it publishes both.
+    member: AtomicU32,
     pub(super) namespace: UnsafeCell<Option<Namespace>>,
-    pub(super) join_waker: UnsafeCell<Option<Waker>>,
+    pub(super) joiner: UnsafeCell<Joiner>,
 }
 
 /// What the future has become.
@@ -72,6 +75,14 @@ impl Header {
     pub(crate) fn set_slot(&self, slot: u32) {
         self.slot.store(slot, Ordering::Relaxed);
     }
+
+    pub(super) fn member(&self) -> u32 {
+        self.member.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_member(&self, member: u32) {
+        self.member.store(member, Ordering::Relaxed);
+    }
 }
 
 /// Allocates a task with `refs` references.
@@ -93,8 +104,9 @@ where
                 vtable: harness::vtable::<F, S>(),
                 id,
                 slot: AtomicU32::new(0),
+                member: AtomicU32::new(0),
                 namespace: UnsafeCell::new(namespace),
-                join_waker: UnsafeCell::new(None),
+                joiner: UnsafeCell::new(Joiner::NOBODY),
             },
             scheduler,
         },

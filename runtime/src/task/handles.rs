@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 pub(super) struct TaskRef(NonNull<Header>);
 
 // SAFETY: the word and the cells of a task may be used from any thread (see the module's table); what is in it is `Send`
-// by the bounds of `task::new`.
+// by the bounds of `task::new`, or stays on its thread by the contract of `task::new_local`.
 unsafe impl Send for TaskRef {}
 // SAFETY: as above; a shared `TaskRef` only gives out the header.
 unsafe impl Sync for TaskRef {}

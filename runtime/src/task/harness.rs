@@ -196,10 +196,9 @@ unsafe fn complete<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
 
 fn wake_joiner(header: &Header) {
     // SAFETY: `WakeJoiner` gave the field to us, and a `JoinHandle` leaves it alone from then on.
-    let waker = header.join_waker.with_mut(|field| unsafe { (*field).take() });
-    let waker = waker.expect("JOIN_WAKER says that the field is set");
+    let joiner = header.joiner.with_mut(|field| unsafe { (*field).take() });
     // A waker of another executor may panic; that is not this task's affair.
-    forget_panic(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+    forget_panic(catch_unwind(AssertUnwindSafe(|| joiner.tell(header.member()))));
 }
 
 unsafe fn schedule<S: Schedule>(task: NonNull<Header>) {

@@ -5,6 +5,7 @@ use crate::task::cell::{Header, Slot};
 use crate::task::error::JoinError;
 use crate::task::handles::TaskRef;
 use crate::task::id::Id;
+use crate::task::joiner::{Finished, Joiner};
 use crate::task::state::{DropJoin, DropRefs, Join, WakeByRef};
 use std::fmt;
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 /// Waits for a task and gives its output. Dropping it detaches the task, which goes on alone.
@@ -76,6 +78,34 @@ impl<T> JoinHandle<T> {
         self.header().id()
     }
 
+    /// Has `set` told of the task by the number `member` when it completes; false when it is complete already.
+    pub(crate) fn report_to(&mut self, set: &Arc<Finished>, member: u32) -> bool {
+        self.header().set_member(member);
+        !exchange_joiner(self.header(), |joiner| *joiner = Joiner::Set(Some(set.clone())))
+    }
+
+    /// The result, if the task is complete.
+    ///
+    /// # Panics
+    /// When it was taken before.
+    pub(crate) fn try_join(&mut self) -> Option<Result<T, JoinError>> {
+        if !self.is_finished() {
+            return None;
+        }
+        match self.take_output() {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => unreachable!("a complete task gives its output"),
+        }
+    }
+
+    /// The task is complete.
+    fn take_output(&mut self) -> Slot<T> {
+        let mut slot: Slot<T> = Poll::Pending;
+        // SAFETY: the task is live and complete, this is its one handle, and the slot has the type of its output.
+        unsafe { (self.header().vtable.take_output)(self.task, (&raw mut slot).cast()) };
+        slot
+    }
+
     /// A handle that can abort the task and nothing else.
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
@@ -88,21 +118,25 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let progress = ready!(coop::poll_proceed(cx));
         if !poll_complete(self.header(), cx.waker()) {
             return Poll::Pending;
         }
         progress.made();
-        let mut slot: Slot<T> = Poll::Pending;
-        // SAFETY: the task is live and complete, this is its one handle, and the slot has the type of its output.
-        unsafe { (self.header().vtable.take_output)(self.task, (&raw mut slot).cast()) };
-        slot
+        self.take_output()
     }
 }
 
 /// Whether the task is complete; if not, `waker` will be woken when it is.
 fn poll_complete(header: &Header, waker: &Waker) -> bool {
+    exchange_joiner(header, |joiner| joiner.become_waker(waker))
+}
+
+/// Whether the task is complete; if not, whoever `change` leaves in the field will be told when it is.
+///
+/// The caller has the task's one handle, exclusively.
+fn exchange_joiner(header: &Header, change: impl FnOnce(&mut Joiner)) -> bool {
     match header.state.look() {
         Join::Complete => return true,
         Join::FieldIsMine => {}
@@ -113,18 +147,14 @@ fn poll_complete(header: &Header, waker: &Waker) -> bool {
             }
         }
     }
-    header.join_waker.with_mut(|field| {
+    header.joiner.with_mut(|field| {
         // SAFETY: the word says that the field is the handle's, and `&mut self` that no other poll runs.
-        let field = unsafe { &mut *field };
-        match field {
-            Some(known) => known.clone_from(waker),
-            None => *field = Some(waker.clone()),
-        }
+        change(unsafe { &mut *field });
     });
     if header.state.offer_join_waker() == Join::Complete {
         // It completed before it could see the waker, and does not look at the field any more.
         // SAFETY: as above.
-        drop(header.join_waker.with_mut(|field| unsafe { (*field).take() }));
+        drop(header.joiner.with_mut(|field| unsafe { (*field).take() }));
         return true;
     }
     false
@@ -144,7 +174,7 @@ impl<T> Drop for JoinHandle<T> {
             }
             DropJoin::WakerIsMine => {
                 // SAFETY: the transition gave the field to the handle.
-                drop(header.join_waker.with_mut(|field| unsafe { (*field).take() }));
+                drop(header.joiner.with_mut(|field| unsafe { (*field).take() }));
                 header.state.drop_refs(1) == DropRefs::Last
             }
         };

@@ -287,3 +287,56 @@ fn loom_shutdown_meets_poll_wake_and_join() {
         assert_eq!(Arc::strong_count(&world.list.0), 1, "the task is freed");
     });
 }
+
+/// A member completes, twice, while its set looks, waits, and looks again: each is heard of exactly once.
+#[test]
+fn loom_a_set_hears_of_each_completion_once() {
+    model(3, || {
+        let (first, second) = (List::new(), List::new());
+        let finished = Arc::new(Finished::default());
+        let mut joins = Vec::new();
+        let runners: Vec<_> = [&first, &second]
+            .into_iter()
+            .map(|list| {
+                let (notified, join) = list.spawn(async { 7 });
+                joins.push(join);
+                thread::spawn(move || notified.run())
+            })
+            .collect();
+        let mut done = std::collections::VecDeque::new();
+        let mut heard = Vec::new();
+        for (number, join) in (0..).zip(&mut joins) {
+            if !join.report_to(&finished, number) {
+                heard.push(number);
+            }
+        }
+        let parker = Parker::new();
+        while heard.len() < 2 {
+            match finished.poll_take(&mut done, &parker.waker()) {
+                Poll::Ready(()) => heard.extend(done.drain(..)),
+                Poll::Pending => parker.park(),
+            }
+        }
+        heard.sort_unstable();
+        assert_eq!(heard, [0, 1]);
+        assert!(joins.iter_mut().all(|join| matches!(join.try_join(), Some(Ok(7)))));
+        runners.into_iter().for_each(|runner| runner.join().unwrap());
+        drop(joins);
+        assert_eq!((Arc::strong_count(&first.0), Arc::strong_count(&second.0)), (1, 1), "the tasks are freed");
+    });
+}
+
+/// A member leaves its set while it completes.
+#[test]
+fn loom_a_member_leaves_while_it_completes() {
+    loom::model(|| {
+        let list = List::new();
+        let finished = Arc::new(Finished::default());
+        let (notified, mut join) = list.spawn(async { Box::new(7) });
+        let runner = thread::spawn(move || notified.run());
+        let _ = join.report_to(&finished, 0);
+        drop(join);
+        runner.join().unwrap();
+        assert_eq!((Arc::strong_count(&finished), Arc::strong_count(&list.0)), (1, 1), "the task is freed");
+    });
+}

@@ -38,13 +38,16 @@
 //! | scheduler | anyone; never changes |
 //! | stage | whoever has `RUNNING`; after `COMPLETE`, the `JoinHandle`; if there is none, who completed the task |
 //! | namespace | whoever has `RUNNING` |
-//! | join_waker | before `COMPLETE`: the `JoinHandle` while `JOIN_WAKER` is clear, nobody while it is set; after: who completed the task if the bit was set then, else the `JoinHandle` |
+//! | joiner, member | before `COMPLETE`: the `JoinHandle` while `JOIN_WAKER` is clear, nobody while it is set; after: who completed the task if the bit was set then, else the `JoinHandle` |
 //!
 //! # Safety
 //! - A stage is never touched by two: `RUNNING` is taken by a compare-and-exchange out of a word without it
 //!   (`start_poll`, `shutdown`), and `COMPLETE`, which never goes away, keeps both from succeeding again.
 //! - The future is never moved: it is built in the box, polled there, and dropped by assignment to the stage.
 //! - A future that is `!Sync` is only ever reached by one thread at a time, and `new` asks for `Send`.
+//! - A future that is `!Send` comes in by `new_local`, whose caller polls and shuts down on one thread. The registry's
+//!   reference lives until then, so whoever gives up the last one, on any thread, finds a stage without future. Nor is
+//!   there an output: who completes without a handle drops it, else the handle does, which is as `Send` as the output.
 //! - A waker used after completion finds `COMPLETE`, and only counts down. One used after its runtime is gone finds the
 //!   same, because a runtime completes all its tasks before it goes; the scheduler in the task keeps what is left alive.
 //! - A panic in a poll, in a drop of the future or of an unread output stays in the task. A panicking drop of an output
@@ -56,8 +59,11 @@ mod handles;
 mod harness;
 mod id;
 mod join;
+mod joiner;
+mod ledger;
 mod schedule;
 mod state;
+mod task_local;
 mod waker;
 
 use crate::namespace::Namespace;
@@ -69,7 +75,10 @@ pub(crate) use handles::{Notified, Owned, Scheduled};
 pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
 pub use join::{AbortHandle, JoinHandle};
+pub(crate) use joiner::Finished;
+pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
 pub(crate) use schedule::Schedule;
+pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
 
 /// A new task: for the registry, for a queue and for the user.
 pub(crate) fn new<F, S>(
@@ -81,6 +90,26 @@ pub(crate) fn new<F, S>(
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
+    S: Schedule,
+{
+    // SAFETY: what is `Send` may be polled and dropped by any thread.
+    unsafe { new_local(future, scheduler, id, namespace) }
+}
+
+/// As [`new`], of a future that is bound to the calling thread.
+///
+/// # Safety
+/// The calling thread alone runs the `Notified` (this one and all that `scheduler` is given), and shuts the `Owned` down.
+/// The `Owned` is not dropped before it is shut down or released, only leaked at worst.
+pub(crate) unsafe fn new_local<F, S>(
+    future: F,
+    scheduler: S,
+    id: Id,
+    namespace: Option<Namespace>,
+) -> (Owned, Notified, JoinHandle<F::Output>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
     S: Schedule,
 {
     let task = cell::allocate(future, scheduler, id, namespace, 3);

@@ -189,7 +189,7 @@ fn a_handle_is_polled_once_to_its_end() {
 
 #[test]
 fn an_idle_task_is_small() {
-    // What a task takes beyond its future and the future's output: state, vtable, id, slot, namespace, join waker,
+    // What a task takes beyond its future and the future's output: state, vtable, id, slot, namespace, joiner,
     // scheduler, and the stage's tag.
     type Empty = std::future::Ready<()>;
     let beyond = size_of::<cell::Cell<Empty, Arc<()>>>() - size_of::<Empty>();
@@ -205,4 +205,67 @@ fn auto_traits_are_as_promised() {
     send_sync::<Id>();
     fn error<T: Send + Sync + std::error::Error>() {}
     error::<JoinError>();
+}
+
+#[test]
+fn a_task_reports_to_its_set_by_the_sets_number_for_it() {
+    let lists = [List::default(), List::default(), List::default()];
+    let finished = Arc::new(Finished::default());
+    let (count, live) = (Arc::new(Count::default()), Arc::new(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let spawn = |list: &List| {
+        let output = Live::new(&live);
+        list.spawn(async move { output })
+    };
+    let mut members: Vec<_> = lists.iter().map(spawn).collect();
+    for (number, member) in (7_u32..).zip(&mut members) {
+        assert!(member.report_to(&finished, number));
+    }
+    let mut heard = std::collections::VecDeque::new();
+    assert!(finished.poll_take(&mut heard, &waker).is_pending() && !finished.take(&mut heard));
+    lists.iter().for_each(|list| assert_eq!(list.run(), 1));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1, "one wake for all that came before a look");
+    assert!(finished.poll_take(&mut heard, &waker).is_ready());
+    assert_eq!(heard, [7, 8, 9]);
+    assert!(members[0].try_join().unwrap().is_ok());
+    drop(members);
+    assert_eq!((live.load(Ordering::SeqCst), Arc::strong_count(&finished)), (0, 1));
+    assert_eq!(Arc::strong_count(&count), 2, "the waiter was told and is gone");
+}
+
+#[test]
+fn a_complete_task_does_not_report() {
+    let list = List::default();
+    let finished = Arc::new(Finished::default());
+    let mut join = list.spawn(async { 3 });
+    assert!(join.try_join().is_none());
+    list.run();
+    assert!(!join.report_to(&finished, 0));
+    assert!(!finished.take(&mut std::collections::VecDeque::new()));
+    assert!(matches!(join.try_join(), Some(Ok(3))));
+    assert_eq!(Arc::strong_count(&finished), 1);
+}
+
+#[test]
+fn a_member_that_leaves_its_set_does_not_report() {
+    let list = List::default();
+    let finished = Arc::new(Finished::default());
+    let mut awaited = list.spawn(async { 3 });
+    assert!(awaited.report_to(&finished, 0));
+    assert!(poll_join(&mut awaited, Waker::noop()).is_pending());
+    list.run();
+    let list = List::default();
+    let mut detached = list.spawn(async { 4 });
+    assert!(detached.report_to(&finished, 1));
+    drop(detached);
+    list.run();
+    assert!(!finished.take(&mut std::collections::VecDeque::new()));
+    assert!(matches!(poll_join(&mut awaited, Waker::noop()), Poll::Ready(Ok(3))));
+    drop(awaited);
+    assert_eq!((Arc::strong_count(&finished), Arc::strong_count(&list.0)), (1, 1));
+}
+
+#[test]
+fn the_set_costs_a_task_no_word() {
+    assert_eq!(size_of::<joiner::Joiner>(), size_of::<Waker>());
 }

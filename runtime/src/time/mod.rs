@@ -20,6 +20,7 @@
 
 mod interval;
 mod pause;
+mod send_timeout;
 mod sleep;
 mod timeout;
 
