@@ -8,7 +8,7 @@ use crate::driver::{self, DriverConfig};
 use crate::handle::Handle;
 use crate::rng::Rng;
 use crate::scheduler::{self, Config, RuntimeMetrics, Shared};
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, SeededIds};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -319,7 +319,9 @@ impl Builder {
         self
     }
 
-    /// Decides whatever the scheduler leaves to chance.
+    /// Decides whatever is left to chance: which worker is robbed first, which branch `select!` asks first, and in a
+    /// current-thread runtime what identities tasks have. See [`start_paused`](Builder::start_paused) for runs that
+    /// repeat themselves.
     pub fn rng_seed(&mut self, seed: u64) -> &mut Builder {
         self.rng_seed = Some(seed);
         self
@@ -414,6 +416,8 @@ impl Builder {
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
             rng: self.rng_seed.map_or_else(Rng::from_entropy, Rng::seeded),
+            // With several workers it is chance which of them spawns what.
+            ids: self.rng_seed.filter(|_| workers == 1).map(|seed| Arc::new(SeededIds::new(seed))),
             owner,
         };
         let thread = self.thread_builder();

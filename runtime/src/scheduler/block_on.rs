@@ -7,6 +7,7 @@ use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::worker::{self, Main};
+use crate::task::SeededIds;
 use crate::wait_queue::{Events, Mode};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -41,7 +42,7 @@ pub(crate) fn as_worker<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output
     let place = Place(Context::new(shared.clone(), core));
     let woken = Arc::new(MainWaker { woken: AtomicBool::new(true), shared: shared.clone() });
     let mut main = MainFuture { future, waker: Waker::from(woken.clone()), woken, output: None };
-    current::set(&place.0, || worker::run(&place.0, &mut main));
+    SeededIds::with(shared.config.ids.as_ref(), || current::set(&place.0, || worker::run(&place.0, &mut main)));
     main.output.expect("a runtime does not end while `block_on` borrows it")
 }
 
