@@ -445,7 +445,7 @@ impl WakeBatch {
     /// Must not be called while a lock is held that a woken task might want.
     pub fn wake_all(&mut self) {
         let mut calls = Calls(self.wakers.drain(..));
-        while let Some(waker) = calls.0.next() {
+        for waker in calls.0.by_ref() {
             waker.wake();
         }
     }
