@@ -5,15 +5,96 @@
 //! `lock` prefix and nothing else.
 
 #[cfg(loom)]
-pub(crate) use self::model::{Mutex, RwLock, RwLockReadGuard};
-#[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(loom)]
+use loom::sync::{Mutex as RawLock, RwLock as RawRwLock};
+#[cfg(loom)]
+pub(crate) use loom::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(loom))]
-pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex as RawLock, RwLock as RawRwLock};
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
+
+/// A mutual exclusion that does not know poison.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(RawLock<T>);
+
+// What a panic left behind is as good as before: no user code runs in the middle of a change.
+impl<T> UnwindSafe for Mutex<T> {}
+impl<T> RefUnwindSafe for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        Mutex(RawLock::new(value))
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(RawLock::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(loom)]
+        return self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(not(loom))]
+        return self.0.lock();
+    }
+
+    /// The guard, or `None` when another thread holds the lock now.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        #[cfg(loom)]
+        return self.0.try_lock().ok();
+        #[cfg(not(loom))]
+        return self.0.try_lock();
+    }
+
+    /// What is in it: who has it alone needs no lock.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        #[cfg(loom)]
+        return self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(not(loom))]
+        return self.0.get_mut();
+    }
+}
+
+/// A lock for many readers or one writer, that does not know poison either.
+#[derive(Debug)]
+pub(crate) struct RwLock<T>(RawRwLock<T>);
+
+// As for `Mutex`; the value that a user's closure changes is the user's.
+impl<T> UnwindSafe for RwLock<T> {}
+impl<T> RefUnwindSafe for RwLock<T> {}
+
+impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        RwLock(RawRwLock::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        #[cfg(loom)]
+        return self.0.read().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(not(loom))]
+        return self.0.read();
+    }
+
+    #[inline]
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        #[cfg(loom)]
+        return self.0.write().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(not(loom))]
+        return self.0.write();
+    }
+}
 
 /// A cell whose every access is a closure, so that loom can see two of them overlap.
 #[derive(Debug)]
@@ -79,62 +160,6 @@ impl Bell {
         match timeout {
             None => self.condvar.wait(guard).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => self.condvar.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner).0,
-        }
-    }
-}
-
-/// Loom's locks with the face of `parking_lot`'s.
-#[cfg(loom)]
-mod model {
-    pub(crate) use loom::sync::RwLockReadGuard;
-    use loom::sync::{MutexGuard, RwLockWriteGuard};
-    use std::sync::PoisonError;
-
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Mutex(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
-        }
-
-        pub(crate) fn get_mut(&mut self) -> &mut T {
-            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub(crate) fn into_inner(self) -> T {
-            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    #[derive(Debug)]
-    pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
-
-    impl<T> RwLock<T> {
-        pub(crate) fn new(value: T) -> Self {
-            RwLock(loom::sync::RwLock::new(value))
-        }
-
-        pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
-            self.0.read().unwrap_or_else(PoisonError::into_inner)
-        }
-
-        pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
-            self.0.write().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
-    impl<T: Default> Default for Mutex<T> {
-        fn default() -> Self {
-            Mutex::new(T::default())
         }
     }
 }

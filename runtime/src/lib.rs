@@ -28,15 +28,15 @@ mod crew;
 mod handle;
 #[cfg(not(loom))]
 pub mod io;
-#[doc(hidden)]
-#[cfg(not(loom))]
-pub mod macros;
 #[cfg(not(loom))]
 pub mod join_set;
 #[cfg(not(loom))]
 mod local_runtime;
 #[cfg(not(loom))]
 mod local_set;
+#[doc(hidden)]
+#[cfg(not(loom))]
+pub mod macros;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
