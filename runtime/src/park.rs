@@ -203,6 +203,25 @@ impl Drop for Entered {
     }
 }
 
+/// Takes the mark of [`enter`] from this thread until it drops.
+#[derive(Debug)]
+pub(crate) struct Unentered {
+    was_entered: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Unentered {
+    pub(crate) fn new() -> Unentered {
+        Unentered { was_entered: ENTERED.replace(false), _not_send: PhantomData }
+    }
+}
+
+impl Drop for Unentered {
+    fn drop(&mut self) {
+        ENTERED.set(self.was_entered);
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
