@@ -3,7 +3,7 @@
 use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, UnhandledPanic};
 use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;
@@ -45,7 +45,16 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let origin = Origin::here(namespace::current());
+    spawn_local_as(future, Origin::here(namespace::current()))
+}
+
+/// As [`spawn_local`], for a task that comes from elsewhere or has a name.
+#[track_caller]
+pub(crate) fn spawn_local_as<F>(future: F, origin: Origin) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     if local_scheduler::is_polled() {
         return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, origin));
     }
@@ -141,7 +150,16 @@ impl LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.scheduler.spawn(future, Origin::here(namespace::current()))
+        self.spawn_local_as(future, Origin::here(namespace::current()))
+    }
+
+    /// As [`spawn_local`](LocalSet::spawn_local), for a task that comes from elsewhere or has a name.
+    pub(crate) fn spawn_local_as<F>(&self, future: F, origin: Origin) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.scheduler.spawn(future, origin)
     }
 
     /// Makes this the set of [`spawn_local`] on this thread until the guard drops. It does not poll the set.
@@ -194,6 +212,9 @@ impl LocalSet {
     /// Tasks that have not ended by then stay in the set, and rest until it is driven again. Each poll polls `future`
     /// first, then at most 61 tasks that are ready.
     ///
+    /// # Panics
+    /// When `future` does, and when a task has and [`unhandled_panic`](LocalSet::unhandled_panic) says that this is the end.
+    ///
     /// # Cancel safety
     /// That of `future`; the tasks stay in the set.
     ///
@@ -212,6 +233,30 @@ impl LocalSet {
     /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         RunUntil { set: &self.scheduler, place: WaitSlot::new(), future }.await
+    }
+
+    /// What happens when a task of this set panics; nothing unless set, but that its handle says so.
+    ///
+    /// After [`UnhandledPanic::ShutdownRuntime`] the first panic of a task drops all tasks of the set; to await the set, or
+    /// to go on with `run_until`, panics then. In tokio this is unstable.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # fn main() -> std::io::Result<()> {
+    /// use wakeline_runtime::{LocalSet, Runtime, UnhandledPanic, spawn_local};
+    ///
+    /// let mut set = LocalSet::new();
+    /// set.unhandled_panic(UnhandledPanic::ShutdownRuntime);
+    /// set.block_on(&Runtime::new()?, async {
+    ///     spawn_local(async { panic!("boom") });
+    ///     std::future::pending::<()>().await // ends with a panic
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unhandled_panic(&mut self, behavior: UnhandledPanic) -> &mut LocalSet {
+        self.scheduler.set_ends_on_panic(behavior == UnhandledPanic::ShutdownRuntime);
+        self
     }
 }
 

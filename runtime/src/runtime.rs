@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::scheduler::{
     self, BlockedPoll, Config, Detector, Hook, Hooks, Report, RuntimeFlavor, RuntimeMetrics, Shared, TaskHook,
 };
-use crate::task::{JoinHandle, TaskMeta};
+use crate::task::{JoinHandle, SeededIds, TaskMeta};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -195,6 +195,7 @@ impl fmt::Debug for Runtime {
 /// The settings of a runtime to be.
 pub struct Builder {
     kind: RuntimeFlavor,
+    name: Option<String>,
     workers: Option<usize>,
     thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     thread_stack_size: Option<usize>,
@@ -242,6 +243,7 @@ impl Builder {
     fn new(kind: RuntimeFlavor) -> Builder {
         Builder {
             kind,
+            name: None,
             workers: None,
             thread_name: Arc::new(|| "wakeline-worker".to_owned()),
             thread_stack_size: None,
@@ -260,6 +262,27 @@ impl Builder {
             poll_time_histogram: false,
             unhandled_panic: UnhandledPanic::Ignore,
         }
+    }
+
+    /// The runtime's name, which [`Handle::name`] tells. Its threads have [another](Builder::thread_name).
+    ///
+    /// # Panics
+    /// When `name` is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = wakeline_runtime::Builder::new_current_thread().name("storage").build()?;
+    /// assert_eq!(runtime.handle().name(), Some("storage"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Builder {
+        let name = name.into();
+        assert!(!name.is_empty(), "a runtime's name has at least one character: leave `name` out for one without");
+        self.name = Some(name);
+        self
     }
 
     /// How many worker threads a multi-thread runtime has; as many as there are CPUs unless set.
@@ -370,7 +393,9 @@ impl Builder {
         self
     }
 
-    /// Decides whatever the scheduler leaves to chance.
+    /// Decides whatever is left to chance: which worker is robbed first, which branch `select!` asks first, and in a
+    /// current-thread runtime what identities tasks have. See [`start_paused`](Builder::start_paused) for runs that
+    /// repeat themselves.
     pub fn rng_seed(&mut self, seed: u64) -> &mut Builder {
         self.rng_seed = Some(seed);
         self
@@ -670,10 +695,13 @@ impl Builder {
         let (driver, driver_handle) = driver::new(driver_config)?;
         let config = Config {
             flavor: self.kind,
+            name: self.name.clone(),
             workers,
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
             rng: self.rng_seed.map_or_else(Rng::from_entropy, Rng::seeded),
+            // With several workers it is chance which of them spawns what.
+            ids: self.rng_seed.filter(|_| workers == 1).map(|seed| Arc::new(SeededIds::new(seed))),
             owner,
             hooks: self.hooks.clone(),
             detector: self.blocked_after.map(|limit| self.detector(workers, limit)),

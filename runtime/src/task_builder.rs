@@ -2,6 +2,7 @@
 
 use crate::context;
 use crate::handle::Handle;
+use crate::local_set::{LocalSet, spawn_local_as};
 use crate::namespace;
 use crate::task::{JoinHandle, Origin};
 use std::future::Future;
@@ -73,6 +74,35 @@ impl<'a> Builder<'a> {
         F::Output: Send + 'static,
     {
         Ok(handle.shared.spawn(future, self.origin()).settle())
+    }
+
+    /// As [`spawn_local`](crate::spawn_local()).
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// # Panics
+    /// Outside a [`LocalSet`] and a [`LocalRuntime`](crate::LocalRuntime).
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(spawn_local_as(future, self.origin()))
+    }
+
+    /// As [`LocalSet::spawn_local`].
+    ///
+    /// # Errors
+    /// None so far.
+    #[track_caller]
+    pub fn spawn_local_on<F>(self, future: F, local: &LocalSet) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(local.spawn_local_as(future, self.origin()))
     }
 
     /// As [`spawn_blocking`](crate::spawn_blocking).

@@ -166,6 +166,7 @@ fn run(options: &Options, end: Span) -> TokenStream {
         Flavor::CurrentThread | Flavor::MultiThread => quote_spanned! { end=> build() },
     };
     let worker_threads = options.worker_threads.map(|count| quote_spanned! { end=> .worker_threads(#count) });
+    let start_paused = options.start_paused.as_ref().map(|paused| quote_spanned! { end=> .start_paused(#paused) });
     let unhandled_panic = options.unhandled_panic.as_ref().map(|policy| {
         quote_spanned! { end=> .unhandled_panic(#krate::runtime::UnhandledPanic::#policy) }
     });
@@ -182,6 +183,7 @@ fn run(options: &Options, end: Span) -> TokenStream {
         {
             return #krate::runtime::Builder::#constructor()
                 #worker_threads
+                #start_paused
                 #unhandled_panic
                 #name
                 .enable_all()

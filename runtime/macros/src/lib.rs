@@ -28,12 +28,13 @@ use proc_macro::TokenStream;
 /// | `flavor = "current_thread"` | one worker, on the thread that calls `main` |
 /// | `flavor = "local"` | a `LocalRuntime`: one worker, whose tasks need not be `Send` |
 /// | `worker_threads = N` | `N` workers, at least 1; only with `"multi_thread"` |
+/// | `start_paused = true` | the clock stands from the beginning: see `time::pause`. Not with `"multi_thread"` |
 /// | `unhandled_panic = "ignore"` | a panic stays in its task's `JoinHandle`; the default. Not with `"multi_thread"` |
 /// | `unhandled_panic = "shutdown_runtime"` | a panic in a task ends the runtime, and `main` panics. Not with `"multi_thread"` |
 /// | `name = "text"` | the runtime's name |
 /// | `crate = path` | where wakeline is found, when it is not `::wakeline` |
 ///
-/// They are those of `#[tokio::main]`, except `start_paused`, which does not exist here.
+/// They are those of `#[tokio::main]`.
 ///
 /// A function that is not called `main` may have arguments, and be generic: it builds a runtime at each call.
 ///
@@ -83,6 +84,18 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// #[should_panic(expected = "seven")]
 /// async fn other_attributes_stay() {
 ///     panic!("seven");
+/// }
+/// ```
+/// With a clock that stands, a test of an hour takes no time:
+/// ```
+/// use std::time::Duration;
+/// use wakeline::time::{Instant, sleep};
+///
+/// #[wakeline::test(start_paused = true)]
+/// async fn an_hour_passes() {
+///     let start = Instant::now();
+///     sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
 /// }
 /// ```
 /// The attribute adds `#[test]`; a second one is an error.

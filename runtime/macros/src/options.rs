@@ -6,13 +6,15 @@ use quote::{ToTokens, format_ident};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Result, Token};
+use syn::{Error, Expr, ExprLit, Ident, Lit, LitBool, LitStr, Meta, Path, Result, Token};
 
 /// What the arguments say, with the defaults filled in.
 pub(crate) struct Options {
     pub(crate) flavor: Flavor,
     /// `None`: as many as the builder finds right. Never 0, and never given with [`Flavor::CurrentThread`].
     pub(crate) worker_threads: Option<usize>,
+    /// Whether the clock stands from the beginning. Only with one worker.
+    pub(crate) start_paused: Option<LitBool>,
     /// The variant of `UnhandledPanic`. Only with one worker.
     pub(crate) unhandled_panic: Option<Ident>,
     /// The runtime's name.
@@ -30,9 +32,9 @@ pub(crate) enum Flavor {
 }
 
 const ALLOWED: &str = "allowed are `flavor = \"current_thread\"`, `\"local\"` or `\"multi_thread\"`, `worker_threads = N`, \
-                       `unhandled_panic = \"ignore\"` or `\"shutdown_runtime\"`, `name = \"..\"` and `crate = path`";
+                       `start_paused = true`, `unhandled_panic = \"ignore\"` or `\"shutdown_runtime\"`, `name = \"..\"` and `crate = path`";
 
-const NAMES: &[&str] = &["flavor", "worker_threads", "unhandled_panic", "name", "crate"];
+const NAMES: &[&str] = &["flavor", "worker_threads", "start_paused", "unhandled_panic", "name", "crate"];
 
 impl Options {
     /// What holds when no argument is given.
@@ -44,6 +46,7 @@ impl Options {
         Options {
             flavor,
             worker_threads: None,
+            start_paused: None,
             unhandled_panic: None,
             name: None,
             krate: syn::parse_quote!(::wakeline),
@@ -68,6 +71,7 @@ impl Options {
 struct Given {
     flavor: Option<(Flavor, Span)>,
     worker_threads: Option<(usize, Span)>,
+    start_paused: Option<(LitBool, Span)>,
     unhandled_panic: Option<(Ident, Span)>,
     name: Option<(LitStr, Span)>,
     krate: Option<(Path, Span)>,
@@ -87,6 +91,7 @@ impl Given {
         match name.as_str() {
             "flavor" => set(&mut self.flavor, &name, (flavor(&argument.value)?, at)),
             "worker_threads" => set(&mut self.worker_threads, &name, (worker_threads(&argument.value)?, at)),
+            "start_paused" => set(&mut self.start_paused, &name, (start_paused(&argument.value)?, at)),
             "unhandled_panic" => set(&mut self.unhandled_panic, &name, (unhandled_panic(&argument.value)?, at)),
             "name" => set(&mut self.name, &name, (runtime_name(&argument.value)?, at)),
             _ => set(&mut self.krate, &name, (path(&argument.value)?, at)),
@@ -113,6 +118,14 @@ impl Given {
                 return Err(Error::new(at, format!("`worker_threads` does not fit here: {why}")));
             }
             options.worker_threads = Some(count);
+        }
+        if let Some((paused, at)) = self.start_paused {
+            if options.flavor == Flavor::MultiThread {
+                let why =
+                    "a clock stands for a runtime of one worker, so `flavor = \"current_thread\"` must stand beside it";
+                return Err(Error::new(at, format!("`start_paused` does not fit here: {why}")));
+            }
+            options.start_paused = Some(paused);
         }
         if let Some((policy, at)) = self.unhandled_panic {
             if options.flavor == Flavor::MultiThread {
@@ -144,6 +157,13 @@ fn flavor(value: &Expr) -> Result<Flavor> {
         "local" => Ok(Flavor::Local),
         "multi_thread" => Ok(Flavor::MultiThread),
         _ => Err(wrong()),
+    }
+}
+
+fn start_paused(value: &Expr) -> Result<LitBool> {
+    match literal(value) {
+        Some(Lit::Bool(paused)) => Ok(paused.clone()),
+        _ => Err(Error::new_spanned(value, "`start_paused` is `true` or `false`")),
     }
 }
 

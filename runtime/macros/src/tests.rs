@@ -136,6 +136,12 @@ fn every_way_to_write_an_argument() {
     for (kind, arguments, expected) in [
         (Kind::Main, r#"flavor = "current_thread""#, "::wakeline::runtime::Builder::new_current_thread()"),
         (Kind::Test, r#"flavor = "local""#, "::wakeline::runtime::Builder::new_current_thread()"),
+        (Kind::Test, "start_paused = true", "::wakeline::runtime::Builder::new_current_thread().start_paused(true)"),
+        (
+            Kind::Main,
+            r#"start_paused = false, flavor = "local""#,
+            "::wakeline::runtime::Builder::new_current_thread().start_paused(false)",
+        ),
         (
             Kind::Test,
             r#"unhandled_panic = "shutdown_runtime", name = "a test""#,
@@ -262,7 +268,16 @@ fn a_second_test_attribute_is_taken_away() {
 fn arguments_that_do_not_fit() {
     let main = |arguments, expected: &[(&str, &str)]| refuse(Kind::Main, arguments, "async fn main() {}", expected);
     main("speed = 9", &[("speed", "unknown argument `speed`: allowed are `flavor")]);
-    main("start_paused = true", &[("start_paused", "unknown argument `start_paused`: allowed are `flavor")]);
+    main("start_paused = 1", &[("1", "`start_paused` is `true` or `false`")]);
+    main("start_paused = \"true\"", &[("\"true\"", "`true` or `false`")]);
+    main("start_paused", &[("start_paused", "`start_paused` needs a value")]);
+    main("start_paused = true", &[("start_paused = true", "`flavor = \"current_thread\"` must stand beside it")]);
+    refuse(
+        Kind::Test,
+        "flavor = \"multi_thread\", start_paused = true",
+        "async fn t() {}",
+        &[("start_paused = true", "does not fit here")],
+    );
     main("a::b = 9", &[("a::b", "unknown argument `a::b`")]);
     main("flavor", &[("flavor", "`flavor` needs a value")]);
     main("worker_threads(2)", &[("worker_threads(2)", "`worker_threads` needs a value")]);

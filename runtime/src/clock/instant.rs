@@ -1,5 +1,6 @@
 //! [`Instant`]: a moment, as a number of nanoseconds.
 
+use crate::clock::system;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,9 +16,14 @@ pub struct Instant(u64);
 /// operating system's clock.
 const START_NS: u64 = 1 << 55;
 
-fn anchor() -> std::time::Instant {
-    static ANCHOR: OnceLock<std::time::Instant> = OnceLock::new();
-    *ANCHOR.get_or_init(std::time::Instant::now)
+/// One moment on the standard library's clock and on this one. Where the two are the same clock of the system, the
+/// looks lie some nanoseconds apart, so that a moment that has come on the standard library's has come on this one.
+fn anchor() -> (std::time::Instant, Instant) {
+    static ANCHOR: OnceLock<(std::time::Instant, Instant)> = OnceLock::new();
+    *ANCHOR.get_or_init(|| {
+        let own = Instant::now_real();
+        (std::time::Instant::now(), own)
+    })
 }
 
 impl Instant {
@@ -25,10 +31,9 @@ impl Instant {
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
     /// The operating system's monotone clock, now.
+    #[inline]
     pub(crate) fn now_real() -> Instant {
-        let since = std::time::Instant::now().saturating_duration_since(anchor());
-        // In 64 bits, which no process outlives: every sleep reads the clock, and a wider sum would show.
-        Instant(START_NS + since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
+        Instant(START_NS + system::now_ns())
     }
 
     /// The moment that lies `ns` nanoseconds after the start of a virtual clock.
@@ -86,27 +91,28 @@ impl Instant {
         self.checked_add(duration).unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// The same moment on the standard library's clock. Moments of a virtual clock have no meaning there.
+    /// The same moment on the standard library's clock, to some nanoseconds. Moments of a clock that stood or was moved
+    /// have no meaning there.
     ///
     /// # Panics
     /// When the moment lies beyond what the standard library can name.
     #[must_use]
+    #[track_caller]
     pub fn into_std(self) -> std::time::Instant {
-        if self.0 >= START_NS {
-            anchor() + Duration::from_nanos(self.0 - START_NS)
-        } else {
-            anchor() - Duration::from_nanos(START_NS - self.0)
-        }
+        let (std, own) = anchor();
+        if self >= own { std + (self - own) } else { std - (own - self) }
     }
 
-    /// The same moment as one of the standard library's clock.
+    /// The same moment as one of the standard library's clock, to some nanoseconds.
+    ///
+    /// There and back is exact. One that this type can not name becomes the nearest that it can.
     #[must_use]
-    pub fn from_std(std: std::time::Instant) -> Instant {
-        let anchor = anchor();
-        if std >= anchor {
-            Instant(START_NS).saturating_add(std - anchor)
+    pub fn from_std(moment: std::time::Instant) -> Instant {
+        let (std, own) = anchor();
+        if moment >= std {
+            own.saturating_add(moment - std)
         } else {
-            Instant(START_NS).checked_sub(anchor - std).unwrap_or(Instant(0))
+            own.checked_sub(std - moment).unwrap_or(Instant(0))
         }
     }
 }

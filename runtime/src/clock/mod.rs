@@ -6,10 +6,13 @@
 
 mod instant;
 mod pausable;
+mod system;
+mod tick;
 mod virtual_clock;
 
 pub use instant::Instant;
 pub use pausable::PausableClock;
+pub(crate) use tick::Tick;
 pub use virtual_clock::VirtualClock;
 
 use std::task::Waker;
@@ -52,6 +55,16 @@ impl Clock {
     #[inline]
     pub(crate) fn now_if_standing(&self) -> Option<Instant> {
         self.standing().map(|clock| clock.now())
+    }
+
+    /// Whether this is the operating system's clock, and nobody has ever stopped it.
+    #[inline]
+    pub(crate) fn is_the_systems(&self) -> bool {
+        match self {
+            Clock::Real => true,
+            Clock::Pausable(clock) => clock.is_the_systems(),
+            Clock::Virtual(_) => false,
+        }
     }
 
     /// Whom to wake when a clock that stands is moved, or let run.

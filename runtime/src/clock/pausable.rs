@@ -94,6 +94,12 @@ impl PausableClock {
         self.0.shown.load(Ordering::Relaxed) > SHIFTED
     }
 
+    /// Whether nobody has ever stopped it.
+    #[inline]
+    pub(crate) fn is_the_systems(&self) -> bool {
+        self.0.shown.load(Ordering::Relaxed) == AS_THE_SYSTEM
+    }
+
     /// Stops the clock; false when it stood.
     pub(crate) fn pause(&self) -> bool {
         let mut state = self.0.state.lock();

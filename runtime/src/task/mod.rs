@@ -72,11 +72,11 @@ use std::future::Future;
 pub(crate) use cell::Header;
 pub use error::JoinError;
 pub(crate) use handles::{Notified, Owned, Scheduled};
-pub(crate) use id::IdBlock;
 pub use id::{Id, id, try_id};
+pub(crate) use id::{IdBlock, SeededIds};
 pub use join::{AbortHandle, JoinHandle};
 pub(crate) use joiner::Finished;
-pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
+pub(crate) use ledger::{Ledger, Places, Seat, Until, hand_in};
 pub use origin::TaskMeta;
 #[cfg(all(test, not(loom)))]
 pub(crate) use origin::identity_for_tests;

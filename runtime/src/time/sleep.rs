@@ -42,9 +42,8 @@ use std::time::Duration;
 pub fn sleep(duration: Duration) -> Sleep {
     with_timers(|timers| {
         let shard = timers.here();
-        let deadline = shard.clock().now().saturating_add(duration);
-        let state = if duration.is_zero() { State::Elapsed } else { State::Ahead };
-        Sleep { deadline, state, shard: shard.clone() }
+        let now = shard.clock().now();
+        Sleep::new(now.saturating_add(duration), now, shard.clone())
     })
 }
 
@@ -127,7 +126,19 @@ enum State {
     Elapsed,
 }
 
+impl State {
+    #[inline]
+    fn of(deadline: Instant, now: Instant) -> State {
+        if deadline > now { State::Ahead } else { State::Elapsed }
+    }
+}
+
 impl Sleep {
+    /// A wait in `shard`, by somebody who has just looked at its clock.
+    pub(super) fn new(deadline: Instant, now: Instant, shard: Arc<Shard>) -> Sleep {
+        Sleep { deadline, state: State::of(deadline, now), shard }
+    }
+
     /// The moment for which it waits; [`Instant::FAR_FUTURE`] when the clock can not name it.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -158,7 +169,7 @@ impl Sleep {
     pub(super) fn reset_at(&mut self, deadline: Instant, now: Instant) {
         self.reset(deadline);
         if matches!(self.state, State::Unknown) {
-            self.state = if deadline > now { State::Ahead } else { State::Elapsed };
+            self.state = State::of(deadline, now);
         }
     }
 
@@ -186,6 +197,12 @@ impl Sleep {
     }
 
     fn poll_waiting(&mut self, key: WheelKey, cx: &mut Context<'_>) -> Poll<()> {
+        // A running clock is left to the driver; one that stands costs nothing to look at.
+        if self.shard.clock().now_if_standing().is_some_and(|now| self.deadline <= now) {
+            self.shard.cancel(key);
+            self.state = State::Elapsed;
+            return Poll::Ready(());
+        }
         match self.shard.update(key, cx.waker()) {
             Touched::Pending => Poll::Pending,
             Touched::Gone => {

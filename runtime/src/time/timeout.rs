@@ -1,39 +1,62 @@
 //! [`Timeout`]: a future with a deadline.
 
-use crate::clock::Instant;
-use crate::time::sleep::{Sleep, sleep, sleep_until};
+use crate::clock::{Instant, Tick};
+use crate::time::sleep::{Sleep, sleep_until, with_timers};
+use crate::timer::shard::Shard;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Waits for `future`, at most for `duration`.
 ///
-/// The future is polled first, so one that is ready wins over a timeout that has passed.
+/// The future is polled first, so one that is ready wins over a timeout that has passed. A duration too long for the
+/// clock, as `Duration::MAX`, never passes.
+///
+/// The time counts from this call. A future that is ready when it is first polled costs no timer and no look at the clock:
+/// that is taken when it is not. So the time may count from the end of that first poll instead, when that comes within
+/// 0.1 s of this call, and from up to 0.2 s behind this call when it comes later. It is never shorter. Under a clock that
+/// stands it counts from this call exactly, as in tokio; [`timeout_at`] with a deadline does in any case.
 ///
 /// # Errors
 /// [`Elapsed`] when the time has passed first. The future is dropped with the `Timeout`.
 ///
 /// # Panics
-/// Outside a runtime, or in one that was built without `enable_time`.
+/// Outside a runtime, or in one that was built without `enable_time`. When it is polled and would have to wait, but its
+/// runtime has shut down.
 ///
 /// # Cancel safety
 /// That of `future`.
 ///
 /// # Examples
-/// ```no_run
-/// # async fn example() {
+/// ```
+/// use std::future::{pending, ready};
 /// use std::time::Duration;
-/// let never = std::future::pending::<()>();
-/// assert!(wakeline_runtime::time::timeout(Duration::from_millis(10), never).await.is_err());
+/// use wakeline_runtime::time::timeout;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// assert_eq!(timeout(Duration::from_secs(1), ready(7)).await, Ok(7));
+/// assert!(timeout(Duration::from_secs(1), pending::<()>()).await.is_err());
+/// # });
+/// # Ok(())
 /// # }
 /// ```
 #[track_caller]
+#[inline]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: sleep(duration) }
+    let limit = with_timers(|timers| {
+        let shard = timers.here();
+        let clock = shard.clock();
+        let called = if clock.is_the_systems() { Called::About(Tick::last()) } else { Called::At(clock.now()) };
+        Limit::Counting { shard: shard.clone(), duration, called }
+    });
+    Timeout { future: future.into_future(), limit }
 }
 
 /// Waits for `future`, at most until `deadline`; see [`timeout`].
@@ -42,13 +65,31 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// [`Elapsed`] when the deadline has passed first.
 ///
 /// # Panics
-/// Outside a runtime, or in one that was built without `enable_time`.
+/// Outside a runtime, or in one that was built without `enable_time`. When it is polled and would have to wait, but its
+/// runtime has shut down.
 ///
 /// # Cancel safety
 /// That of `future`.
+///
+/// # Examples
+/// Several steps under one deadline:
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{Instant, sleep, timeout_at};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let deadline = Instant::now() + Duration::from_millis(100);
+/// assert!(timeout_at(deadline, sleep(Duration::from_millis(70))).await.is_ok());
+/// assert!(timeout_at(deadline, sleep(Duration::from_millis(70))).await.is_err());
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: sleep_until(deadline) }
+    Timeout { future: future.into_future(), limit: Limit::Set(sleep_until(deadline)) }
 }
 
 pin_project! {
@@ -58,8 +99,28 @@ pin_project! {
     pub struct Timeout<F> {
         #[pin]
         future: F,
-        sleep: Sleep,
+        limit: Limit,
     }
+}
+
+/// The deadline, or what it will be made of.
+#[derive(Debug)]
+enum Limit {
+    /// The future has not been polled yet.
+    Counting {
+        shard: Arc<Shard>,
+        duration: Duration,
+        called: Called,
+    },
+    Set(Sleep),
+}
+
+/// When `timeout` was called.
+#[derive(Clone, Copy, Debug)]
+enum Called {
+    At(Instant),
+    /// The clock runs: not long behind this.
+    About(Tick),
 }
 
 impl<F> Timeout<F> {
@@ -82,12 +143,35 @@ impl<F> Timeout<F> {
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        this.sleep.poll_unbudgeted(cx).map(|()| Err(Elapsed(())))
+        this.limit.sleep().poll_unbudgeted(cx).map(|()| Err(Elapsed(())))
+    }
+}
+
+impl Limit {
+    /// The wait for the deadline, which is made now if it has not been yet.
+    fn sleep(&mut self) -> &mut Sleep {
+        if let Limit::Counting { shard, duration, called } = self {
+            let now = shard.clock().now();
+            let from = match *called {
+                Called::At(moment) => moment,
+                // Of a clock that was stopped in between it says nothing.
+                Called::About(tick) if shard.clock().is_the_systems() => {
+                    now.checked_sub(tick.passed()).expect("what has passed is less than the system's age")
+                }
+                Called::About(_) => now,
+            };
+            *self = Limit::Set(Sleep::new(from.saturating_add(*duration), now, shard.clone()));
+        }
+        match self {
+            Limit::Set(sleep) => sleep,
+            Limit::Counting { .. } => unreachable!("it was set above"),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! [`Mutex`].
 
-use crate::park;
+use crate::sync::blocking;
 use crate::sync::locked::{Alone, Exclusive, Lock, Locked};
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::mutex::guard::MutexGuard;
 use crate::sync::mutex::owned::OwnedMutexGuard;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 /// A mutual exclusion lock whose guard may be held across an `.await`, and which tasks wait for without blocking a thread.
@@ -100,8 +101,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard::of(Exclusive::acquire(self).await)
+    pub fn lock(&self) -> impl Future<Output = MutexGuard<'_, T>> {
+        Exclusive::acquire(self, MutexGuard::of)
     }
 
     /// As [`lock`](Mutex::lock), with a guard that owns a reference to the mutex and so has no lifetime.
@@ -122,8 +123,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard::of(Exclusive::acquire(self).await)
+    pub fn lock_owned(self: Arc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> {
+        Exclusive::acquire(self, OwnedMutexGuard::of)
     }
 
     /// Takes the lock if it is free and nobody waits for it.
@@ -178,7 +179,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[track_caller]
     pub fn blocking_lock(&self) -> MutexGuard<'_, T> {
-        park::block_on("`Mutex::blocking_lock`", self.lock())
+        blocking::wait_for("Mutex::blocking_lock", "lock().await", self.lock())
     }
 
     /// As [`blocking_lock`](Mutex::blocking_lock), with a guard that owns a reference to the mutex.
@@ -197,7 +198,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[track_caller]
     pub fn blocking_lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
-        park::block_on("`Mutex::blocking_lock_owned`", self.lock_owned())
+        blocking::wait_for("Mutex::blocking_lock_owned", "lock_owned().await", self.lock_owned())
     }
 
     /// The value, without locking: who has the mutex to itself needs no lock.

@@ -1,9 +1,10 @@
 //! [`Semaphore`].
 
-use crate::park;
-use crate::sync::permits::Permits;
+use crate::sync::blocking;
+use crate::sync::permits::{Acquire, Permits, Source};
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
 use crate::sync::semaphore::permit::{OwnedSemaphorePermit, SemaphorePermit};
+use std::future::Future;
 use std::sync::Arc;
 
 /// A counting semaphore: so many permits, and tasks that wait for some.
@@ -148,9 +149,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(1).await?;
-        Ok(SemaphorePermit::of(self, 1))
+    pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        Acquire::some(self, 1, |got| Ok(SemaphorePermit::of(got?, 1)))
     }
 
     /// Waits for `n` permits, and gets all of them at once.
@@ -176,9 +176,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(n).await?;
-        Ok(SemaphorePermit::of(self, n as usize))
+    pub fn acquire_many(&self, n: u32) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        Acquire::some(self, n, move |got| Ok(SemaphorePermit::of(got?, n as usize)))
     }
 
     /// Takes a permit if one is there and nobody waits.
@@ -242,7 +241,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire`", self.acquire())
+        blocking::wait_for("Semaphore::blocking_acquire", "acquire().await", self.acquire())
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many) for threads.
@@ -261,7 +260,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_many`", self.acquire_many(n))
+        blocking::wait_for("Semaphore::blocking_acquire_many", "acquire_many(n).await", self.acquire_many(n))
     }
 
     /// As [`acquire`](Semaphore::acquire), with a permit that owns a reference to the semaphore and so has no lifetime.
@@ -286,9 +285,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(1).await?;
-        Ok(OwnedSemaphorePermit::of(self, 1))
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        Acquire::some(self, 1, |got| Ok(OwnedSemaphorePermit::of(got?, 1)))
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many), with a permit that owns a reference to the semaphore.
@@ -302,9 +300,11 @@ impl Semaphore {
     /// # Examples
     /// See [`acquire_owned`](Semaphore::acquire_owned).
     #[inline]
-    pub async fn acquire_many_owned(self: Arc<Self>, n: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(n).await?;
-        Ok(OwnedSemaphorePermit::of(self, n as usize))
+    pub fn acquire_many_owned(
+        self: Arc<Self>,
+        n: u32,
+    ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        Acquire::some(self, n, move |got| Ok(OwnedSemaphorePermit::of(got?, n as usize)))
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), with a permit that owns a reference to the semaphore.
@@ -356,7 +356,7 @@ impl Semaphore {
     /// See [`blocking_acquire`](Semaphore::blocking_acquire).
     #[track_caller]
     pub fn blocking_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_owned`", self.acquire_owned())
+        blocking::wait_for("Semaphore::blocking_acquire_owned", "acquire_owned().await", self.acquire_owned())
     }
 
     /// As [`acquire_many_owned`](Semaphore::acquire_many_owned) for threads.
@@ -372,7 +372,11 @@ impl Semaphore {
     /// See [`blocking_acquire`](Semaphore::blocking_acquire).
     #[track_caller]
     pub fn blocking_acquire_many_owned(self: Arc<Self>, n: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_many_owned`", self.acquire_many_owned(n))
+        blocking::wait_for(
+            "Semaphore::blocking_acquire_many_owned",
+            "acquire_many_owned(n).await",
+            self.acquire_many_owned(n),
+        )
     }
 
     /// Closes the semaphore: it gives out nothing any more, and all who wait get an error.
@@ -401,6 +405,20 @@ impl Semaphore {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.permits.is_closed()
+    }
+}
+
+impl Source for &Semaphore {
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
+    }
+}
+
+impl Source for Arc<Semaphore> {
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
     }
 }
 

@@ -107,6 +107,30 @@ fn equal_deadlines_fire_in_order_of_insertion_even_when_one_came_down_from_above
     assert_eq!(world.fired(deadline), [0, 1]);
 }
 
+/// What stands in one slot of the third level comes down a little with every poll, and fires as if it had come at once.
+#[test]
+fn a_large_slot_comes_down_bit_by_bit_before_it_begins() {
+    let mut world = World::new(START);
+    let slot = 1 << (SHAPES[2].shift + TICK_BITS);
+    for number in 0..100 {
+        world.insert(at(8 * slot + u64::from(number % 10) * 1024), number);
+    }
+    let stands = |world: &World| world.wheel.slots.levels().collect::<Vec<_>>();
+    assert_eq!(stands(&world), [2]);
+    assert!(world.fired(at(7 * slot)).is_empty());
+    assert_eq!(stands(&world), [1, 2], "half moved");
+    let late = world.insert(at(8 * slot), 100);
+    assert_eq!(world.wheel.entries[late.index as usize].level, 2, "behind those that are still to be moved");
+    assert_eq!(world.wheel.next_deadline(), Some(at(8 * slot)));
+    for poll in 1..60 {
+        assert!(world.fired(at(7 * slot + poll)).is_empty());
+    }
+    assert_eq!(stands(&world), [1]);
+    let mut expected: Vec<u32> = (0..10).flat_map(|tick| (0..10).map(move |n| n * 10 + tick)).collect();
+    expected.insert(10, 100);
+    assert_eq!(world.fired(at(9 * slot)), expected);
+}
+
 #[test]
 fn a_limit_leaves_the_rest_for_the_next_poll() {
     let mut world = World::new(START);
@@ -160,6 +184,8 @@ enum Step {
     /// Insert a deadline this far from now.
     Insert(i64),
     InsertFarFuture,
+    /// Insert several equal deadlines, this far from now and rounded up to so many bits.
+    InsertEqual(u64, u32, u32),
     /// Remove the n-th of the pending.
     Remove(usize),
     /// Let this much time pass, and poll.
@@ -178,8 +204,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_i64..10_000_000).prop_map(|ns| Step::Insert(-ns)),
         2 => (0_i64..3_000).prop_map(Step::Insert),
         1 => Just(Step::InsertFarFuture),
+        4 => (0_u64..1 << 32, 10_u32..32, 1_u32..6).prop_map(|(ns, bits, n)| Step::InsertEqual(ns, bits, n)),
         3 => any::<usize>().prop_map(Step::Remove),
         3 => span().prop_map(Step::Pass),
+        6 => (0_u64..1 << 28).prop_map(Step::Pass),
         3 => Just(Step::Next),
         2 => (0_usize..4).prop_map(Step::PollSome),
     ];
@@ -193,12 +221,13 @@ struct Model(BTreeMap<(Instant, u32), WheelKey>);
 impl Model {
     /// Takes what the wheel says has fired, and checks that it was due, and that what stays may stay.
     fn check_fired(&mut self, fired: &[u32], now: Instant, everything: bool) {
-        let mut last_tick = 0;
+        let mut last = (Instant::from_nanos(0), 0);
         for &number in fired {
             let key = *self.0.keys().find(|key| key.1 == number).expect("only what is pending fires");
             assert!(key.0 <= now, "{number} fired early");
-            assert!(tick_of(key.0) >= last_tick, "{number} fired out of order");
-            last_tick = tick_of(key.0);
+            assert!(tick_of(key.0) >= tick_of(last.0), "{number} fired out of order");
+            assert!(key.0 != last.0 || number > last.1, "{number} fired before {}, which came first", last.1);
+            last = key;
             self.0.remove(&key);
         }
         if everything {
@@ -213,7 +242,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_wheel_does_what_a_sorted_map_does(steps in steps()) {
@@ -243,6 +272,15 @@ proptest! {
                     let key = world.insert(Instant::FAR_FUTURE, number);
                     model.0.insert((Instant::FAR_FUTURE, number), key);
                     number += 1;
+                }
+                Step::InsertEqual(from_now, bits, count) => {
+                    let deadline = ((now.as_nanos().saturating_add(from_now)) >> bits).saturating_add(1) << bits;
+                    let deadline = Instant::from_nanos(deadline.max(now.as_nanos()));
+                    for _ in 0..count {
+                        let key = world.insert(deadline, number);
+                        model.0.insert((deadline, number), key);
+                        number += 1;
+                    }
                 }
                 Step::Remove(n) if !model.0.is_empty() => {
                     let at = *model.0.keys().nth(n % model.0.len()).expect("below the length");
