@@ -2,17 +2,30 @@
 
 pub use wakeline_runtime::{clock, coop, namespace, park, rng, sync, time, wait_queue};
 pub use wakeline_runtime::{join, pin, select, try_join};
-pub use wakeline_runtime::{main, spawn, spawn_blocking, test};
+pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
 
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
-    pub use wakeline_runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeMetrics, TryCurrentError, WorkerMetrics};
+    pub use wakeline_runtime::{
+        BlockedPoll, Builder, EnterGuard, Handle, Runtime, RuntimeFlavor, RuntimeId as Id, RuntimeMetrics,
+        TryCurrentError, UnhandledPanic, WorkerMetrics,
+    };
+    pub use wakeline_runtime::{LocalOptions, LocalRuntime};
 }
 
 /// Tasks: spawning them, waiting for them, ending them.
 pub mod task {
+    pub use wakeline_runtime::TaskBuilder as Builder;
     pub use wakeline_runtime::task::*;
-    pub use wakeline_runtime::{spawn, spawn_blocking, yield_now};
+    pub use wakeline_runtime::{GroupHandle, TaskGroup, group};
+    pub use wakeline_runtime::{JoinSet, join_set};
+    pub use wakeline_runtime::{LocalEnterGuard, LocalSet, spawn_local};
+    pub use wakeline_runtime::{block_in_place, spawn, spawn_blocking, yield_now};
+
+    /// Futures that have a name.
+    pub mod futures {
+        pub use wakeline_runtime::task::TaskLocalFuture;
+    }
 }
 
 /// Networking: sockets, for tasks and for threads, and the emulated network.

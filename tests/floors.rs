@@ -24,7 +24,7 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io  join_set  local_set  task_group",  // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime",               // Builder, Runtime
                 "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
                 "runtime",                              // Builder, Runtime
@@ -34,7 +34,7 @@ const LAW: Law = Law {
                 "driver  blocking_pool  crew  local_scheduler",  // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
-                "park  coop  clock  rng  namespace",
+                "park  coop  clock  rng  namespace  unwind",
                 "atomic",
             ],
         },
@@ -116,13 +116,18 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/scheduler/block_on.rs", why: "whether the main future is woken" },
         Listed { file: "runtime/src/scheduler/idle.rs", why: "who sleeps, who searches" },
         Listed { file: "runtime/src/scheduler/inject.rs", why: "the injector's length, read without its lock" },
-        Listed { file: "runtime/src/scheduler/metrics.rs", why: "counters" },
+        Listed { file: "runtime/src/scheduler/counters.rs", why: "counters" },
+        Listed { file: "runtime/src/scheduler/id.rs", why: "the next number" },
         Listed { file: "runtime/src/scheduler/queue.rs", why: "head and tail of a worker's ring" },
         Listed { file: "runtime/src/scheduler/worker_park.rs", why: "where a worker sleeps" },
         Listed { file: "runtime/src/sync/barrier.rs", why: "which generation is coming" },
+        Listed { file: "runtime/src/sync/broadcast/handles.rs", why: "how many handles send" },
+        Listed { file: "runtime/src/sync/cancellation_token/tree.rs", why: "the flag that is looked at, and the tokens of a node" },
+        Listed { file: "runtime/src/sync/notify/word.rs", why: "the permit, who waits, and how often all were told" },
         Listed { file: "runtime/src/sync/once_value.rs", why: "whether the value is there" },
         Listed { file: "runtime/src/sync/permits.rs", why: "the permits, and how many waiters were told" },
         Listed { file: "runtime/src/sync/mpsc/returned.rs", why: "permits given back without the channel's lock" },
+        Listed { file: "runtime/src/sync/watch/state.rs", why: "the version, who waits where, who holds the ends" },
         Listed { file: "runtime/src/sync/oneshot/state.rs", why: "who may touch what, and who frees it" },
         Listed { file: "runtime/src/task/cell.rs", why: "whether the join waiter is there" },
         Listed { file: "runtime/src/task/id.rs", why: "the next number" },
@@ -170,6 +175,8 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },
         Listed { file: "runtime/src/time/mod.rs", why: "the API's own `Instant::now`, which asks the ambient clock" },
+        Listed { file: "runtime/src/scheduler/detector.rs", why: "how long a poll has held its thread" },
+        Listed { file: "runtime/src/scheduler/observe.rs", why: "how long polls take, and how long a worker is awake" },
         Listed { file: "runtime/src/runtime.rs", why: "the limit of a shutdown, which threads wait for" },
         Listed { file: "net/src/host/socket/attempt.rs", why: "a blocking call's timeout" },
     ],

@@ -8,11 +8,11 @@ use crate::atomic::Mutex;
 use crate::clock::Clock;
 use crate::coop;
 use crate::crew::Crew;
-use crate::namespace::Namespace;
 use crate::park::{Parker, Unparker};
-use crate::task::{self, Header, Id, JoinHandle, Notified, Schedule, Scheduled};
+use crate::task::{self, Header, Id, JoinHandle, Notified, Origin, Schedule, Scheduled};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,7 +31,10 @@ pub(crate) struct PoolConfig {
     pub(crate) keep_alive: Duration,
     /// Held while there is something queued or running: a paused clock must not run ahead of it.
     pub(crate) clock: Clock,
-    pub(crate) thread: Box<dyn Fn() -> thread::Builder + Send + Sync>,
+    pub(crate) thread: Box<dyn Fn() -> io::Result<thread::Builder> + Send + Sync>,
+    /// Called by each thread first, and last.
+    pub(crate) on_start: Box<dyn Fn() + Send + Sync>,
+    pub(crate) on_stop: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How much the pool has to do.
@@ -72,12 +75,12 @@ impl BlockingPool {
     /// # Panics
     /// When the operating system gives no thread and the pool has none.
     #[track_caller]
-    pub(crate) fn spawn<F, R>(&self, work: F, namespace: Option<Namespace>) -> JoinHandle<R>
+    pub(crate) fn spawn<F, R>(&self, work: F, origin: Origin) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (task, join) = task::unregistered(Blocking { work: Some(work) }, OneShot, Id::next(), namespace);
+        let (task, join) = task::unregistered(Blocking { work: Some(work) }, OneShot, Id::next(), origin);
         match self.inner.submit(task) {
             Submitted::Queued => {}
             Submitted::Closed(task) => task.cancel(),
@@ -89,7 +92,12 @@ impl BlockingPool {
     #[track_caller]
     fn start_thread(&self, number: u64) {
         let inner = self.inner.clone();
-        let started = self.inner.crew.start((self.inner.config.thread)(), move || inner.work(number));
+        let work = move || {
+            (inner.config.on_start)();
+            inner.work(number);
+            (inner.config.on_stop)();
+        };
+        let started = (self.inner.config.thread)().and_then(|thread| self.inner.crew.start(thread, work));
         if let Err(error) = started {
             let mut state = self.inner.state.lock();
             state.threads -= 1;

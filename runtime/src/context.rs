@@ -2,8 +2,8 @@
 
 use crate::handle::Handle;
 use crate::namespace;
-use crate::scheduler;
-use crate::task::JoinHandle;
+use crate::scheduler::{self, OnlyThread};
+use crate::task::{JoinHandle, Origin};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
@@ -37,6 +37,19 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Handle) -> R) -> Option<R> {
 #[track_caller]
 pub(crate) fn no_runtime() -> ! {
     panic!("there is no wakeline runtime here: call this from a task, or inside Runtime::enter()")
+}
+
+/// Runs `work` where it stands; what this thread would do beside it, a thread of the blocking pool does.
+pub(crate) fn block_in_place<R>(work: impl FnOnce() -> R) -> Result<R, OnlyThread> {
+    scheduler::block_in_place(work, |shared| {
+        let handle = Handle { shared };
+        let worker = handle.clone();
+        let drive = move || {
+            let _here = worker.enter();
+            scheduler::drive(worker.shared.clone());
+        };
+        drop(handle.shared.blocking().spawn(drive, Origin::here(None)));
+    })
 }
 
 impl Handle {
@@ -121,12 +134,22 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        self.spawn_blocking_as(work, Origin::here(namespace::current()))
+    }
+
+    /// As [`spawn_blocking`](Handle::spawn_blocking).
+    #[track_caller]
+    pub(crate) fn spawn_blocking_as<F, R>(&self, work: F, origin: Origin) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
         let handle = self.clone();
         let work = move || {
             let _here = handle.enter();
             work()
         };
-        self.shared.blocking().spawn(work, namespace::current())
+        self.shared.blocking().spawn(work, origin)
     }
 }
 

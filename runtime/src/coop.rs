@@ -15,6 +15,8 @@ pub(crate) const BUDGET: u8 = 128;
 
 /// What stands for "no limit".
 const UNCONSTRAINED: u8 = u8::MAX;
+/// What stands for "nothing left, and somebody was told so".
+const REFUSED: u8 = UNCONSTRAINED - 1;
 
 thread_local! {
     static LEFT: Cell<u8> = const { Cell::new(UNCONSTRAINED) };
@@ -24,6 +26,15 @@ thread_local! {
 #[inline]
 pub(crate) fn with_budget<R>(f: impl FnOnce() -> R) -> R {
     with_left(BUDGET, f)
+}
+
+/// As [`with_budget`]; says also whether `f` wanted more than there was.
+#[inline]
+pub(crate) fn with_budget_told<R>(f: impl FnOnce() -> R) -> (R, bool) {
+    with_left(BUDGET, || {
+        let result = f();
+        (result, LEFT.get() == REFUSED)
+    })
 }
 
 /// Runs `f` without a budget.
@@ -68,7 +79,8 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<Progress> {
     let left = LEFT.get();
     match left {
         UNCONSTRAINED => Poll::Ready(Progress { refund: Cell::new(None) }),
-        0 => {
+        0 | REFUSED => {
+            LEFT.set(REFUSED);
             cx.waker().wake_by_ref();
             Poll::Pending
         }
@@ -136,7 +148,7 @@ impl Remaining {
 /// Whether the calling task may still make progress in this poll; always true outside a task.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
-    LEFT.get() != 0
+    !matches!(LEFT.get(), 0 | REFUSED)
 }
 
 /// Takes one step, and yields first when none is left: for long computations between `.await`s.
@@ -212,6 +224,8 @@ mod tests {
             assert_eq!(steps(&mut cx), usize::from(BUDGET));
             assert!(!has_budget_remaining());
         });
+        assert_eq!(with_budget_told(|| steps(&mut cx)), (usize::from(BUDGET), true));
+        assert!(!with_budget_told(|| (0..BUDGET).all(|_| poll_proceed(&mut cx).map(|p| p.made()).is_ready())).1);
     }
 
     #[test]

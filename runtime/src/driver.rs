@@ -23,6 +23,7 @@ use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
 use crate::timer::Timers;
 use crate::timer::shard::Precision;
 use crate::wait_queue::WakeBatch;
+pub(crate) use slack::let_this_thread_wake_in_time;
 use sleep_word::{Begin, How};
 use std::io;
 use std::sync::Arc;
@@ -64,6 +65,15 @@ pub(crate) struct DriverHandle {
     clock: Clock,
     timers: Option<Timers>,
     reactor: Option<ReactorHandle>,
+}
+
+/// How much the driver has to look after.
+#[derive(Debug)]
+pub(crate) struct DriverLoad {
+    /// Timers that are pending.
+    pub(crate) timers: usize,
+    /// Sources of the operating system.
+    pub(crate) sources: usize,
 }
 
 /// Makes a driver.
@@ -187,7 +197,7 @@ impl Driver {
             None => self.parker.park(),
             Some(Duration::ZERO) => {}
             Some(wait) => {
-                slack::let_this_thread_wake_in_time();
+                let_this_thread_wake_in_time();
                 self.parker.park_timeout(wait);
             }
         }
@@ -234,6 +244,14 @@ impl DriverHandle {
     /// Makes the present or the next [`Driver::park`] return at once. Remembered once; one atomic when nobody sleeps.
     pub(crate) fn unpark(&self) {
         self.unpark.unpark();
+    }
+
+    /// What is registered now.
+    pub(crate) fn load(&self) -> DriverLoad {
+        DriverLoad {
+            timers: self.timers.as_ref().map_or(0, Timers::pending),
+            sources: self.reactor.as_ref().map_or(0, ReactorHandle::len),
+        }
     }
 
     /// Whose time it is.

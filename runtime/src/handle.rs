@@ -5,8 +5,8 @@
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::namespace;
-use crate::scheduler::{RuntimeMetrics, Shared};
-use crate::task::JoinHandle;
+use crate::scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, Shared};
+use crate::task::{JoinHandle, Origin};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -38,13 +38,25 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.shared.spawn(future, namespace::current()).settle()
+        self.shared.spawn(future, Origin::here(namespace::current())).settle()
     }
 
     /// What the runtime has done and has to do, now.
     #[must_use]
     pub fn metrics(&self) -> RuntimeMetrics {
         self.shared.metrics()
+    }
+
+    /// Which kind of runtime this is.
+    #[must_use]
+    pub fn runtime_flavor(&self) -> RuntimeFlavor {
+        self.shared.flavor()
+    }
+
+    /// What tells this runtime from all others of the process.
+    #[must_use]
+    pub fn id(&self) -> RuntimeId {
+        self.shared.id()
     }
 
     /// The clock by which this runtime's timers go.

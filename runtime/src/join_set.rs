@@ -5,10 +5,12 @@ use crate::handle::Handle;
 use crate::local_set::{LocalSet, spawn_local};
 use crate::spawn::{spawn, spawn_blocking};
 use crate::task::{AbortHandle, Finished, Id, JoinError, JoinHandle};
+use crate::task_builder;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -68,6 +70,23 @@ impl<T> JoinSet<T> {
 }
 
 impl<T: 'static> JoinSet<T> {
+    /// A task with settings of its own, to be begun in this set.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// # wakeline_runtime::Runtime::new()?.block_on(async {
+    /// let mut set = wakeline_runtime::JoinSet::new();
+    /// set.build_task().name("adder").spawn(async { 1 + 2 })?;
+    /// assert!(matches!(set.join_next().await, Some(Ok(3))));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub fn build_task(&mut self) -> Builder<'_, T> {
+        Builder { set: self, task: task_builder::Builder::new() }
+    }
+
     /// Begins a task on the current runtime.
     ///
     /// # Panics
@@ -353,6 +372,111 @@ where
         for future in futures {
             self.spawn(future);
         }
+    }
+}
+
+/// Gives a task of a [`JoinSet`] a name before it is spawned; made by [`JoinSet::build_task`].
+///
+/// The methods return a `Result` as tokio's do; there is no error yet.
+#[derive(Debug)]
+#[must_use = "nothing is spawned yet"]
+pub struct Builder<'a, T> {
+    set: &'a mut JoinSet<T>,
+    task: task_builder::Builder<'a>,
+}
+
+impl<'a, T: 'static> Builder<'a, T> {
+    /// Names the task.
+    pub fn name(self, name: &'a str) -> Builder<'a, T> {
+        Builder { task: self.task.name(name), ..self }
+    }
+
+    /// As [`JoinSet::spawn`].
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// # Panics
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> io::Result<AbortHandle>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
+        Ok(self.set.insert(self.task.spawn(future)?))
+    }
+
+    /// As [`JoinSet::spawn_on`].
+    ///
+    /// # Errors
+    /// None so far.
+    #[track_caller]
+    pub fn spawn_on<F>(self, future: F, handle: &Handle) -> io::Result<AbortHandle>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
+        Ok(self.set.insert(self.task.spawn_on(future, handle)?))
+    }
+
+    /// As [`JoinSet::spawn_local`].
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// # Panics
+    /// Outside a [`LocalSet`] and a [`LocalRuntime`](crate::LocalRuntime).
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> io::Result<AbortHandle>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        Ok(self.set.insert(self.task.spawn_local(future)?))
+    }
+
+    /// As [`JoinSet::spawn_local_on`].
+    ///
+    /// # Errors
+    /// None so far.
+    #[track_caller]
+    pub fn spawn_local_on<F>(self, future: F, local: &LocalSet) -> io::Result<AbortHandle>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        Ok(self.set.insert(self.task.spawn_local_on(future, local)?))
+    }
+
+    /// As [`JoinSet::spawn_blocking`].
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// # Panics
+    /// Outside a runtime, and when the operating system gives no thread and the pool has none.
+    #[track_caller]
+    pub fn spawn_blocking<F>(self, work: F) -> io::Result<AbortHandle>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        Ok(self.set.insert(self.task.spawn_blocking(work)?))
+    }
+
+    /// As [`JoinSet::spawn_blocking_on`].
+    ///
+    /// # Errors
+    /// None so far.
+    ///
+    /// # Panics
+    /// When the operating system gives no thread and the pool has none.
+    #[track_caller]
+    pub fn spawn_blocking_on<F>(self, work: F, handle: &Handle) -> io::Result<AbortHandle>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        Ok(self.set.insert(self.task.spawn_blocking_on(work, handle)?))
     }
 }
 

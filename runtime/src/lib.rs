@@ -16,6 +16,7 @@ mod scheduler;
 pub mod sync;
 pub mod task;
 mod timer;
+mod unwind;
 pub mod wait_queue;
 
 #[cfg(not(loom))]
@@ -42,6 +43,8 @@ mod runtime;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
+mod task_builder;
+#[cfg(not(loom))]
 mod task_group;
 #[cfg(not(loom))]
 pub mod time;
@@ -55,9 +58,10 @@ pub use self::{
     join_set::JoinSet,
     local_runtime::{LocalOptions, LocalRuntime},
     local_set::{LocalEnterGuard, LocalSet, spawn_local},
-    runtime::{Builder, Runtime},
-    scheduler::{RuntimeMetrics, WorkerMetrics},
-    spawn::{spawn, spawn_blocking, yield_now},
+    runtime::{Builder, Runtime, UnhandledPanic},
+    scheduler::{BlockedPoll, RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
+    spawn::{block_in_place, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
+    task_builder::Builder as TaskBuilder,
     task_group::{GroupHandle, TaskGroup, group},
 };

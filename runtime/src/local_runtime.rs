@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::namespace;
 use crate::runtime::{Builder, Runtime};
 use crate::scheduler::RuntimeMetrics;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, Origin};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -82,7 +82,7 @@ impl LocalRuntime {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.handle().shared.spawn_local(future, namespace::current()).settle()
+        self.handle().shared.spawn_local(future, Origin::here(namespace::current())).settle()
     }
 
     /// As [`Handle::spawn_blocking`].

@@ -13,8 +13,7 @@
 
 use crate::atomic::Mutex;
 use crate::coop;
-use crate::namespace::Namespace;
-use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Owned, Schedule, Scheduled};
+use crate::task::{self, Header, IdBlock, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled};
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -32,6 +31,10 @@ pub(crate) struct LocalScheduler {
     tasks: RefCell<Slab<Owned>>,
     ids: RefCell<IdBlock>,
     closed: Cell<bool>,
+    /// The first panic of a task is the end of all.
+    ends_on_panic: Cell<bool>,
+    /// That has happened.
+    panicked: Cell<bool>,
 }
 
 /// The far half, which every task holds.
@@ -77,19 +80,21 @@ impl LocalScheduler {
             tasks: RefCell::default(),
             ids: RefCell::default(),
             closed: Cell::new(false),
+            ends_on_panic: Cell::new(false),
+            panicked: Cell::new(false),
         }
     }
 
     /// Begins a task. After [`close`](LocalScheduler::close) its future is dropped at once, and its handle says that it
     /// was cancelled.
-    pub(crate) fn spawn<F>(&self, future: F, namespace: Option<Namespace>) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(&self, future: F, origin: Origin) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         let id = self.ids.borrow_mut().next();
         // SAFETY: the module's argument.
-        let (owned, notified, join) = unsafe { task::new_local(future, self.far.clone(), id, namespace) };
+        let (owned, notified, join) = unsafe { task::new_local(future, self.far.clone(), id, origin) };
         if self.closed.get() {
             drop(notified);
             owned.shutdown();
@@ -117,21 +122,28 @@ impl LocalScheduler {
     ///
     /// To be called at the beginning of each poll of the owner, because who has been told is forgotten.
     pub(crate) fn attend(&self, slot: &mut WaitSlot, waker: &Waker) {
-        let mut far = self.far.state.lock();
-        far.pollers.join(slot, waker, Events::ANY, Mode::Shared);
         let mut queue = self.queue.borrow_mut();
-        if queue.is_empty() {
-            std::mem::swap(&mut *queue, &mut far.queue);
-        } else {
-            queue.append(&mut far.queue);
-        }
+        let replaced = {
+            let mut far = self.far.state.lock();
+            if queue.is_empty() {
+                std::mem::swap(&mut *queue, &mut far.queue);
+            } else {
+                queue.append(&mut far.queue);
+            }
+            far.pollers.join(slot, waker, Events::ANY, Mode::Shared)
+        };
+        // Outside of both: its drop may do anything.
+        drop(queue);
+        drop(replaced);
     }
 
     /// Forgets a poller.
     pub(crate) fn leave(&self, slot: &mut WaitSlot) {
         if slot.is_set() {
-            // Told or not makes no difference: all are told at once, so none has to pass it on.
-            let _ = self.far.state.lock().pollers.remove(slot);
+            // Told or not makes no difference: all are told at once, so none has to pass it on. What it was drops when
+            // the lock is released.
+            let removed = self.far.state.lock().pollers.remove(slot);
+            drop(removed);
         }
     }
 
@@ -150,14 +162,28 @@ impl LocalScheduler {
         f()
     }
 
+    /// Whether the first panic of a task is the end of all.
+    pub(crate) fn set_ends_on_panic(&self, ends: bool) {
+        self.ends_on_panic.set(ends);
+    }
+
     /// Polls the tasks that are ready, [`TASKS_PER_POLL`] of them at most. Only inside
     /// [`as_polled`](LocalScheduler::as_polled).
+    ///
+    /// # Panics
+    /// When a task has panicked and the scheduler is to end with it.
+    #[track_caller]
     pub(crate) fn run_tasks(&self) {
         debug_assert!(ptr::eq(POLLED.get(), self));
         for _ in 0..TASKS_PER_POLL {
             let Some(task) = self.pop() else { break };
             coop::with_budget(|| task.run());
+            if self.panicked.get() {
+                self.end_tasks();
+                break;
+            }
         }
+        assert!(!self.panicked.get(), "a task panicked, and the `LocalSet` is to shut down on an unhandled panic");
     }
 
     /// A statement of its own, because a task that runs may push.
@@ -225,6 +251,14 @@ impl Schedule for Arc<Far> {
             None => {
                 let far = task.scheduler().clone();
                 far.push(task.into_notified());
+            }
+        });
+    }
+
+    fn panicked(&self) {
+        with_polled(|polled| {
+            if let Some(near) = polled.filter(|polled| Arc::ptr_eq(&polled.far, self)) {
+                near.panicked.set(near.ends_on_panic.get());
             }
         });
     }

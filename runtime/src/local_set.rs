@@ -3,8 +3,8 @@
 use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
-use crate::runtime::Runtime;
-use crate::task::JoinHandle;
+use crate::runtime::{Runtime, UnhandledPanic};
+use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -45,19 +45,28 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let namespace = namespace::current();
+    spawn_local_as(future, Origin::here(namespace::current()))
+}
+
+/// As [`spawn_local`], for a task that comes from elsewhere or has a name.
+#[track_caller]
+pub(crate) fn spawn_local_as<F>(future: F, origin: Origin) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     if local_scheduler::is_polled() {
-        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, namespace));
+        return local_scheduler::with_polled(|set| set.expect("it is polled").spawn(future, origin));
     }
     if let Some(set) = ENTERED.try_with(|entered| entered.borrow().clone()).ok().flatten() {
-        return set.spawn(future, namespace);
+        return set.spawn(future, origin);
     }
     match context::with_current(|handle| handle.shared.is_owned_here()) {
         Some(true) => {}
         Some(false) => no_set("this runtime is not a `LocalRuntime` of this thread"),
         None => no_set("there is no runtime here either"),
     }
-    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, namespace));
+    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, origin));
     spawned.expect("the runtime was there a moment ago").settle()
 }
 
@@ -135,12 +144,22 @@ impl LocalSet {
     /// # Ok(())
     /// # }
     /// ```
+    #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.scheduler.spawn(future, namespace::current())
+        self.spawn_local_as(future, Origin::here(namespace::current()))
+    }
+
+    /// As [`spawn_local`](LocalSet::spawn_local), for a task that comes from elsewhere or has a name.
+    pub(crate) fn spawn_local_as<F>(&self, future: F, origin: Origin) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.scheduler.spawn(future, origin)
     }
 
     /// Makes this the set of [`spawn_local`] on this thread until the guard drops. It does not poll the set.
@@ -193,6 +212,9 @@ impl LocalSet {
     /// Tasks that have not ended by then stay in the set, and rest until it is driven again. Each poll polls `future`
     /// first, then at most 61 tasks that are ready.
     ///
+    /// # Panics
+    /// When `future` does, and when a task has and [`unhandled_panic`](LocalSet::unhandled_panic) says that this is the end.
+    ///
     /// # Cancel safety
     /// That of `future`; the tasks stay in the set.
     ///
@@ -211,6 +233,30 @@ impl LocalSet {
     /// ```
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         RunUntil { set: &self.scheduler, place: WaitSlot::new(), future }.await
+    }
+
+    /// What happens when a task of this set panics; nothing unless set, but that its handle says so.
+    ///
+    /// After [`UnhandledPanic::ShutdownRuntime`] the first panic of a task drops all tasks of the set; to await the set, or
+    /// to go on with `run_until`, panics then. In tokio this is unstable.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # fn main() -> std::io::Result<()> {
+    /// use wakeline_runtime::{LocalSet, Runtime, UnhandledPanic, spawn_local};
+    ///
+    /// let mut set = LocalSet::new();
+    /// set.unhandled_panic(UnhandledPanic::ShutdownRuntime);
+    /// set.block_on(&Runtime::new()?, async {
+    ///     spawn_local(async { panic!("boom") });
+    ///     std::future::pending::<()>().await // ends with a panic
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unhandled_panic(&mut self, behavior: UnhandledPanic) -> &mut LocalSet {
+        self.scheduler.set_ends_on_panic(behavior == UnhandledPanic::ShutdownRuntime);
+        self
     }
 }
 

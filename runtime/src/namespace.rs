@@ -4,7 +4,7 @@
 //! `task_struct`: a socket that a task opens belongs to the network the task stands on.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// An opaque, shared value. Two clones are the same namespace.
@@ -31,13 +31,17 @@ impl std::fmt::Debug for Namespace {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Namespace>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Namespace>> = const { Cell::new(None) };
 }
 
 /// The namespace the calling task or thread stands in; `None` is the outermost one.
 #[must_use]
 pub fn current() -> Option<Namespace> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    let mut here = None;
+    swap(&mut here);
+    let found = here.clone();
+    swap(&mut here);
+    found
 }
 
 /// Puts the calling thread into `namespace` until the guard drops.
@@ -45,7 +49,9 @@ pub fn current() -> Option<Namespace> {
 /// For threads, and for the span of one poll. A guard must not be held across an `.await`: the task may go on elsewhere.
 #[must_use = "the thread leaves the namespace when the guard drops"]
 pub fn enter(namespace: Option<Namespace>) -> Entered {
-    Entered { previous: replace(namespace), _not_send: std::marker::PhantomData }
+    let mut previous = namespace;
+    swap(&mut previous);
+    Entered { previous, _not_send: std::marker::PhantomData }
 }
 
 /// What the calling thread stood in before is put back when this drops.
@@ -57,13 +63,14 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        replace(self.previous.take());
+        swap(&mut self.previous);
     }
 }
 
-/// Exchanges the thread's namespace; late in thread exit there is none and the value is dropped.
-pub(crate) fn replace(namespace: Option<Namespace>) -> Option<Namespace> {
-    CURRENT.try_with(|current| current.replace(namespace)).unwrap_or(None)
+/// Exchanges the thread's namespace with `other`; late in thread exit there is none, and nothing happens.
+#[inline]
+pub(crate) fn swap(other: &mut Option<Namespace>) {
+    let _ = CURRENT.try_with(|current| current.swap(Cell::from_mut(other)));
 }
 
 #[cfg(all(test, not(loom)))]

@@ -19,11 +19,9 @@
 
 use crate::atomic::{AtomicU32, Bell, Ordering};
 use std::cell::Cell;
-use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 /// The sleeping side: at most one thread parks on it at a time.
@@ -205,28 +203,23 @@ impl Drop for Entered {
     }
 }
 
-/// Puts the calling thread to sleep until `future` is done: the blocking form of a wait, `what` being its name.
-///
-/// # Panics
-/// Where the thread drives futures: it would sleep with all of them.
-#[track_caller]
-pub(crate) fn block_on<F: Future>(what: &str, future: F) -> F::Output {
-    assert!(
-        !is_entered(),
-        "{what} puts its thread to sleep, which is not allowed where that drives tasks: use the async form there, or \
-         move the call into `spawn_blocking`"
-    );
-    let mut future = pin!(future);
-    with_thread_parker(|parker| {
-        let waker = parker.waker();
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
-            }
-            parker.park();
-        }
-    })
+/// Takes the mark of [`enter`] from this thread until it drops.
+#[derive(Debug)]
+pub(crate) struct Unentered {
+    was_entered: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Unentered {
+    pub(crate) fn new() -> Unentered {
+        Unentered { was_entered: ENTERED.replace(false), _not_send: PhantomData }
+    }
+}
+
+impl Drop for Unentered {
+    fn drop(&mut self) {
+        ENTERED.set(self.was_entered);
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -6,9 +6,12 @@ use crate::context::EnterGuard;
 use crate::crew::Crew;
 use crate::driver::{self, DriverConfig};
 use crate::handle::Handle;
+use crate::park::{Parker, Unparker};
 use crate::rng::Rng;
-use crate::scheduler::{self, Config, RuntimeMetrics, Shared};
-use crate::task::{JoinHandle, SeededIds};
+use crate::scheduler::{
+    self, BlockedPoll, Config, Detector, Hook, Hooks, Report, RuntimeFlavor, RuntimeMetrics, Shared, TaskHook,
+};
+use crate::task::{JoinHandle, SeededIds, TaskMeta};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -42,15 +45,11 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct Runtime {
     handle: Handle,
-    kind: Kind,
+    kind: RuntimeFlavor,
     workers: Arc<Crew>,
+    /// Ends the thread that watches for blocked workers.
+    watchdog: Option<Unparker>,
     ended: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    CurrentThread,
-    MultiThread,
 }
 
 impl Runtime {
@@ -95,12 +94,19 @@ impl Runtime {
     /// workers do.
     ///
     /// # Panics
-    /// When the thread drives futures already, and when `future` panics.
+    /// When the thread drives futures already, and when `future` panics; also when a task does, or has done, if that
+    /// [ends the runtime](Builder::unhandled_panic).
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        match self.kind {
-            Kind::CurrentThread => self.handle.block_on_with(|| scheduler::as_worker(&self.handle.shared, future)),
-            Kind::MultiThread => self.handle.block_on(future),
+        if self.kind == RuntimeFlavor::MultiThread {
+            return self.handle.block_on(future);
+        }
+        match self.handle.block_on_with(|| scheduler::as_worker(&self.handle.shared, future)) {
+            Some(output) => output,
+            None => panic!(
+                "a spawned task panicked, and the runtime is configured to end then (`UnhandledPanic::ShutdownRuntime`): \
+                 see the panic above, or build the runtime with `UnhandledPanic::Ignore`"
+            ),
         }
     }
 
@@ -138,10 +144,13 @@ impl Runtime {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let shared = &self.handle.shared;
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.unpark();
+        }
         scheduler::begin_shutdown(shared);
         shared.blocking().close();
         let waits = limit != Some(Duration::ZERO);
-        if self.kind == Kind::CurrentThread || (waits && self.workers.wait(left())) {
+        if self.kind == RuntimeFlavor::CurrentThread || (waits && self.workers.wait(left())) {
             let _here = self.handle.enter();
             scheduler::finish_shutdown(shared);
         }
@@ -185,7 +194,7 @@ impl fmt::Debug for Runtime {
 
 /// The settings of a runtime to be.
 pub struct Builder {
-    kind: Kind,
+    kind: RuntimeFlavor,
     workers: Option<usize>,
     thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     thread_stack_size: Option<usize>,
@@ -198,22 +207,39 @@ pub struct Builder {
     event_interval: u32,
     global_queue_interval: u32,
     rng_seed: Option<u64>,
+    hooks: Hooks,
+    blocked_after: Option<Duration>,
+    on_blocked_poll: Report,
+    poll_time_histogram: bool,
+    unhandled_panic: UnhandledPanic,
+}
+
+/// What a panic in a task means for its runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnhandledPanic {
+    /// Nothing: the panic stays in the task's `JoinHandle`.
+    #[default]
+    Ignore,
+    /// The runtime ends: every task is dropped, and [`Runtime::block_on`] panics. Whether the task's `JoinHandle` is held
+    /// makes no difference.
+    ShutdownRuntime,
 }
 
 impl Builder {
     /// A runtime without threads of its own: whoever calls [`Runtime::block_on`] drives it.
     #[must_use]
     pub fn new_current_thread() -> Builder {
-        Builder::new(Kind::CurrentThread)
+        Builder::new(RuntimeFlavor::CurrentThread)
     }
 
     /// A runtime with worker threads that take work from each other.
     #[must_use]
     pub fn new_multi_thread() -> Builder {
-        Builder::new(Kind::MultiThread)
+        Builder::new(RuntimeFlavor::MultiThread)
     }
 
-    fn new(kind: Kind) -> Builder {
+    fn new(kind: RuntimeFlavor) -> Builder {
         Builder {
             kind,
             workers: None,
@@ -228,16 +254,26 @@ impl Builder {
             event_interval: 61,
             global_queue_interval: 61,
             rng_seed: None,
+            hooks: Hooks::default(),
+            blocked_after: None,
+            on_blocked_poll: Arc::new(|poll| eprintln!("wakeline: {poll}")),
+            poll_time_histogram: false,
+            unhandled_panic: UnhandledPanic::Ignore,
         }
     }
 
     /// How many worker threads a multi-thread runtime has; as many as there are CPUs unless set.
     ///
     /// # Panics
-    /// When `count` is 0.
+    /// When `count` is 0, or above 32,768.
     #[track_caller]
     pub fn worker_threads(&mut self, count: usize) -> &mut Builder {
         assert!(count > 0, "a runtime needs at least one worker: `worker_threads` takes a number above 0");
+        assert!(
+            count <= WORKERS_MAX,
+            "`worker_threads` takes at most {WORKERS_MAX}, and {count} were asked for: more workers than CPUs do not run \
+             more tasks at a time"
+        );
         self.workers = Some(count);
         self
     }
@@ -263,19 +299,34 @@ impl Builder {
     }
 
     /// The name of the threads that the runtime starts; "wakeline-worker" unless set.
+    ///
+    /// # Panics
+    /// When there is a NUL byte in it.
+    #[track_caller]
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Builder {
         let name = name.into();
+        assert!(!name.contains('\0'), "the name of a thread can not hold a NUL byte: `thread_name` was given {name:?}");
         self.thread_name_fn(move || name.clone())
     }
 
-    /// As [`thread_name`](Builder::thread_name), with a name for each thread.
+    /// As [`thread_name`](Builder::thread_name), with a name for each thread. A name with a NUL byte makes
+    /// [`build`](Builder::build) fail, or `spawn_blocking` panic, when it comes to a thread of the pool.
     pub fn thread_name_fn(&mut self, name: impl Fn() -> String + Send + Sync + 'static) -> &mut Builder {
         self.thread_name = Arc::new(name);
         self
     }
 
     /// The stack of the threads that the runtime starts, in bytes; what the standard library has unless set.
+    ///
+    /// # Panics
+    /// When it is more than a quarter of what can be addressed. What is less, and too much for the operating system, makes
+    /// [`build`](Builder::build) fail.
+    #[track_caller]
     pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Builder {
+        assert!(
+            bytes <= usize::MAX / 4,
+            "`thread_stack_size` takes bytes, and {bytes} of them do not fit into memory: ask for some mebibytes"
+        );
         self.thread_stack_size = Some(bytes);
         self
     }
@@ -327,6 +378,213 @@ impl Builder {
         self
     }
 
+    /// Has `f` called by each thread that the runtime starts, before it does anything else.
+    ///
+    /// A panic in this or any other of these functions is contained: the panic hook tells of it, and the thread goes on.
+    /// There is no current runtime in it.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use wakeline_runtime::Builder;
+    ///
+    /// let threads = Arc::new(AtomicUsize::new(0));
+    /// let (started, stopped) = (threads.clone(), threads.clone());
+    /// let runtime = Builder::new_multi_thread()
+    ///     .worker_threads(2)
+    ///     .on_thread_start(move || { started.fetch_add(1, Ordering::SeqCst); })
+    ///     .on_thread_stop(move || { stopped.fetch_sub(1, Ordering::SeqCst); })
+    ///     .build()?;
+    /// drop(runtime);
+    /// assert_eq!(threads.load(Ordering::SeqCst), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_thread_start<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.hooks.thread_start = Hook::new(f);
+        self
+    }
+
+    /// Has `f` called by each thread that the runtime has started, before it ends.
+    pub fn on_thread_stop<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.hooks.thread_stop = Hook::new(f);
+        self
+    }
+
+    /// Has `f` called by each worker that has nothing to do, before it goes to sleep.
+    ///
+    /// It may spawn and wake tasks, and then the worker goes on with them. On a current-thread runtime it is called by
+    /// whoever drives it, whenever nothing is ready but its own future has not been woken.
+    pub fn on_thread_park<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.hooks.thread_park = Hook::new(f);
+        self
+    }
+
+    /// Has `f` called by each worker that has slept, before it goes on.
+    pub fn on_thread_unpark<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.hooks.thread_unpark = Hook::new(f);
+        self
+    }
+
+    /// Has `f` called with each new task, by whoever spawns it, before the task can be polled.
+    ///
+    /// Blocking closures, and tasks of a `LocalSet`, are not told of, here and below.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::sync::{Arc, Mutex};
+    /// use wakeline_runtime::Builder;
+    ///
+    /// let log = Arc::new(Mutex::new(Vec::new()));
+    /// let (spawned, gone) = (log.clone(), log.clone());
+    /// let runtime = Builder::new_current_thread()
+    ///     .on_task_spawn(move |task| spawned.lock().expect("no holder panics").push(("spawned", task.id())))
+    ///     .on_task_terminate(move |task| gone.lock().expect("no holder panics").push(("gone", task.id())))
+    ///     .build()?;
+    /// let task = runtime.spawn(async {});
+    /// let id = task.id();
+    /// runtime.block_on(task).expect("it does not panic");
+    /// assert_eq!(*log.lock().expect("no holder panics"), [("spawned", id), ("gone", id)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_task_spawn<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn(&TaskMeta<'_>) + Send + Sync + 'static,
+    {
+        self.hooks.task_spawn = TaskHook::new(f);
+        self
+    }
+
+    /// Has `f` called with each task that has ended, by itself, by a panic, aborted or with the runtime, when its future is
+    /// gone and before its `JoinHandle` gives the result.
+    pub fn on_task_terminate<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn(&TaskMeta<'_>) + Send + Sync + 'static,
+    {
+        self.hooks.task_terminate = TaskHook::new(f);
+        self
+    }
+
+    /// Has `f` called before each poll of a task, by its worker.
+    pub fn on_before_task_poll<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn(&TaskMeta<'_>) + Send + Sync + 'static,
+    {
+        self.hooks.before_poll = TaskHook::new(f);
+        self
+    }
+
+    /// Has `f` called after each poll of a task, by the same thread.
+    pub fn on_after_task_poll<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn(&TaskMeta<'_>) + Send + Sync + 'static,
+    {
+        self.hooks.after_poll = TaskHook::new(f);
+        self
+    }
+
+    /// Reports polls that take longer than `limit`: such a task keeps its worker from all others.
+    ///
+    /// Each site, that is, each place in the program that spawns, is reported once: while the poll is still stuck, by a
+    /// thread of its own that looks at the workers twice within the limit (at least each second and at most each
+    /// millisecond), and with the full time when it has ended. A poll that ends before that thread sees it is reported at
+    /// its end only. The report is a line on stderr, or what [`on_blocked_poll`](Builder::on_blocked_poll) makes of it.
+    ///
+    /// What blocks rightly, in [`spawn_blocking`](crate::spawn_blocking) or [`block_in_place`](crate::block_in_place), is not
+    /// reported, nor is the future given to `block_on`. Without a limit a poll costs one branch for it; with one, two looks
+    /// at the clock and two short locks.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use wakeline_runtime::Builder;
+    ///
+    /// let (reports, reported) = mpsc::channel();
+    /// let runtime = Builder::new_multi_thread()
+    ///     .worker_threads(2)
+    ///     .detect_blocking(Duration::from_millis(5))
+    ///     .on_blocked_poll(move |poll| reports.send((poll.spawned_at().line(), poll.is_over())).unwrap_or(()))
+    ///     .build()?;
+    /// let line = line!() + 1;
+    /// let task = runtime.spawn(async move { reported.recv().map(|(site, is_over)| (site == line, is_over)) });
+    /// // It waits, stuck, for the report that it is stuck.
+    /// assert_eq!(runtime.block_on(task)??, (true, false));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn detect_blocking(&mut self, limit: Duration) -> &mut Builder {
+        self.blocked_after = Some(limit);
+        self
+    }
+
+    /// What is done with a poll that takes longer than [`detect_blocking`](Builder::detect_blocking) allows; a line on
+    /// stderr unless set.
+    ///
+    /// Called by the worker when the poll is over, by another thread while it is not. A panic in it is contained.
+    pub fn on_blocked_poll<F>(&mut self, f: F) -> &mut Builder
+    where
+        F: Fn(&BlockedPoll) + Send + Sync + 'static,
+    {
+        self.on_blocked_poll = Arc::new(f);
+        self
+    }
+
+    /// Counts how many polls took how long; see [`RuntimeMetrics::poll_time_histogram_bucket_range`].
+    ///
+    /// Each poll then costs two looks at the clock. The classes are fixed, each twice as wide as the one before; tokio lets
+    /// choose them.
+    pub fn enable_metrics_poll_time_histogram(&mut self) -> &mut Builder {
+        self.poll_time_histogram = true;
+        self
+    }
+
+    /// What a panic in a task means for the runtime; [`UnhandledPanic::Ignore`] unless set.
+    ///
+    /// # Panics
+    /// When a multi-thread runtime is to shut down: only a current-thread one has a `block_on` that could tell of it.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # fn main() -> std::io::Result<()> {
+    /// use wakeline_runtime::{Builder, UnhandledPanic, spawn};
+    ///
+    /// let runtime = Builder::new_current_thread().unhandled_panic(UnhandledPanic::ShutdownRuntime).build()?;
+    /// runtime.block_on(async {
+    ///     spawn(async { panic!("nobody joins this task") });
+    ///     std::future::pending::<()>().await; // panics here, instead of waiting for ever
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn unhandled_panic(&mut self, behavior: UnhandledPanic) -> &mut Builder {
+        assert!(
+            self.kind == RuntimeFlavor::CurrentThread || behavior == UnhandledPanic::Ignore,
+            "`UnhandledPanic::ShutdownRuntime` is for current-thread runtimes: build one by `Builder::new_current_thread`, or \
+             look at the results of the tasks"
+        );
+        self.unhandled_panic = behavior;
+        self
+    }
+
     /// Whether the runtime's clock stands from the beginning, as if [`time::pause`](crate::time::pause) had been called.
     ///
     /// For tests. The clock begins at a moment that is the same in every run, where tokio's begins at the present: so
@@ -369,9 +627,9 @@ impl Builder {
     fn clock(&self) -> Clock {
         match (&self.virtual_clock, self.kind) {
             (Some(clock), _) => Clock::Virtual(clock.clone()),
-            (None, Kind::CurrentThread) if self.start_paused => Clock::Pausable(PausableClock::paused()),
-            (None, Kind::CurrentThread) => Clock::Pausable(PausableClock::running()),
-            (None, Kind::MultiThread) => {
+            (None, RuntimeFlavor::CurrentThread) if self.start_paused => Clock::Pausable(PausableClock::paused()),
+            (None, RuntimeFlavor::CurrentThread) => Clock::Pausable(PausableClock::running()),
+            (None, RuntimeFlavor::MultiThread) => {
                 assert!(
                     !self.start_paused,
                     "`start_paused` works in a current-thread runtime only, where one thread does everything: build it by \
@@ -385,7 +643,8 @@ impl Builder {
     /// Builds the runtime; the builder may be used again.
     ///
     /// # Errors
-    /// What the operating system says when it gives no thread or no poll instance.
+    /// What the operating system says when it gives no thread or no poll instance; `InvalidInput` when the name of a thread
+    /// can not be one.
     ///
     /// # Panics
     /// When a multi-thread runtime is to [start paused](Builder::start_paused).
@@ -401,17 +660,18 @@ impl Builder {
     #[track_caller]
     pub(crate) fn build_for(&mut self, owner: Option<ThreadId>) -> io::Result<Runtime> {
         assert!(
-            owner.is_none() || self.kind == Kind::CurrentThread,
+            owner.is_none() || self.kind == RuntimeFlavor::CurrentThread,
             "a `LocalRuntime` has no threads of its own: build it from `Builder::new_current_thread()`"
         );
         let workers = match self.kind {
-            Kind::CurrentThread => 1,
-            Kind::MultiThread => self.workers.unwrap_or_else(cpus),
+            RuntimeFlavor::CurrentThread => 1,
+            RuntimeFlavor::MultiThread => self.workers.unwrap_or_else(cpus),
         };
         let clock = self.clock();
         let driver_config = DriverConfig { io: self.io, time: self.time, clock: clock.clone(), workers };
         let (driver, driver_handle) = driver::new(driver_config)?;
         let config = Config {
+            flavor: self.kind,
             workers,
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
@@ -419,44 +679,75 @@ impl Builder {
             // With several workers it is chance which of them spawns what.
             ids: self.rng_seed.filter(|_| workers == 1).map(|seed| Arc::new(SeededIds::new(seed))),
             owner,
+            hooks: self.hooks.clone(),
+            detector: self.blocked_after.map(|limit| self.detector(workers, limit)),
+            poll_time_histogram: self.poll_time_histogram,
+            ends_on_panic: self.unhandled_panic == UnhandledPanic::ShutdownRuntime,
         };
+        let detector = config.detector.clone();
+        let (start, stop) = (self.hooks.thread_start.clone(), self.hooks.thread_stop.clone());
         let thread = self.thread_builder();
         let pool = BlockingPool::new(PoolConfig {
             threads_max: self.blocking_threads_max,
             keep_alive: self.blocking_keep_alive,
             clock,
             thread: Box::new(self.thread_builder()),
+            on_start: Box::new(move || start.call()),
+            on_stop: Box::new(move || stop.call()),
         });
         let handle = Handle { shared: Shared::new(config, driver, driver_handle, pool) };
         // From here on the runtime's drop ends what has begun, if a later thread does not start.
-        let runtime = Runtime { handle, kind: self.kind, workers: Arc::new(Crew::default()), ended: false };
-        if self.kind == Kind::MultiThread {
+        let workers_crew = Arc::new(Crew::default());
+        let mut runtime = Runtime { handle, kind: self.kind, workers: workers_crew, watchdog: None, ended: false };
+        if let Some(detector) = detector {
+            runtime.start_watchdog(thread()?, detector)?;
+        }
+        if self.kind == RuntimeFlavor::MultiThread {
             for _ in 0..workers {
-                runtime.start_worker(thread())?;
+                runtime.start_worker(thread()?, self.hooks.clone())?;
             }
         }
         Ok(runtime)
     }
 
-    fn thread_builder(&self) -> impl Fn() -> thread::Builder + Send + Sync + 'static {
+    fn thread_builder(&self) -> impl Fn() -> io::Result<thread::Builder> + Send + Sync + 'static {
         let (name, stack_size) = (self.thread_name.clone(), self.thread_stack_size);
         move || {
-            let thread = thread::Builder::new().name(name());
-            match stack_size {
+            let name = name();
+            if name.contains('\0') {
+                let text = format!("the name of a thread can not hold a NUL byte: `thread_name_fn` gave {name:?}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            let thread = thread::Builder::new().name(name);
+            Ok(match stack_size {
                 Some(bytes) => thread.stack_size(bytes),
                 None => thread,
-            }
+            })
         }
+    }
+
+    fn detector(&self, workers: usize, limit: Duration) -> Arc<Detector> {
+        Arc::new(Detector::new(workers, limit, self.on_blocked_poll.clone()))
     }
 }
 
 impl Runtime {
-    fn start_worker(&self, thread: thread::Builder) -> io::Result<()> {
+    fn start_worker(&self, thread: thread::Builder, hooks: Hooks) -> io::Result<()> {
         let handle = self.handle.clone();
         self.workers.start(thread, move || {
-            let _here = handle.enter();
-            scheduler::drive(handle.shared.clone());
+            hooks.thread_start.call();
+            {
+                let _here = handle.enter();
+                scheduler::drive(handle.shared.clone());
+            }
+            hooks.thread_stop.call();
         })
+    }
+
+    fn start_watchdog(&mut self, thread: thread::Builder, detector: Arc<Detector>) -> io::Result<()> {
+        let parker = Parker::new();
+        self.watchdog = Some(parker.unparker());
+        self.workers.start(thread, move || detector.watch(&parker))
     }
 }
 
@@ -465,6 +756,9 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder").field("kind", &self.kind).field("workers", &self.workers).finish_non_exhaustive()
     }
 }
+
+/// A bound on what is surely a mistake.
+const WORKERS_MAX: usize = 1 << 15;
 
 fn cpus() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)

@@ -1,8 +1,10 @@
 //! Tasks, for those who stand in one: free functions on the current runtime.
 
 use crate::context;
+use crate::local_scheduler;
 use crate::namespace;
-use crate::task::JoinHandle;
+use crate::scheduler::OnlyThread;
+use crate::task::{JoinHandle, Origin};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -30,8 +32,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let namespace = namespace::current();
-    match context::with_current(|handle| handle.shared.spawn(future, namespace)) {
+    let origin = Origin::here(namespace::current());
+    match context::with_current(|handle| handle.shared.spawn(future, origin)) {
         Some(spawned) => spawned.settle(),
         None => context::no_runtime(),
     }
@@ -60,6 +62,45 @@ where
     R: Send + 'static,
 {
     context::current().spawn_blocking(work)
+}
+
+/// Runs `work`, which may block, where it stands: in a task, without holding up the other tasks of its worker.
+///
+/// On a worker of a multi-thread runtime another thread, of the blocking pool, takes over what the worker has to do beside
+/// this task; if it has begun when `work` is done, it stays the worker. The calling task itself waits, and with it all that
+/// is joined into it: `select!`, `join!`. Within `work` there is no [budget](crate::coop), and `block_on` is allowed. In
+/// the future given to the `block_on` of a multi-thread runtime, in `spawn_blocking` and outside a runtime `work` is merely run.
+///
+/// When the pool has no thread to spare, the worker's tasks wait until one comes free, or `work` is done, unless another
+/// worker steals them.
+///
+/// # Panics
+/// On the thread that drives a current-thread runtime, and in a `LocalSet`, where nobody else could go on; and when `work` panics.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let runtime = wakeline_runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+/// let line = runtime.block_on(runtime.spawn(async {
+///     wakeline_runtime::block_in_place(|| std::fs::read_to_string("/proc/self/comm"))
+/// }))?;
+/// # let _ = line;
+/// # Ok(())
+/// # }
+/// ```
+#[track_caller]
+pub fn block_in_place<F, R>(work: F) -> R
+where
+    F: FnOnce() -> R,
+{
+    let result = if local_scheduler::is_polled() { Err(OnlyThread) } else { context::block_in_place(work) };
+    match result {
+        Ok(result) => result,
+        Err(OnlyThread) => panic!(
+            "`block_in_place` can not be called on a current-thread runtime, nor in a `LocalSet`: there is no other \
+             thread to go on with the tasks; use `spawn_blocking`, or a runtime of `Builder::new_multi_thread`"
+        ),
+    }
 }
 
 /// Goes to the end of the queue, so that other tasks, and every so often the driver, have a turn.

@@ -4,7 +4,7 @@ use crate::atomic::Mutex;
 use crate::handle::Handle;
 use crate::local_set::spawn_local;
 use crate::spawn::spawn;
-use crate::task::{JoinHandle, Ledger, Seat, TaskLocalFuture, Until, hand_in};
+use crate::task::{JoinHandle, Ledger, Places, Seat, TaskLocalFuture, Until, hand_in};
 use pin_project_lite::pin_project;
 use std::any::Any;
 use std::fmt;
@@ -285,7 +285,8 @@ impl<E: Send + 'static> GroupHandle<E> {
         F: Future<Output = Result<V, E>> + Send + 'static,
         V: Send + 'static,
     {
-        self.enter(future, |child| spawn(child))
+        let (child, places) = self.enter(future);
+        handed_in(places, spawn(child))
     }
 
     /// Begins a child on the runtime of `handle`.
@@ -295,7 +296,8 @@ impl<E: Send + 'static> GroupHandle<E> {
         F: Future<Output = Result<V, E>> + Send + 'static,
         V: Send + 'static,
     {
-        self.enter(future, |child| handle.spawn(child))
+        let (child, places) = self.enter(future);
+        handed_in(places, handle.spawn(child))
     }
 
     /// Begins a child that stays on this thread; see [`spawn_local`](crate::spawn_local()).
@@ -308,21 +310,23 @@ impl<E: Send + 'static> GroupHandle<E> {
         F: Future<Output = Result<V, E>> + 'static,
         V: 'static,
     {
-        self.enter(future, |child| spawn_local(child))
+        let (child, places) = self.enter(future);
+        handed_in(places, spawn_local(child))
     }
 
-    #[track_caller]
-    fn enter<F, V>(&self, future: F, spawn: impl FnOnce(Child<F, E>) -> JoinHandle<V>) -> JoinHandle<V>
-    where
-        F: Future<Output = Result<V, E>>,
-    {
+    /// A child that is to be spawned, and where it stands then.
+    fn enter<F: Future>(&self, future: F) -> (Child<F, E>, Places) {
         let seat = self.shared.ledger.enter();
         let places = seat.places();
         let future = if seat.refused { None } else { Some(ENCLOSING.scope(self.shared.ledger.clone(), future)) };
-        let join = spawn(Child { future, shared: self.shared.clone(), _seat: seat });
-        hand_in(places, &join.abort_handle());
-        join
+        (Child { future, shared: self.shared.clone(), _seat: seat }, places)
     }
+}
+
+/// A child has been spawned: from now on its group can abort it.
+fn handed_in<V>(places: Places, child: JoinHandle<V>) -> JoinHandle<V> {
+    hand_in(places, &child.abort_handle());
+    child
 }
 
 impl<E> GroupHandle<E> {

@@ -21,6 +21,7 @@
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
 use crate::park::{Parker, with_thread_parker};
+use crate::unwind::contain;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::future::Future;
@@ -443,8 +444,21 @@ impl WakeBatch {
     ///
     /// Must not be called while a lock is held that a woken task might want.
     pub fn wake_all(&mut self) {
-        for waker in self.wakers.drain(..) {
+        let mut calls = Calls(self.wakers.drain(..));
+        while let Some(waker) = calls.0.next() {
             waker.wake();
+        }
+    }
+}
+
+/// The calls of one batch. When a waker panics, the others are called all the same, and the panic goes on.
+struct Calls<'a>(smallvec::Drain<'a, [Waker; 4]>);
+
+impl Drop for Calls<'_> {
+    fn drop(&mut self) {
+        for waker in self.0.by_ref() {
+            // A second panic has nowhere to go.
+            contain(|| waker.wake());
         }
     }
 }

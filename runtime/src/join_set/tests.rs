@@ -321,6 +321,35 @@ fn members_come_from_everywhere() {
 }
 
 #[test]
+fn members_have_names_and_the_place_that_spawned_them() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = told.clone();
+    let runtime = Builder::new_current_thread()
+        .on_task_spawn(move |task| {
+            noted.lock().unwrap().push((task.name().map(str::to_owned), task.spawned_at().file()));
+        })
+        .build_local(crate::local_runtime::LocalOptions::default())
+        .unwrap();
+    let (local, other) = (LocalSet::new(), several());
+    let sum = runtime.block_on(async {
+        let mut set = JoinSet::new();
+        set.spawn(ready(1));
+        set.build_task().name("two").spawn(ready(2)).unwrap();
+        set.build_task().name("three").spawn_local(async { *Rc::new(4) }).unwrap();
+        set.build_task().name("elsewhere").spawn_on(ready(8), other.handle()).unwrap();
+        set.build_task().spawn_local_on(ready(16), &local).unwrap();
+        set.build_task().spawn_blocking(|| 32).unwrap();
+        set.build_task().spawn_blocking_on(|| 64, other.handle()).unwrap();
+        local.run_until(set.join_all()).await.into_iter().sum::<i32>()
+    });
+    assert_eq!(sum, 127);
+    let told = told.lock().unwrap();
+    let names: Vec<_> = told.iter().map(|(name, _)| name.as_deref()).collect();
+    assert_eq!(&names[..3], [None, Some("two"), Some("three")]);
+    assert!(told.iter().all(|(_, file)| *file == file!()), "{told:?}");
+}
+
+#[test]
 fn outputs_that_are_not_send_stay_here() {
     let runtime = LocalRuntime::new().unwrap();
     runtime.block_on(async {

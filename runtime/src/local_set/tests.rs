@@ -395,6 +395,29 @@ fn a_panic_stays_in_its_task() {
 }
 
 #[test]
+fn a_panic_may_be_the_end_of_the_set() {
+    let places = Arc::default();
+    let mut set = LocalSet::new();
+    set.unhandled_panic(UnhandledPanic::Ignore).unhandled_panic(UnhandledPanic::ShutdownRuntime);
+    let here = Here(Arc::clone(&places), Rc::new(()));
+    let other = set.spawn_local(async move {
+        let _here = here;
+        pending::<()>().await;
+    });
+    let panics = set.spawn_local(async { panic!("oh") });
+    for _ in 0..2 {
+        let driven = catch_unwind(AssertUnwindSafe(|| set.block_on(&one(), pending::<()>())));
+        let text = *driven.unwrap_err().downcast::<&str>().unwrap();
+        assert!(text.contains("shut down on an unhandled panic"), "{text}");
+        assert_eq!(places.lock().unwrap().len(), 1);
+    }
+    assert!(foreign_block_on(panics).unwrap_err().is_panic());
+    assert!(foreign_block_on(other).unwrap_err().is_cancelled());
+    assert!(set.spawn_local(ready(())).is_finished());
+    assert!(catch_unwind(AssertUnwindSafe(|| foreign_block_on(set))).is_err());
+}
+
+#[test]
 fn an_entered_set_takes_what_is_spawned_until_its_guard_drops() {
     let (first, second) = (LocalSet::new(), LocalSet::new());
     let outer = first.enter();

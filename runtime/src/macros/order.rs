@@ -4,6 +4,9 @@ use crate::macros::random::random;
 
 /// Which branch is polled first; the others follow in rotation.
 pub trait Order {
+    /// Whether it is always the first one.
+    const FROM_THE_LEFT: bool = false;
+
     /// The first of `count` branches at this poll.
     fn start(&mut self, count: u32) -> u32;
 }
@@ -13,6 +16,8 @@ pub trait Order {
 pub struct Biased;
 
 impl Order for Biased {
+    const FROM_THE_LEFT: bool = true;
+
     #[inline]
     fn start(&mut self, _count: u32) -> u32 {
         0

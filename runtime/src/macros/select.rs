@@ -271,26 +271,41 @@ impl<B: Branches, O: Order> Future for Select<B, O> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         // Without budget those branches that have one would wait in vain, and the others win for ever.
         let remaining = ready!(coop::poll_remaining(cx));
-        let mut waiting = false;
-        let start = this.order.start(B::COUNT);
-        for index in (start..B::COUNT).chain(0..start) {
-            if *this.disabled >> index & 1 == 1 {
-                continue;
-            }
-            match this.branches.as_mut().poll_branch(index, cx) {
-                Poll::Pending => waiting = true,
-                Poll::Ready(None) => *this.disabled |= 1 << index,
-                Poll::Ready(output) => {
-                    remaining.spend_unless_spent();
-                    return Poll::Ready(output);
-                }
-            }
+        let output = if O::FROM_THE_LEFT {
+            this.branches.poll_all(this.disabled, 0, cx)
+        } else {
+            poll_from(this.order.start(B::COUNT), this.branches, this.disabled, cx)
+        };
+        if let Poll::Ready(Some(_)) = output {
+            remaining.spend_unless_spent();
         }
-        if waiting { Poll::Pending } else { Poll::Ready(None) }
+        output
     }
+}
+
+/// Polls branch `start` and, in rotation, those that follow, until one has an output that matches.
+#[inline]
+fn poll_from<B: Branches>(
+    start: u32,
+    mut branches: Pin<&mut B>,
+    disabled: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Option<B::Output>> {
+    let mut waiting = false;
+    for index in (start..B::COUNT).chain(0..start) {
+        if *disabled >> index & 1 == 1 {
+            continue;
+        }
+        match branches.as_mut().poll_branch(index, cx) {
+            Poll::Pending => waiting = true,
+            Poll::Ready(None) => *disabled |= 1 << index,
+            Poll::Ready(output) => return Poll::Ready(output),
+        }
+    }
+    if waiting { Poll::Pending } else { Poll::Ready(None) }
 }
 
 /// A tree of branches.
@@ -301,6 +316,15 @@ pub trait Branches {
     /// How many there are.
     const COUNT: u32;
 
+    /// Polls the branches that are not disabled, from left to right, until one has an output that matches; `None` when
+    /// all are disabled. The first one's bit in the mask is `first`.
+    fn poll_all(
+        self: Pin<&mut Self>,
+        disabled: &mut u64,
+        first: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Self::Output>>;
+
     /// Polls branch `index`; `None` when its output does not match its pattern, and then it must not be polled again.
     fn poll_branch(self: Pin<&mut Self>, index: u32, cx: &mut Context<'_>) -> Poll<Option<Self::Output>>;
 }
@@ -309,6 +333,23 @@ impl<L: Branches, R: Branches> Branches for Pair<L, R> {
     type Output = Either<L::Output, R::Output>;
 
     const COUNT: u32 = L::COUNT + R::COUNT;
+
+    #[inline]
+    fn poll_all(
+        mut self: Pin<&mut Self>,
+        disabled: &mut u64,
+        first: u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Self::Output>> {
+        let left = self.as_mut().left().poll_all(disabled, first, cx);
+        if let Poll::Ready(Some(output)) = left {
+            return Poll::Ready(Some(Either::Left(output)));
+        }
+        match self.right().poll_all(disabled, first + L::COUNT, cx) {
+            Poll::Ready(None) if left.is_pending() => Poll::Pending,
+            right => right.map(|output| output.map(Either::Right)),
+        }
+    }
 
     #[inline]
     fn poll_branch(self: Pin<&mut Self>, index: u32, cx: &mut Context<'_>) -> Poll<Option<Self::Output>> {
@@ -354,6 +395,18 @@ where
     type Output = F::Output;
 
     const COUNT: u32 = 1;
+
+    #[inline]
+    fn poll_all(self: Pin<&mut Self>, disabled: &mut u64, first: u32, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        if *disabled >> first & 1 == 1 {
+            return Poll::Ready(None);
+        }
+        let output = self.poll_branch(0, cx);
+        if let Poll::Ready(None) = output {
+            *disabled |= 1 << first;
+        }
+        output
+    }
 
     #[inline]
     fn poll_branch(self: Pin<&mut Self>, _index: u32, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {

@@ -124,6 +124,11 @@ impl ReactorHandle {
         self.count.load(Ordering::Acquire) != 0
     }
 
+    /// How many sources are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
     /// Makes a poll return.
     pub(crate) fn waker(&self) -> &PollWaker {
         &self.waker

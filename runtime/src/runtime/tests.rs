@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
 
+mod block_in_place;
+mod stuck;
+
 fn current_thread() -> Runtime {
     Builder::new_current_thread().build().unwrap()
 }

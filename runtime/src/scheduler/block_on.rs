@@ -6,6 +6,7 @@ use crate::park::with_thread_parker;
 use crate::scheduler::core::Core;
 use crate::scheduler::current::{self, Context};
 use crate::scheduler::shared::Shared;
+use crate::scheduler::shutdown::end_tasks;
 use crate::scheduler::worker::{self, Main};
 use crate::task::SeededIds;
 use crate::wait_queue::{Events, Mode};
@@ -30,20 +31,28 @@ pub(crate) fn alone<F: Future>(future: F) -> F::Output {
 }
 
 /// Drives `future` and, as soon as nobody else does, the single worker of `shared` on the calling thread.
-pub(crate) fn as_worker<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
+///
+/// `None` when a task panicked and that is the end of the runtime, [by configuration](crate::scheduler::Config).
+pub(crate) fn as_worker<F: Future>(shared: &Arc<Shared>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let core = match shared.take_core() {
         Some(core) => core,
         None => match wait_for_core(shared, future.as_mut()) {
             Waited::Core(core) => core,
-            Waited::Output(output) => return output,
+            Waited::Output(output) => return Some(output),
         },
     };
     let place = Place(Context::new(shared.clone(), core));
     let woken = Arc::new(MainWaker { woken: AtomicBool::new(true), shared: shared.clone() });
     let mut main = MainFuture { future, waker: Waker::from(woken.clone()), woken, output: None };
-    SeededIds::with(shared.config.ids.as_ref(), || current::set(&place.0, || worker::run(&place.0, &mut main)));
-    main.output.expect("a runtime does not end while `block_on` borrows it")
+    let run = || {
+        worker::run(&place.0, &mut main);
+        if main.output.is_none() {
+            end_tasks(shared);
+        }
+    };
+    SeededIds::with(shared.config.ids.as_ref(), || current::set(&place.0, run));
+    main.output
 }
 
 enum Waited<T> {

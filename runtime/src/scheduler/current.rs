@@ -58,6 +58,14 @@ impl Context {
         self.core.take()
     }
 
+    /// Whether the core is in its place.
+    pub(super) fn has_core(&self) -> bool {
+        let core = self.core.take();
+        let has = core.is_some();
+        self.core.set(core);
+        has
+    }
+
     /// Puts the core into its place, which is empty.
     #[inline]
     pub(super) fn put(&self, core: Box<Core>) {
@@ -91,6 +99,12 @@ pub(super) struct BorrowedCore<'a> {
 }
 
 impl BorrowedCore<'_> {
+    /// Which worker's it is.
+    #[inline]
+    pub(super) fn index(&self) -> usize {
+        self.core.as_ref().map_or(0, |core| core.index)
+    }
+
     /// The core, and the scheduler, which the worker keeps alive.
     #[inline]
     pub(super) fn parts(&mut self) -> (&Shared, &mut Core) {

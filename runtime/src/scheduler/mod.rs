@@ -22,13 +22,25 @@ mod queue;
 mod worker_park;
 
 #[cfg(not(loom))]
+mod block_in_place;
+#[cfg(not(loom))]
 mod block_on;
 #[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
 mod current;
 #[cfg(not(loom))]
+mod detector;
+#[cfg(not(loom))]
+mod hooks;
+#[cfg(not(loom))]
+mod id;
+#[cfg(not(loom))]
 mod metrics;
+#[cfg(not(loom))]
+mod observe;
 #[cfg(not(loom))]
 mod registry;
 #[cfg(not(loom))]
@@ -38,18 +50,28 @@ mod shared;
 #[cfg(not(loom))]
 mod shutdown;
 #[cfg(not(loom))]
+mod steal;
+#[cfg(not(loom))]
 mod worker;
 
-#[cfg(not(loom))]
-pub use self::metrics::{RuntimeMetrics, WorkerMetrics};
 #[cfg(not(loom))]
 pub(crate) use crate::park::{enter, is_entered};
 
 #[cfg(not(loom))]
 pub(crate) use self::{
+    block_in_place::{OnlyThread, block_in_place},
     block_on::{alone, as_worker},
     current::random,
+    detector::{Detector, Report},
+    hooks::{Hook, Hooks, TaskHook},
     shared::{Config, Shared},
     shutdown::{begin as begin_shutdown, finish as finish_shutdown},
     worker::drive,
+};
+#[cfg(not(loom))]
+pub use self::{
+    detector::BlockedPoll,
+    id::RuntimeId,
+    metrics::{RuntimeMetrics, WorkerMetrics},
+    shared::RuntimeFlavor,
 };

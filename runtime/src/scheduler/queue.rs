@@ -60,6 +60,8 @@ struct Shared<T> {
     head: Line<AtomicUsize>,
     tail: Line<AtomicUsize>,
     lifo: AtomicPtr<()>,
+    /// How many times the ring was full.
+    overflows: AtomicUsize,
     /// Nobody steals from here.
     sole: bool,
     slots: [AtomicPtr<()>; CAPACITY],
@@ -85,6 +87,7 @@ pub(super) fn new<T: Item>(sole: bool) -> (Local<T>, Remote<T>) {
         head: Line(AtomicUsize::new(0)),
         tail: Line(AtomicUsize::new(0)),
         lifo: AtomicPtr::new(null_mut()),
+        overflows: AtomicUsize::new(0),
         sole,
         slots: std::array::from_fn(|_| AtomicPtr::new(null_mut())),
         _items: PhantomData,
@@ -166,6 +169,16 @@ impl<T: Item> Remote<T> {
         self.shared.ring_len()
     }
 
+    /// How many times the ring was full.
+    pub(super) fn overflows(&self) -> usize {
+        self.shared.overflows.load(Ordering::Relaxed)
+    }
+
+    /// Whether neither the ring nor the LIFO slot holds anything now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shared.is_empty()
+    }
+
     /// Moves the older half of the ring, rounded up, to `into`, which must be empty, and returns one item of it.
     pub(super) fn steal_into(&self, into: &mut Local<T>) -> Option<(T, usize)> {
         debug_assert!(!Arc::ptr_eq(&self.shared, &into.shared), "nobody steals from himself");
@@ -240,6 +253,8 @@ impl<T: Item> Shared<T> {
         let raws: [*mut (); HALF] = std::array::from_fn(|i| self.slot(head.wrapping_add(i)).load(Ordering::Relaxed));
         // 4. As 2.
         let taken = head.wrapping_add(HALF);
+        // Relaxed: a number for the metrics.
+        self.overflows.fetch_add(1, Ordering::Relaxed);
         self.head.0.compare_exchange(head, taken, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         Some(raws.into_iter().filter_map(|raw| self.take(raw)))
     }

@@ -1,9 +1,9 @@
 //! How tasks come in: spawned, woken, yielding; from a worker, or from outside.
 
-use crate::namespace::Namespace;
-use crate::scheduler::current;
+use crate::scheduler::current::{self, BorrowedCore};
 use crate::scheduler::shared::Shared;
-use crate::task::{self, Header, Id, JoinHandle, Notified, Owned, Schedule, Scheduled, SeededIds};
+use crate::scheduler::shutdown;
+use crate::task::{self, Header, Id, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled, SeededIds};
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -11,16 +11,16 @@ use std::thread;
 impl Shared {
     /// Begins a task. The caller must [settle](Spawned::settle) the result where user code may run.
     #[inline]
-    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F, namespace: Option<Namespace>) -> Spawned<F::Output>
+    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F, origin: Origin) -> Spawned<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_with(|id| task::new(future, self.clone(), id, namespace))
+        self.spawn_with(|id| task::new(future, self.clone(), id, origin))
     }
 
     /// Begins a task that stays on this thread. The caller must [settle](Spawned::settle) the result as that of `spawn`.
-    pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F, namespace: Option<Namespace>) -> Spawned<F::Output>
+    pub(crate) fn spawn_local<F>(self: &Arc<Self>, future: F, origin: Origin) -> Spawned<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
@@ -28,7 +28,7 @@ impl Shared {
         assert!(self.is_owned_here(), "only the thread that drives a runtime may give it a future that is not `Send`");
         // SAFETY: tasks are run by whoever has the core and shut down by whoever took all cores, which with an owner is
         // the owner (see `Config::owner`). The registry's references leave it by `release` or by that shutdown.
-        self.spawn_with(|id| unsafe { task::new_local(future, self.clone(), id, namespace) })
+        self.spawn_with(|id| unsafe { task::new_local(future, self.clone(), id, origin) })
     }
 
     /// Whether this thread alone drives the runtime.
@@ -37,22 +37,34 @@ impl Shared {
     }
 
     #[inline]
-    fn spawn_with<T>(&self, task: impl FnOnce(Id) -> (Owned, Notified, JoinHandle<T>)) -> Spawned<T> {
+    fn spawn_with<T>(self: &Arc<Self>, task: impl FnOnce(Id) -> (Owned, Notified, JoinHandle<T>)) -> Spawned<T> {
         current::with(|context| {
-            let mut here = context.and_then(|context| context.core_of(self));
+            let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(self)));
             let from_outside = || SeededIds::with(self.config.ids.as_ref(), Id::next);
             let id = here.as_mut().map_or_else(from_outside, |core| core.parts().1.ids.next());
             let (owned, notified, join) = task(id);
             if let Err(stillborn) = self.registry.insert(owned) {
                 drop(notified);
-                return Spawned { join, stillborn: Some(stillborn) };
+                return Spawned { join, left: Left::Stillborn(self.clone(), stillborn) };
             }
-            match &mut here {
-                Some(core) => self.push_own(core.parts().1, notified),
-                None => self.push_from_outside(notified),
+            match &here {
+                Some(core) => self.workers[core.index()].counters.spawned.add(1),
+                None => self.spawned_outside.add_shared(1),
             }
-            Spawned { join, stillborn: None }
+            if self.config.hooks.task_spawn.is_set() {
+                return Spawned { join, left: Left::Unannounced(self.clone(), notified) };
+            }
+            self.push_spawned(here.as_mut(), notified);
+            Spawned { join, left: Left::Nothing }
         })
+    }
+
+    #[inline]
+    fn push_spawned(&self, here: Option<&mut BorrowedCore<'_>>, task: Notified) {
+        match here {
+            Some(core) => self.push_own(core.parts().1, task),
+            None => self.push_from_outside(task),
+        }
     }
 }
 
@@ -86,26 +98,57 @@ impl Schedule for Arc<Shared> {
         });
     }
 
+    fn panicked(&self) {
+        if self.config.ends_on_panic {
+            shutdown::begin(self);
+        }
+    }
+
     fn release(&self, task: &Header) -> bool {
-        self.registry.remove(task)
+        let removed = self.registry.remove(task);
+        self.config.hooks.task_terminate.call(&task.meta());
+        removed
     }
 }
 
-/// A task that has begun, or that came too late.
-#[must_use = "a task that came too late must be settled"]
+/// A task that has begun, or that came too late, or that a hook is still to be told of.
+#[must_use = "it must be settled: the task may not have begun"]
 pub(crate) struct Spawned<T> {
     join: JoinHandle<T>,
-    stillborn: Option<Owned>,
+    left: Left,
+}
+
+/// What is left to do where user code may run.
+enum Left {
+    Nothing,
+    /// The runtime has ended.
+    Stillborn(Arc<Shared>, Owned),
+    /// It is queued when the hook has been told of it.
+    Unannounced(Arc<Shared>, Notified),
 }
 
 impl<T> Spawned<T> {
-    /// Drops the future of a task that came after the runtime's end, which is why no lock or thread-local borrow may be
-    /// held here; its handle says that it was cancelled.
+    /// Tells the hook of the new task, or drops the future of one that came after the runtime's end, which is why no lock
+    /// or thread-local borrow may be held here; the handle then says that it was cancelled.
     #[inline]
     pub(crate) fn settle(self) -> JoinHandle<T> {
-        if let Some(stillborn) = self.stillborn {
-            stillborn.shutdown();
+        match self.left {
+            Left::Nothing => {}
+            Left::Stillborn(shared, task) => {
+                shared.config.hooks.task_spawn.call(&task.identity().meta());
+                task.shutdown();
+            }
+            Left::Unannounced(shared, task) => announce(&shared, task),
         }
         self.join
     }
+}
+
+#[cold]
+fn announce(shared: &Shared, task: Notified) {
+    shared.config.hooks.task_spawn.call(&task.identity().meta());
+    current::with(|context| {
+        let mut here = context.and_then(|context| context.core_of(shared));
+        shared.push_spawned(here.as_mut(), task);
+    });
 }

@@ -2,13 +2,19 @@
 
 use crate::atomic::Mutex;
 use crate::blocking_pool::BlockingPool;
+use crate::clock::Clock;
 use crate::driver::{Driver, DriverHandle};
 use crate::park::Parker;
 use crate::rng::Rng;
 use crate::scheduler::core::{Core, Pushed};
+use crate::scheduler::counters::{Counter, Counters};
+use crate::scheduler::detector::Detector;
+use crate::scheduler::hooks::Hooks;
+use crate::scheduler::id::RuntimeId;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::inject::Injector;
-use crate::scheduler::metrics::{Counters, RuntimeMetrics, WorkerMetrics};
+use crate::scheduler::metrics::{RuntimeMetrics, WorkerMetrics};
+use crate::scheduler::observe;
 use crate::scheduler::queue::{self, Remote};
 use crate::scheduler::registry::Registry;
 use crate::scheduler::worker_park::Seat;
@@ -16,10 +22,22 @@ use crate::task::{Notified, SeededIds};
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
 use std::thread::ThreadId;
+use std::time::Duration;
+
+/// Which of the two kinds a runtime is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuntimeFlavor {
+    /// Whoever calls `block_on` drives it.
+    CurrentThread,
+    /// It has worker threads of its own, be it one.
+    MultiThread,
+}
 
 /// How the workers go about their work.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Config {
+    pub(crate) flavor: RuntimeFlavor,
     pub(crate) workers: usize,
     /// Polls between two looks at the driver.
     pub(crate) event_interval: u32,
@@ -31,6 +49,13 @@ pub(crate) struct Config {
     pub(crate) ids: Option<Arc<SeededIds>>,
     /// The one thread that may take the core of a single worker: tasks need not be `Send` there.
     pub(crate) owner: Option<ThreadId>,
+    pub(crate) hooks: Hooks,
+    /// Reports polls that take too long.
+    pub(crate) detector: Option<Arc<Detector>>,
+    /// Whether poll times are counted by class.
+    pub(crate) poll_time_histogram: bool,
+    /// Whether a panic in a task is the end of the runtime.
+    pub(crate) ends_on_panic: bool,
 }
 
 /// The shared half of a runtime.
@@ -42,13 +67,18 @@ pub(crate) struct Shared {
     /// Held by the worker that sleeps in it.
     pub(super) driver: Mutex<Driver>,
     pub(super) driver_handle: DriverHandle,
-    /// Where cores are that nobody works with: before the first worker begins, after the last has ended, and for a single
-    /// worker between two `block_on`s.
+    /// Where cores are that nobody works with: before the first worker begins, after the last has ended, for a single
+    /// worker between two `block_on`s, and while one thread hands a core to another.
     #[expect(clippy::vec_box, reason = "a core moves about as one pointer")]
     cores: Mutex<Vec<Box<Core>>>,
     /// Those who wait for a core to be put back.
     pub(super) core_free: WaitQueue,
     pub(super) config: Config,
+    /// Whether polls are [observed](observe); from `config`.
+    pub(super) observed: bool,
+    /// Tasks that were spawned by no worker.
+    pub(super) spawned_outside: Counter,
+    id: RuntimeId,
     blocking: BlockingPool,
 }
 
@@ -57,6 +87,28 @@ pub(super) struct Worker {
     pub(super) queue: Remote<Notified>,
     pub(super) seat: Seat,
     pub(super) counters: Counters,
+}
+
+impl Worker {
+    fn metrics(&self, config: &Config) -> WorkerMetrics {
+        let counters = &self.counters;
+        let polls = counters.polls.get();
+        let busy = counters.busy();
+        let in_polls = if config.poll_time_histogram { counters.polling() } else { busy };
+        WorkerMetrics {
+            polls,
+            parks: counters.parks.get(),
+            unparks: counters.unparks.get(),
+            steals: counters.steals.get(),
+            steal_operations: counters.steal_operations.get(),
+            overflows: self.queue.overflows() as u64,
+            budget_forced_yields: counters.budget_yields.get(),
+            busy_duration: busy,
+            mean_poll_time: mean(in_polls, polls),
+            poll_time_histogram: if config.poll_time_histogram { counters.poll_times() } else { Vec::new() },
+            queue_depth: self.queue.ring_len(),
+        }
+    }
 }
 
 impl Shared {
@@ -81,15 +133,28 @@ impl Shared {
         Arc::new(Shared {
             workers: workers.into(),
             injector: Injector::new(),
-            idle: Idle::new(config.workers),
+            idle: Idle::new(config.workers, matches!(driver_handle.clock(), Clock::Real)),
             registry: Registry::new(config.workers),
             driver: Mutex::new(driver),
             driver_handle,
             cores: Mutex::new(cores),
             core_free: WaitQueue::new(),
+            observed: observe::is_wanted(&config),
+            spawned_outside: Counter::default(),
             config,
+            id: RuntimeId::next(),
             blocking,
         })
+    }
+
+    /// What tells this runtime from others.
+    pub(crate) fn id(&self) -> RuntimeId {
+        self.id
+    }
+
+    /// Which kind it is.
+    pub(crate) fn flavor(&self) -> RuntimeFlavor {
+        self.config.flavor
     }
 
     /// The driver's shared half.
@@ -109,27 +174,32 @@ impl Shared {
 
     /// The numbers as they are now.
     pub(crate) fn metrics(&self) -> RuntimeMetrics {
-        let worker = |worker: &Worker| WorkerMetrics {
-            polls: worker.counters.polls.get(),
-            parks: worker.counters.parks.get(),
-            steals: worker.counters.steals.get(),
-            unparks: worker.counters.unparks.get(),
-            queue_depth: worker.queue.ring_len(),
-        };
         let pool = self.blocking.load();
+        let driver = self.driver_handle.load();
+        let spawned: u64 = self.workers.iter().map(|worker| worker.counters.spawned.get()).sum();
         RuntimeMetrics {
-            workers: self.workers.iter().map(worker).collect(),
+            workers: self.workers.iter().map(|worker| worker.metrics(&self.config)).collect(),
             live_tasks: self.registry.len(),
+            spawned_tasks: spawned + self.spawned_outside.get(),
             injector_depth: self.injector.len(),
             blocking_threads: pool.threads,
             idle_blocking_threads: pool.idle,
             blocking_queue_depth: pool.queued,
+            timers: driver.timers,
+            io_sources: driver.sources,
         }
     }
 
     /// Takes a core off the shelf.
     pub(super) fn take_core(&self) -> Option<Box<Core>> {
         self.cores.lock().pop()
+    }
+
+    /// Takes one worker's core off the shelf, if it is there.
+    pub(super) fn take_core_of(&self, index: usize) -> Option<Box<Core>> {
+        let mut cores = self.cores.lock();
+        let at = cores.iter().position(|core| core.index == index)?;
+        Some(cores.swap_remove(at))
     }
 
     /// Takes all cores off the shelf, if all are there.
@@ -169,6 +239,13 @@ impl Shared {
         }
     }
 
+    /// Wakes a sleeper that has become the watch.
+    pub(super) fn rouse(&self, watch: Option<usize>) {
+        if let Some(index) = watch {
+            self.workers[index].seat.unpark(|| self.driver_handle.unpark());
+        }
+    }
+
     /// Wakes every worker, asleep or about to be.
     pub(super) fn wake_all(&self) {
         for worker in &self.workers {
@@ -182,4 +259,8 @@ impl Shared {
             self.wake(self.idle.for_own_work());
         }
     }
+}
+
+fn mean(time: Duration, count: u64) -> Duration {
+    if count == 0 { Duration::ZERO } else { time.div_f64(count as f64) }
 }

@@ -4,17 +4,22 @@
 //! `block_on` takes its core and runs the same loop, with a main future beside the tasks ([`crate::scheduler::block_on`]).
 
 use crate::coop;
-use crate::park::enter;
+use crate::driver;
+use crate::park::{Parker, enter};
 use crate::scheduler::core::Core;
+use crate::scheduler::counters::Counters;
 use crate::scheduler::current::{self, Context};
-use crate::scheduler::idle::Leave;
-use crate::scheduler::metrics::Counters;
+use crate::scheduler::idle::{Leave, Role};
+use crate::scheduler::observe::{self, Awake};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
+use crate::scheduler::steal;
+use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
 use crate::timer::place;
-use std::hint;
+use crate::unwind::contain;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a worker's loop serves beside the tasks.
 pub(super) trait Main {
@@ -38,7 +43,8 @@ impl Main for NoMain {
     }
 }
 
-/// Drives one of several workers on the calling thread until the runtime ends.
+/// Drives a worker of a multi-thread runtime on the calling thread, until the runtime ends or another thread takes the
+/// worker over.
 pub(crate) fn drive(shared: Arc<Shared>) {
     let Some(core) = shared.take_core() else { return };
     place::this_thread_is_worker(core.index);
@@ -46,26 +52,39 @@ pub(crate) fn drive(shared: Arc<Shared>) {
     let context = Context::new(shared, core);
     current::set(&context, || {
         run(&context, &mut NoMain);
-        end_tasks(&context.shared);
+        if context.shared.injector.is_closed() {
+            end_tasks(&context.shared);
+        }
     });
+    if !context.shared.injector.is_closed() {
+        // The core went to another thread, which does the rest.
+        return;
+    }
     context.put_core_back();
     // The last one switches off the light.
     finish(&context.shared);
 }
 
-/// The loop. Begins and ends with the core in its place in `context`.
+/// The loop. Begins with the core in its place in `context`, and ends with it there, unless it was handed to another
+/// thread.
 pub(super) fn run<M: Main>(context: &Context, main: &mut M) {
     let Some(core) = context.take() else { return };
-    let mut worker = Worker { context, counters: &context.shared.workers[core.index].counters, unturned: 0 };
-    let core = worker.run(core, main);
-    context.put(core);
+    let shared = &context.shared;
+    let counters = &shared.workers[core.index].counters;
+    let mut worker = Worker { context, counters, unturned: 0, awake: Awake::now(shared.driver_handle.clock()) };
+    if let Some(core) = worker.run(core, main) {
+        context.put(core);
+    }
 }
 
+/// Every step that may run user code gives the core back, or `None` when that code has handed it to another thread: then
+/// this thread is no worker any more.
 struct Worker<'a> {
     context: &'a Context,
     counters: &'a Counters,
     /// Polls since the last look at the driver.
     unturned: u32,
+    awake: Awake,
 }
 
 impl Worker<'_> {
@@ -73,70 +92,82 @@ impl Worker<'_> {
         &self.context.shared
     }
 
-    fn run<M: Main>(&mut self, mut core: Box<Core>, main: &mut M) -> Box<Core> {
+    fn run<M: Main>(&mut self, mut core: Box<Core>, main: &mut M) -> Option<Box<Core>> {
         loop {
             if main.is_woken() {
                 let ready;
-                (core, ready) = self.away(core, || coop::with_budget(|| main.poll()));
+                (core, ready) = self.away(core, || coop::with_budget(|| main.poll()))?;
                 self.unturned += 1;
                 if ready {
-                    return core;
+                    return Some(core);
                 }
             }
-            core = self.run_tasks(core);
+            core = self.run_tasks(core)?;
             if self.unturned >= self.shared().config.event_interval {
-                core = self.turn(core);
+                core = self.turn(core)?;
             } else if !main.is_woken() {
                 let stolen = self.steal(&mut core);
                 core = match stolen {
-                    Some(task) => self.poll(core, task),
-                    None => self.park(core, main),
+                    Some(task) => self.poll(core, task)?,
+                    None => self.park(core, main)?,
                 };
             }
             if self.shared().injector.is_closed() {
-                return core;
+                return Some(core);
             }
         }
     }
 
     /// Polls tasks until there are none here, or it is the driver's turn.
-    fn run_tasks(&mut self, mut core: Box<Core>) -> Box<Core> {
+    fn run_tasks(&mut self, mut core: Box<Core>) -> Option<Box<Core>> {
         while self.unturned < self.shared().config.event_interval {
             let shared = self.shared();
             let Some(task) = core.next_task(&shared.injector, shared.workers.len()) else { break };
-            core = self.poll(core, task);
+            core = self.poll(core, task)?;
         }
-        core
+        Some(core)
     }
 
-    fn poll(&mut self, mut core: Box<Core>, task: Notified) -> Box<Core> {
+    fn poll(&mut self, mut core: Box<Core>, task: Notified) -> Option<Box<Core>> {
         if core.searching {
             self.stop_searching(&mut core);
         }
         self.counters.polls.add(1);
         self.unturned += 1;
-        self.away(core, || coop::with_budget(|| task.run())).0
+        let (core, refused) = if self.shared().observed {
+            let index = core.index;
+            self.away(core, || observe::poll(self.context, index, task))?
+        } else {
+            self.away(core, || coop::with_budget_told(|| task.run()).1)?
+        };
+        if refused {
+            self.counters.budget_yields.add(1);
+        }
+        Some(core)
     }
 
     /// Runs `f`, which may schedule tasks, with the core where the scheduler finds it.
-    fn away<R>(&self, core: Box<Core>, f: impl FnOnce() -> R) -> (Box<Core>, R) {
+    fn away<R>(&self, core: Box<Core>, f: impl FnOnce() -> R) -> Option<(Box<Core>, R)> {
         self.context.put(core);
         let result = f();
-        (self.context.take().expect("nobody keeps a core that it borrowed"), result)
+        self.context.take().map(|core| (core, result))
     }
 
     /// Looks at the driver without sleeping.
-    fn turn(&mut self, core: Box<Core>) -> Box<Core> {
+    fn turn(&mut self, core: Box<Core>) -> Option<Box<Core>> {
         self.unturned = 0;
         let shared = self.shared();
         match shared.driver.try_lock() {
             // Whoever has it sleeps in it, or has just looked.
-            None => core,
-            Some(mut driver) => self.away(core, || driver.turn(&shared.driver_handle)).0,
+            None => Some(core),
+            Some(mut driver) => {
+                let turn = || contain(|| driver.turn(&shared.driver_handle));
+                self.away(core, turn).map(|(core, ())| core)
+            }
         }
     }
 
-    /// Looks for work at the other workers and in the injector.
+    /// Looks for work elsewhere, if there are not too many that do.
     fn steal(&self, core: &mut Core) -> Option<Notified> {
         let shared = self.shared();
         if shared.workers.len() == 1 {
@@ -146,46 +177,7 @@ impl Worker<'_> {
         if !core.searching {
             return None;
         }
-        let found = self.steal_from_rings(core);
-        found.or_else(|| core.next_from(&shared.injector, shared.workers.len())).or_else(|| self.steal_lifo(core))
-    }
-
-    fn steal_from_rings(&self, core: &mut Core) -> Option<Notified> {
-        self.others(core).find_map(|victim| {
-            let (task, count) = self.shared().workers[victim].queue.steal_into(&mut core.queue)?;
-            self.counters.steals.add(count as u64);
-            Some(task)
-        })
-    }
-
-    /// Takes a task out of another's LIFO slot, if that worker seems to be stuck in the poll that put it there: the slot
-    /// and the count of polls are as they were a moment ago. A worker that is not stuck takes it sooner than we could.
-    fn steal_lifo(&self, core: &mut Core) -> Option<Notified> {
-        let workers = &self.shared().workers;
-        self.others(core).find_map(|victim| {
-            let victim = &workers[victim];
-            let mark = victim.queue.lifo_mark();
-            if mark == 0 {
-                return None;
-            }
-            let polls = victim.counters.polls.get();
-            for _ in 0..LIFO_PATIENCE {
-                hint::spin_loop();
-                if victim.queue.lifo_mark() != mark || victim.counters.polls.get() != polls {
-                    return None;
-                }
-            }
-            let task = victim.queue.steal_lifo()?;
-            self.counters.steals.add(1);
-            Some(task)
-        })
-    }
-
-    /// All workers but this one, beginning anywhere.
-    fn others(&self, core: &mut Core) -> impl Iterator<Item = usize> + use<> {
-        let (count, me) = (self.shared().workers.len(), core.index);
-        let start = core.rng.below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
-        (0..count).map(move |i| (start + i) % count).filter(move |&index| index != me)
+        steal::search(shared, core)
     }
 
     fn stop_searching(&self, core: &mut Core) {
@@ -197,10 +189,20 @@ impl Worker<'_> {
     }
 
     /// Sleeps until there is work, or the main future is woken, or the runtime ends.
-    fn park<M: Main>(&mut self, mut core: Box<Core>, main: &M) -> Box<Core> {
+    fn park<M: Main>(&mut self, mut core: Box<Core>, main: &M) -> Option<Box<Core>> {
         let shared = self.shared().clone();
         let (idle, index) = (&shared.idle, core.index);
-        idle.sleep(index, std::mem::take(&mut core.searching));
+        if shared.config.hooks.thread_park.is_set() {
+            (core, ()) = self.away(core, || shared.config.hooks.thread_park.call())?;
+            if !core.queue.is_empty() {
+                return Some(core);
+            }
+        }
+        self.counters.parks.add(1);
+        self.awake.ends(self.counters);
+        self.unturned = 0;
+        let mut role = idle.sleep(index, std::mem::take(&mut core.searching));
+        let mut watch = Watch::default();
         // May wake this worker: then the sleep below ends at once.
         shared.look_again();
         loop {
@@ -208,34 +210,94 @@ impl Worker<'_> {
                 core.searching = idle.leave(index) == Leave::Searching;
                 break;
             }
-            core = self.sleep(core);
-            if core.queue.is_empty() && !idle.is_asleep(index) {
+            core = if role == Role::Watch { self.nap(core, &mut watch)? } else { self.sleep(core)? };
+            if !core.queue.is_empty() {
+                continue;
+            }
+            role = idle.role(index);
+            if role == Role::Woken {
                 // Whoever took it out of the sleepers has counted it as searching.
                 core.searching = true;
                 break;
             }
+            if role == Role::Watch && !steal::watch(&shared, &mut core) && watch.is_over(&shared, index) {
+                role = Role::Sleeper;
+            }
         }
-        if core.queue.ring_len() > 0 && shared.workers.len() > 1 {
-            // The driver woke several tasks; one is enough for this worker.
-            shared.wake(idle.for_own_work());
+        if shared.workers.len() > 1 {
+            if core.queue.ring_len() > 0 {
+                // The driver woke several tasks; one is enough for this worker.
+                shared.wake(idle.for_own_work());
+            }
+            shared.rouse(idle.appoint());
         }
-        core
+        self.awake.begins();
+        if shared.config.hooks.thread_unpark.is_set() {
+            (core, ()) = self.away(core, || shared.config.hooks.thread_unpark.call())?;
+        }
+        Some(core)
     }
 
-    fn sleep(&mut self, mut core: Box<Core>) -> Box<Core> {
-        self.counters.parks.add(1);
-        self.unturned = 0;
+    /// Sleeps until somebody says otherwise: in the driver, if nobody else does.
+    fn sleep(&mut self, core: Box<Core>) -> Option<Box<Core>> {
+        self.unseated(core, |shared, seat, parker| match shared.driver.try_lock() {
+            Some(mut driver) => seat.sleep_in_driver(|| driver.park(&shared.driver_handle, None)),
+            None => seat.sleep_on_parker(parker, None),
+        })
+    }
+
+    /// Sleeps for a moment, as the watch.
+    ///
+    /// It leaves the driver to those who sleep for good, as long as they come back to it: whoever takes an event out of it
+    /// has work, and if that were the watch, it would have to wake another watch for each event.
+    fn nap(&mut self, core: Box<Core>, watch: &mut Watch) -> Option<Box<Core>> {
+        let own_queue = &self.shared().workers[core.index].queue;
+        self.unseated(core, |shared, seat, parker| {
+            if let Some(mut driver) = shared.driver.try_lock() {
+                if std::mem::replace(&mut watch.unattended, true) || shared.idle.all_asleep() {
+                    return seat.sleep_in_driver(|| driver.park(&shared.driver_handle, Some(NAP)));
+                }
+                driver.turn(&shared.driver_handle);
+                if !own_queue.is_empty() {
+                    return;
+                }
+            } else {
+                watch.unattended = false;
+            }
+            driver::let_this_thread_wake_in_time();
+            seat.sleep_on_parker(parker, Some(NAP));
+        })
+    }
+
+    fn unseated(&self, mut core: Box<Core>, sleep: impl FnOnce(&Shared, &Seat, &Parker)) -> Option<Box<Core>> {
         let shared = self.shared();
         let seat = &shared.workers[core.index].seat;
         let parker = core.parker.take().expect("a worker sleeps once at a time");
-        let (mut core, ()) = self.away(core, || match shared.driver.try_lock() {
-            Some(mut driver) => seat.sleep_in_driver(|| driver.park(&shared.driver_handle, None)),
-            None => seat.sleep_on_parker(&parker),
-        });
+        // What the driver wakes may be anybody's, and panic: the worker lives on.
+        let (mut core, ()) = self.away(core, || contain(|| sleep(shared, seat, &parker)))?;
         core.parker = Some(parker);
-        core
+        Some(core)
     }
 }
 
-/// How many looks at another's LIFO slot, some microseconds in all, make us believe that its owner is stuck.
-const LIFO_PATIENCE: u32 = 64;
+/// What a worker remembers while it is the watch.
+#[derive(Default)]
+struct Watch {
+    /// Nobody was in the driver the last time.
+    unattended: bool,
+    /// Naps one after another at whose end nobody was awake.
+    quiet: u32,
+}
+
+impl Watch {
+    /// Whether it has gone on long enough with nobody awake, and may end.
+    fn is_over(&mut self, shared: &Shared, index: usize) -> bool {
+        self.quiet = if shared.idle.all_asleep() { self.quiet + 1 } else { 0 };
+        self.quiet > QUIET_MAX && shared.idle.resign(index)
+    }
+}
+
+/// How long the watch sleeps at a time: the longest that a task, a timer or an event waits behind a worker that is stuck.
+const NAP: Duration = Duration::from_micros(100);
+/// After so many quiet naps the watch sleeps for good; then waking the first worker costs waking the watch too.
+const QUIET_MAX: u32 = 5;

@@ -18,6 +18,7 @@
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::park::{Parker, Unparker};
+use std::time::Duration;
 
 /// The side of a worker's sleep that everyone sees.
 #[derive(Debug)]
@@ -37,9 +38,13 @@ impl Seat {
         Seat { word: AtomicU32::new(AWAKE), unparker: parker.unparker() }
     }
 
-    /// Sleeps on the worker's own parker until [`unpark`](Seat::unpark).
-    pub(super) fn sleep_on_parker(&self, parker: &Parker) {
-        self.sleep_as(ON_PARKER, || parker.park());
+    /// Sleeps on the worker's own parker until [`unpark`](Seat::unpark), or until `limit` has passed.
+    pub(super) fn sleep_on_parker(&self, parker: &Parker, limit: Option<Duration>) {
+        self.sleep_as(ON_PARKER, || match limit {
+            None => parker.park(),
+            // An unpark that comes too late for this sleep ends the next one on the parker, for nothing.
+            Some(limit) => drop(parker.park_timeout(limit)),
+        });
     }
 
     /// Sleeps by `park`, in the driver that the caller holds, until something happens there or somebody pulls it out.
@@ -86,7 +91,7 @@ mod tests {
         seat.sleep_in_driver(|| seat.unpark(|| pulled = true));
         assert!(pulled);
         seat.unpark(nobody_there);
-        seat.sleep_on_parker(&parker);
+        seat.sleep_on_parker(&parker, None);
         assert!(!parker.park_timeout(std::time::Duration::ZERO) && !driver.park_timeout(std::time::Duration::ZERO));
     }
 }
@@ -120,7 +125,7 @@ mod loom_tests {
                         while told[me].load(Ordering::Relaxed) == 0 {
                             match driver.try_lock() {
                                 Some(driver) => seats[me].sleep_in_driver(|| driver.park()),
-                                None => seats[me].sleep_on_parker(&parker),
+                                None => seats[me].sleep_on_parker(&parker, None),
                             }
                         }
                     })

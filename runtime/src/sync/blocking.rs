@@ -2,6 +2,8 @@
 
 use crate::coop::without_budget;
 use crate::park::{is_entered, with_thread_parker};
+use std::future::Future;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 /// Polls until there is a result; the thread sleeps in between. `call` and `instead` are for the text of the panic.
@@ -29,4 +31,11 @@ pub(super) fn wait<R>(call: &str, instead: &str, mut poll: impl FnMut(&mut Conte
             }
         })
     })
+}
+
+/// As [`wait`], for what a future waits for.
+#[track_caller]
+pub(super) fn wait_for<F: Future>(call: &str, instead: &str, future: F) -> F::Output {
+    let mut future = pin!(future);
+    wait(call, instead, |cx| future.as_mut().poll(cx))
 }

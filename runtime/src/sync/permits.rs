@@ -399,7 +399,7 @@ impl Drop for Acquire<'_> {
 }
 
 #[cfg(all(test, not(loom)))]
-pub(crate) mod tests;
+mod tests;
 
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;

@@ -6,9 +6,11 @@ use crate::task::error::JoinError;
 use crate::task::harness;
 use crate::task::id::Id;
 use crate::task::joiner::Joiner;
+use crate::task::origin::{self, Identity, Name, Origin, TaskMeta};
 use crate::task::schedule::Schedule;
 use crate::task::state::State;
 use std::future::Future;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -36,6 +38,8 @@ pub(crate) struct Header {
     slot: AtomicU32,
     /// What the set in `joiner` calls this task. Written before the set is put there; offering it publishes both.
     member: AtomicU32,
+    spawned_at: &'static Location<'static>,
+    name: Option<Name>,
     pub(super) namespace: UnsafeCell<Option<Namespace>>,
     pub(super) joiner: UnsafeCell<Joiner>,
 }
@@ -55,7 +59,7 @@ pub(super) struct Vtable {
     pub(super) schedule: unsafe fn(NonNull<Header>),
     /// Drops the future if nobody runs it and completes as cancelled; consumes one reference, the registry's.
     pub(super) shutdown: unsafe fn(NonNull<Header>),
-    /// Moves the output of a complete task to a `*mut Poll<Result<T, JoinError>>`.
+    /// Moves the output of a complete task, if it is still there, to a `*mut Poll<Result<T, JoinError>>`.
     pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
     /// Drops the output of a complete task, if it is still there.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
@@ -66,6 +70,16 @@ pub(super) struct Vtable {
 impl Header {
     pub(crate) fn id(&self) -> Id {
         self.id
+    }
+
+    /// What hooks and reports are told of the task.
+    pub(crate) fn meta(&self) -> TaskMeta<'_> {
+        TaskMeta { id: self.id, spawned_at: self.spawned_at, name: origin::name(&self.name) }
+    }
+
+    /// The same to keep.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { id: self.id, spawned_at: self.spawned_at, name: self.name.clone() }
     }
 
     pub(crate) fn slot(&self) -> u32 {
@@ -86,13 +100,7 @@ impl Header {
 }
 
 /// Allocates a task with `refs` references.
-pub(super) fn allocate<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    namespace: Option<Namespace>,
-    refs: usize,
-) -> NonNull<Header>
+pub(super) fn allocate<F, S>(future: F, scheduler: S, id: Id, origin: Origin, refs: usize) -> NonNull<Header>
 where
     F: Future + 'static,
     S: Schedule,
@@ -105,7 +113,9 @@ where
                 id,
                 slot: AtomicU32::new(0),
                 member: AtomicU32::new(0),
-                namespace: UnsafeCell::new(namespace),
+                spawned_at: origin.spawned_at,
+                name: origin.name,
+                namespace: UnsafeCell::new(origin.namespace),
                 joiner: UnsafeCell::new(Joiner::NOBODY),
             },
             scheduler,

@@ -2,6 +2,7 @@
 
 use crate::task::cell::{Head, Header};
 use crate::task::id::Id;
+use crate::task::origin::Identity;
 use crate::task::state::DropRefs;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -66,6 +67,11 @@ impl Notified {
         self.0.into_raw()
     }
 
+    /// What hooks and reports are told of the task.
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.header().identity()
+    }
+
     /// Polls the task.
     pub(crate) fn run(self) {
         let poll = self.0.header().vtable.poll;
@@ -124,6 +130,11 @@ impl Owned {
 
     pub(crate) fn id(&self) -> Id {
         self.0.header().id()
+    }
+
+    /// What hooks and reports are told of the task.
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.header().identity()
     }
 
     pub(crate) fn set_slot(&self, slot: u32) {

@@ -1,6 +1,6 @@
 //! What is done with a task once its type is known: poll it, end it, read it, free it.
 
-use crate::namespace::{self, Namespace};
+use crate::namespace;
 use crate::task::cell::{Cell, Header, Slot, Stage, Vtable};
 use crate::task::error::JoinError;
 use crate::task::handles::Scheduled;
@@ -8,6 +8,7 @@ use crate::task::id;
 use crate::task::schedule::Schedule;
 use crate::task::state::{Complete, DropRefs, FinishPoll, Shutdown, StartPoll};
 use crate::task::waker::borrowed_waker;
+use crate::unwind::{self, contain};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,7 +66,7 @@ unsafe fn poll<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
 }
 
 /// Polls the future, once; `Ready` when the stage holds an output (or a panic) and no longer the future.
-fn poll_stage<F: Future, S>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()> {
+fn poll_stage<F: Future, S: Schedule>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()> {
     let _span = Span::enter(&cell.head.header);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the task is live for the whole poll, the poller holds a reference.
@@ -87,7 +88,11 @@ fn poll_stage<F: Future, S>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()
     let result = match polled {
         Ok(Poll::Pending) => return Poll::Pending,
         Ok(Poll::Ready(output)) => Ok(output),
-        Err(panic) => Err(drop_after_panic(cell, panic)),
+        Err(panic) => {
+            let error = drop_after_panic(cell, panic);
+            cell.head.scheduler.panicked();
+            Err(error)
+        }
     };
     // The stage is `Consumed`: this drops nothing.
     cell.stage.with_mut(|stage| {
@@ -100,29 +105,29 @@ fn poll_stage<F: Future, S>(task: NonNull<Header>, cell: &Cell<F, S>) -> Poll<()
 /// What the current thread looks like to a task while its future runs or drops: the task's namespace and identity.
 struct Span<'a> {
     header: &'a Header,
-    namespace: Option<Namespace>,
     id: Option<id::Id>,
 }
 
 impl<'a> Span<'a> {
-    /// The caller has `RUNNING`. The namespace moves out of the task and back: no count is touched.
+    /// The caller has `RUNNING`. The namespace changes places with the thread's, and back: no count is touched.
     fn enter(header: &'a Header) -> Span<'a> {
         let id = id::replace_current(Some(header.id));
-        // SAFETY: `RUNNING` is the caller's, and with it the namespace.
-        let own = header.namespace.with_mut(|own| unsafe { (*own).take() });
-        Span { header, namespace: namespace::replace(own), id }
+        swap_namespace(header);
+        Span { header, id }
     }
 }
 
 impl Drop for Span<'_> {
     fn drop(&mut self) {
-        let own = namespace::replace(self.namespace.take());
-        self.header.namespace.with_mut(|field| {
-            // SAFETY: `RUNNING` is still the caller's. The field is empty, so nothing is dropped.
-            unsafe { *field = own };
-        });
+        swap_namespace(self.header);
         id::replace_current(self.id);
     }
+}
+
+/// The caller has `RUNNING`.
+fn swap_namespace(header: &Header) {
+    // SAFETY: `RUNNING` is the caller's, and with it the namespace; nothing runs while it changes places.
+    header.namespace.with_mut(|own| namespace::swap(unsafe { &mut *own }));
 }
 
 /// Empties the stage within the task's span; a panic of the drop is kept here and given back.
@@ -138,18 +143,8 @@ fn drop_stage<F: Future, S>(cell: &Cell<F, S>) -> Result<(), Box<dyn Any + Send>
 
 fn drop_after_panic<F: Future, S>(cell: &Cell<F, S>, panic: Box<dyn Any + Send>) -> JoinError {
     // The first panic is the one to report; a second one, from the drop, has nowhere to go.
-    forget_panic(drop_stage(cell));
+    unwind::forget(drop_stage(cell));
     JoinError::panic(cell.head.header.id, panic)
-}
-
-/// A panic that nobody can be told of: the hook has printed it, and its payload goes here.
-fn forget_panic(result: Result<(), Box<dyn Any + Send>>) {
-    if let Err(payload) = result
-        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-    {
-        // A payload that panics when it drops; its payload had better not be tried.
-        std::mem::forget(second);
-    }
 }
 
 /// Drops the future and completes as cancelled.
@@ -186,7 +181,7 @@ unsafe fn complete<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
     match header.state.complete(refs) {
         Complete::Done => return,
         Complete::WakeJoiner => wake_joiner(header),
-        Complete::DropOutput => forget_panic(drop_stage(cell)),
+        Complete::DropOutput => unwind::forget(drop_stage(cell)),
     }
     if header.state.drop_refs(refs) == DropRefs::Last {
         // SAFETY: those were the last references.
@@ -198,7 +193,7 @@ fn wake_joiner(header: &Header) {
     // SAFETY: `WakeJoiner` gave the field to us, and a `JoinHandle` leaves it alone from then on.
     let joiner = header.joiner.with_mut(|field| unsafe { (*field).take() });
     // A waker of another executor may panic; that is not this task's affair.
-    forget_panic(catch_unwind(AssertUnwindSafe(|| joiner.tell(header.member()))));
+    contain(|| joiner.tell(header.member()));
 }
 
 unsafe fn schedule<S: Schedule>(task: NonNull<Header>) {
@@ -229,9 +224,10 @@ unsafe fn take_output<F: Future + 'static, S: Schedule>(task: NonNull<Header>, s
         // SAFETY: the task is complete and the `JoinHandle` calls, so the stage is its.
         std::mem::replace(unsafe { &mut *stage }, Stage::Consumed)
     });
-    let Stage::Finished(output) = stage else { panic!("JoinHandle polled after it gave its output") };
-    // SAFETY: the caller passes a `Slot` of this output type, alive and its own.
-    unsafe { *slot.cast::<Slot<F::Output>>() = Poll::Ready(output) };
+    if let Stage::Finished(output) = stage {
+        // SAFETY: the caller passes a `Slot` of this output type, alive and its own.
+        unsafe { *slot.cast::<Slot<F::Output>>() = Poll::Ready(output) };
+    }
 }
 
 unsafe fn drop_output<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
@@ -239,7 +235,7 @@ unsafe fn drop_output<F: Future + 'static, S: Schedule>(task: NonNull<Header>) {
     let cell = unsafe { cell::<F, S>(task) };
     // SAFETY: the task is complete and the `JoinHandle` calls, so the stage is its.
     if cell.stage.with(|stage| matches!(unsafe { &*stage }, Stage::Finished(_))) {
-        forget_panic(drop_stage(cell));
+        unwind::forget(drop_stage(cell));
     }
 }
 

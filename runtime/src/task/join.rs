@@ -88,6 +88,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     /// When it was taken before.
+    #[track_caller]
     pub(crate) fn try_join(&mut self) -> Option<Result<T, JoinError>> {
         if !self.is_finished() {
             return None;
@@ -99,10 +100,15 @@ impl<T> JoinHandle<T> {
     }
 
     /// The task is complete.
+    #[track_caller]
     fn take_output(&mut self) -> Slot<T> {
         let mut slot: Slot<T> = Poll::Pending;
         // SAFETY: the task is live and complete, this is its one handle, and the slot has the type of its output.
         unsafe { (self.header().vtable.take_output)(self.task, (&raw mut slot).cast()) };
+        assert!(
+            slot.is_ready(),
+            "JoinHandle polled after it gave its output: it gives it once, so keep the result, or drop the handle"
+        );
         slot
     }
 
@@ -118,6 +124,7 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let progress = ready!(coop::poll_proceed(cx));
         if !poll_complete(self.header(), cx.waker()) {

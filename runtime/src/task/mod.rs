@@ -33,7 +33,7 @@
 //! | field | who may touch it, when |
 //! |---|---|
 //! | state | anyone with a reference; only `state.rs` knows how |
-//! | vtable, id | anyone; never change |
+//! | vtable, id, spawned_at, name | anyone; never change |
 //! | slot | written by the registry before the task is first queued, read by it when the task completes |
 //! | scheduler | anyone; never changes |
 //! | stage | whoever has `RUNNING`; after `COMPLETE`, the `JoinHandle`; if there is none, who completed the task |
@@ -61,12 +61,12 @@ mod id;
 mod join;
 mod joiner;
 mod ledger;
+mod origin;
 mod schedule;
 mod state;
 mod task_local;
 mod waker;
 
-use crate::namespace::Namespace;
 use std::future::Future;
 
 pub(crate) use cell::Header;
@@ -76,24 +76,23 @@ pub use id::{Id, id, try_id};
 pub(crate) use id::{IdBlock, SeededIds};
 pub use join::{AbortHandle, JoinHandle};
 pub(crate) use joiner::Finished;
-pub(crate) use ledger::{Ledger, Seat, Until, hand_in};
+pub(crate) use ledger::{Ledger, Places, Seat, Until, hand_in};
+pub use origin::TaskMeta;
+#[cfg(all(test, not(loom)))]
+pub(crate) use origin::identity_for_tests;
+pub(crate) use origin::{Identity, Origin};
 pub(crate) use schedule::Schedule;
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
 
 /// A new task: for the registry, for a queue and for the user.
-pub(crate) fn new<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    namespace: Option<Namespace>,
-) -> (Owned, Notified, JoinHandle<F::Output>)
+pub(crate) fn new<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Owned, Notified, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: Schedule,
 {
     // SAFETY: what is `Send` may be polled and dropped by any thread.
-    unsafe { new_local(future, scheduler, id, namespace) }
+    unsafe { new_local(future, scheduler, id, origin) }
 }
 
 /// As [`new`], of a future that is bound to the calling thread.
@@ -105,14 +104,14 @@ pub(crate) unsafe fn new_local<F, S>(
     future: F,
     scheduler: S,
     id: Id,
-    namespace: Option<Namespace>,
+    origin: Origin,
 ) -> (Owned, Notified, JoinHandle<F::Output>)
 where
     F: Future + 'static,
     F::Output: 'static,
     S: Schedule,
 {
-    let task = cell::allocate(future, scheduler, id, namespace, 3);
+    let task = cell::allocate(future, scheduler, id, origin, 3);
     // SAFETY: one of the three references.
     let owned = unsafe { Owned::from_raw(task) };
     // SAFETY: one of the three references; a new task is notified.
@@ -123,18 +122,13 @@ where
 }
 
 /// A new task that no registry knows, for a queue and for the user.
-pub(crate) fn unregistered<F, S>(
-    future: F,
-    scheduler: S,
-    id: Id,
-    namespace: Option<Namespace>,
-) -> (Notified, JoinHandle<F::Output>)
+pub(crate) fn unregistered<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Notified, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: Schedule,
 {
-    let task = cell::allocate(future, scheduler, id, namespace, 2);
+    let task = cell::allocate(future, scheduler, id, origin, 2);
     // SAFETY: one of the two references; a new task is notified.
     let notified = unsafe { Notified::from_raw(task) };
     // SAFETY: one of the two references; a new task has join interest, and its output is the future's.

@@ -13,6 +13,9 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
         Self::schedule(task);
     }
 
+    /// A poll of a task panicked; its handle will say so. The right to poll is still the caller's.
+    fn panicked(&self) {}
+
     /// A task completes. Returns whether the registry's reference was there, was taken out and
     /// released.
     fn release(&self, task: &Header) -> bool;

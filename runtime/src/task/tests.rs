@@ -36,7 +36,7 @@ impl List {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (owned, notified, join) = new(future, self.clone(), IdBlock::default().next(), None);
+        let (owned, notified, join) = new(future, self.clone(), IdBlock::default().next(), Origin::here(None));
         *self.0.owned.lock().unwrap() = Some(owned);
         self.0.queue.lock().unwrap().push(notified);
         join

@@ -1,7 +1,8 @@
 //! Coming and leaving under every interleaving.
 
 use super::*;
-use crate::sync::permits::loom_tests::{block_on, look, model};
+use crate::sync::block_on::block_on;
+use crate::sync::permits::loom_tests::{look, model};
 use loom::sync::Arc;
 use loom::thread;
 

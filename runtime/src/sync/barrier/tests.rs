@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::block_on;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -23,12 +23,12 @@ fn none_and_one_are_the_same() {
 fn all_leave_when_the_last_has_come_and_it_leads() {
     let barrier = Barrier::new(3);
     for _ in 0..2 {
-        let mut waiters = [1, 2].map(|_| Probe::waiting(barrier.wait()));
+        let mut waiters = [1, 2].map(|_| Spy::waiting(barrier.wait()));
         assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_pending()));
-        assert!(Probe::new(barrier.wait()).ready().is_leader());
+        assert!(Spy::new(barrier.wait()).into_output().is_leader());
         for waiter in waiters {
             assert_eq!(waiter.wakes(), 1);
-            assert!(!waiter.ready().is_leader());
+            assert!(!waiter.into_output().is_leader());
         }
     }
 }
@@ -36,21 +36,21 @@ fn all_leave_when_the_last_has_come_and_it_leads() {
 #[test]
 fn who_is_slow_to_look_leaves_though_the_next_ones_are_there_already() {
     let barrier = Barrier::new(2);
-    let slow = Probe::waiting(barrier.wait());
-    drop(Probe::new(barrier.wait()).ready());
-    let next = Probe::waiting(barrier.wait());
-    assert!(!slow.ready().is_leader());
-    drop(Probe::new(barrier.wait()).ready());
-    assert!(!next.ready().is_leader());
+    let slow = Spy::waiting(barrier.wait());
+    assert!(Spy::new(barrier.wait()).into_output().is_leader());
+    let next = Spy::waiting(barrier.wait());
+    assert!(!slow.into_output().is_leader());
+    assert!(Spy::new(barrier.wait()).into_output().is_leader());
+    assert!(!next.into_output().is_leader());
 }
 
 #[test]
 fn who_goes_early_has_come_all_the_same_and_leaves_nothing_in_the_list() {
     let barrier = Barrier::new(3);
-    drop(Probe::waiting(barrier.wait()));
+    drop(Spy::waiting(barrier.wait()));
     assert!(barrier.state.lock().waiters.is_empty());
-    let waiter = Probe::waiting(barrier.wait());
-    assert!(Probe::new(barrier.wait()).ready().is_leader());
+    let waiter = Spy::waiting(barrier.wait());
+    assert!(Spy::new(barrier.wait()).into_output().is_leader());
     drop(waiter);
     let never_polled = barrier.wait();
     drop(never_polled);
@@ -60,9 +60,9 @@ fn who_goes_early_has_come_all_the_same_and_leaves_nothing_in_the_list() {
 #[test]
 fn the_task_that_polled_last_is_woken() {
     let barrier = Barrier::new(2);
-    let mut waiter = Probe::waiting(barrier.wait());
+    let mut waiter = Spy::waiting(barrier.wait());
     assert!(waiter.poll_elsewhere().is_pending());
-    drop(Probe::new(barrier.wait()).ready());
+    assert!(Spy::new(barrier.wait()).into_output().is_leader());
     assert_eq!(waiter.wakes(), 1);
 }
 

@@ -1,7 +1,7 @@
 //! [`Receiver`]: receives every value sent since it subscribed.
 
 use crate::coop;
-use crate::park::with_thread_parker;
+use crate::sync::blocking;
 use crate::sync::broadcast::error::{RecvError, TryRecvError};
 use crate::sync::broadcast::shared::{Found, Shared};
 use crate::wait_queue::WaitSlot;
@@ -211,14 +211,11 @@ impl<T: Clone> Receiver<T> {
 
     /// Parks the calling thread until there is a value: [`recv`](Receiver::recv) for threads.
     ///
-    /// Must not be called from a task: it would put the task's worker to sleep. Unlike tokio's it does not notice, and so
-    /// does not panic.
-    ///
     /// # Errors
     /// As [`recv`](Receiver::recv).
     ///
     /// # Panics
-    /// As [`recv`](Receiver::recv).
+    /// Where this thread drives tasks: use [`recv`](Receiver::recv) there. And when the value's `Clone` does.
     ///
     /// # Examples
     /// ```
@@ -227,19 +224,10 @@ impl<T: Clone> Receiver<T> {
     /// tx.send(1).unwrap();
     /// assert_eq!(thread.join().unwrap(), Ok(1));
     /// ```
+    #[track_caller]
     pub fn blocking_recv(&mut self) -> Result<T, RecvError> {
         let mut recv = pin!(self.recv());
-        with_thread_parker(|parker| {
-            let waker = parker.waker();
-            let mut cx = Context::from_waker(&waker);
-            loop {
-                // A thread has no budget, and a task's would never be filled again from within.
-                match coop::without_budget(|| recv.as_mut().poll(&mut cx)) {
-                    Poll::Ready(result) => return result,
-                    Poll::Pending => parker.park(),
-                }
-            }
-        })
+        blocking::wait("blocking_recv", "recv().await", |cx| recv.as_mut().poll(cx))
     }
 }
 

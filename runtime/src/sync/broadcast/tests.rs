@@ -398,6 +398,16 @@ fn every_value_costs_a_step_of_the_budget() {
 }
 
 #[test]
+fn a_thread_may_block_and_one_that_drives_tasks_may_not() {
+    let (tx, mut rx) = channel(4);
+    let sender = std::thread::spawn(move || drop(tx.send(1)));
+    assert_eq!(rx.blocking_recv(), Ok(1));
+    sender.join().unwrap();
+    let _entered = crate::park::enter();
+    assert!(panic_text(|| drop(rx.blocking_recv())).contains("use `recv().await`"));
+}
+
+#[test]
 fn handles_know_their_channel() {
     let ((tx, rx), (other, stranger)) = (channel::<u8>(1), channel(1));
     assert!(tx.same_channel(&tx.clone()) && !tx.same_channel(&other));

@@ -55,18 +55,24 @@ fn loom_a_child_is_born_while_its_parent_is_cancelled() {
     });
 }
 
-/// The middle one goes while the root is cancelled: its child belongs to the one or the other, and is cancelled.
+/// One in the middle goes while the root is cancelled: what is below it belongs to the one or the other, and is cancelled.
 #[test]
 fn loom_a_token_is_dropped_between_its_parent_and_its_child() {
-    model(|| {
-        let root = CancellationToken::new();
-        let middle = root.child_token();
-        let leaf = middle.child_token();
-        let canceller = thread::spawn(move || root.cancel());
-        drop(middle);
-        canceller.join().unwrap();
-        assert!(leaf.is_cancelled());
-    });
+    for depth in [1, 2] {
+        model(move || {
+            let root = CancellationToken::new();
+            let upper = root.child_token();
+            let lower = if depth == 1 { upper.clone() } else { upper.child_token() };
+            let leaf = lower.child_token();
+            let canceller = thread::spawn(move || root.cancel());
+            if depth == 1 {
+                drop(upper);
+            }
+            drop(lower);
+            canceller.join().unwrap();
+            assert!(leaf.is_cancelled());
+        });
+    }
 }
 
 /// Two neighbours in a chain go at once: what is below them still hears of what is above.
@@ -83,6 +89,22 @@ fn loom_two_tokens_of_a_chain_are_dropped_at_once() {
         assert!(!leaf.is_cancelled());
         root.cancel();
         assert!(leaf.is_cancelled());
+    });
+}
+
+/// A root and its child go at once: nothing below them is lost, or kept.
+#[test]
+fn loom_a_root_and_its_child_are_dropped_at_once() {
+    model(|| {
+        let root = CancellationToken::new();
+        let middle = root.child_token();
+        let (left, right) = (middle.child_token(), middle.child_token());
+        let below = left.child_token();
+        let dropper = thread::spawn(move || drop(root));
+        drop(middle);
+        dropper.join().unwrap();
+        left.cancel();
+        assert!(below.is_cancelled() && !right.is_cancelled());
     });
 }
 

@@ -1,6 +1,6 @@
 //! [`Mutex`].
 
-use crate::park;
+use crate::sync::blocking;
 use crate::sync::locked::{Alone, Exclusive, Lock, Locked};
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::mutex::guard::MutexGuard;
@@ -178,7 +178,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[track_caller]
     pub fn blocking_lock(&self) -> MutexGuard<'_, T> {
-        park::block_on("`Mutex::blocking_lock`", self.lock())
+        blocking::wait_for("Mutex::blocking_lock", "lock().await", self.lock())
     }
 
     /// As [`blocking_lock`](Mutex::blocking_lock), with a guard that owns a reference to the mutex.
@@ -197,7 +197,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[track_caller]
     pub fn blocking_lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
-        park::block_on("`Mutex::blocking_lock_owned`", self.lock_owned())
+        blocking::wait_for("Mutex::blocking_lock_owned", "lock_owned().await", self.lock_owned())
     }
 
     /// The value, without locking: who has the mutex to itself needs no lock.

@@ -5,7 +5,7 @@
 use super::*;
 use crate::coop;
 use crate::park;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::{block_on, poll_once};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,11 +18,11 @@ fn one_at_a_time() {
     let mut guard = block_on(mutex.lock());
     *guard = 2;
     assert_eq!(mutex.try_lock().unwrap_err().to_string(), "operation would block");
-    let waiter = Probe::waiting(mutex.lock());
+    let waiter = Spy::waiting(mutex.lock());
     drop(guard);
     assert_eq!(waiter.wakes(), 1);
     assert!(mutex.try_lock().is_err(), "it is the waiter's, though that has not looked yet");
-    assert_eq!(*waiter.ready(), 2);
+    assert_eq!(*waiter.into_output(), 2);
     assert_eq!(*mutex.try_lock().unwrap(), 2);
     assert_eq!(mutex.into_inner(), 2);
 }
@@ -31,13 +31,13 @@ fn one_at_a_time() {
 fn it_is_handed_over_in_order_with_one_wake_each() {
     let mutex = Mutex::new(Vec::new());
     let mut guard = Some(mutex.try_lock().unwrap());
-    let mut waiters: Vec<_> = (0..3).map(|name| (name, Probe::waiting(mutex.lock()))).collect();
+    let mut waiters: Vec<_> = (0..3).map(|name| (name, Spy::waiting(mutex.lock()))).collect();
     while !waiters.is_empty() {
         drop(guard.take());
         let wakes: Vec<_> = waiters.iter().map(|(_, waiter)| waiter.wakes()).collect();
         assert_eq!(wakes.iter().sum::<usize>(), 1);
         let (name, first) = waiters.remove(0);
-        let mut locked = first.ready();
+        let mut locked = first.into_output();
         locked.push(name);
         guard = Some(locked);
     }
@@ -49,7 +49,7 @@ fn it_is_handed_over_in_order_with_one_wake_each() {
 fn a_lock_that_is_dropped_while_it_waits_or_after_it_was_told_goes_to_the_next() {
     let mutex = Mutex::new(());
     let guard = mutex.try_lock().unwrap();
-    let [first, second, third] = [1, 2, 3].map(|_| Probe::waiting(mutex.lock()));
+    let [first, second, third] = [1, 2, 3].map(|_| Spy::waiting(mutex.lock()));
     drop(first);
     drop(guard);
     assert_eq!((second.wakes(), third.wakes()), (1, 0));
@@ -94,14 +94,14 @@ fn owned_guards_do_the_same_and_keep_the_mutex_alive() {
     assert!(Arc::ptr_eq(OwnedMutexGuard::mutex(&guard), &mutex));
     assert!(mutex.clone().try_lock_owned().is_err());
     let guard = OwnedMutexGuard::try_map(guard, |_| None::<&mut u8>).unwrap_err();
-    let waiter = Probe::waiting(mutex.clone().lock_owned());
+    let waiter = Spy::waiting(mutex.clone().lock_owned());
     let mut part = OwnedMutexGuard::map(guard, |pair| &mut pair.1);
     part.push(3);
     let part = OwnedMappedMutexGuard::try_map(part, |list| list.get_mut(5)).unwrap_err();
     let part = OwnedMappedMutexGuard::try_map(part, |list| list.get_mut(1)).unwrap();
     let part = OwnedMappedMutexGuard::map(part, |number| number);
     thread::spawn(move || assert_eq!(*part, 3)).join().unwrap();
-    let guard = waiter.ready();
+    let guard = waiter.into_output();
     let weak = Arc::downgrade(&mutex);
     drop(mutex);
     assert_eq!(*guard, (1, vec![2, 3]));
@@ -150,9 +150,9 @@ fn a_task_that_always_finds_it_free_yields_when_its_budget_is_spent() {
     let mutex = Mutex::new(());
     coop::with_budget(|| {
         for _ in 0..coop::BUDGET {
-            drop(Probe::new(mutex.lock()).ready());
+            drop(Spy::new(mutex.lock()).into_output());
         }
-        let mut spent = Probe::new(mutex.lock());
+        let mut spent = Spy::new(mutex.lock());
         assert!(spent.poll().is_pending());
         assert_eq!(spent.wakes(), 1);
     });
@@ -163,11 +163,11 @@ fn a_task_that_always_finds_it_free_yields_when_its_budget_is_spent() {
 fn threads_and_tasks_wait_in_one_queue() {
     let mutex = Arc::new(Mutex::new(0));
     let guard = mutex.blocking_lock();
-    let waiter = Probe::waiting(mutex.lock());
+    let waiter = Spy::waiting(mutex.lock());
     let other = mutex.clone();
     let thread = thread::spawn(move || *other.blocking_lock_owned() += 1);
     drop(guard);
-    *waiter.ready() += 1;
+    *waiter.into_output() += 1;
     thread.join().unwrap();
     assert_eq!(*mutex.blocking_lock(), 2);
 }
@@ -178,7 +178,7 @@ fn blocking_where_tasks_are_driven_panics_where_it_was_called() {
     let error =
         runtime.block_on(async { runtime.spawn(async { drop(Mutex::new(()).blocking_lock()) }).await.unwrap_err() });
     let text = *error.into_panic().downcast::<String>().unwrap();
-    assert!(text.contains("`Mutex::blocking_lock` puts its thread to sleep"), "{text}");
+    assert!(text.contains("`Mutex::blocking_lock` blocks its thread"), "{text}");
     let _entered = park::enter();
     let owned = catch_unwind(|| drop(Arc::new(Mutex::new(())).blocking_lock_owned()));
     assert!(owned.is_err());

@@ -1,7 +1,8 @@
 //! Several who want the value at once, some of whom fail.
 
 use super::*;
-use crate::sync::permits::loom_tests::{block_on, look, model};
+use crate::sync::block_on::block_on;
+use crate::sync::permits::loom_tests::{look, model};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;

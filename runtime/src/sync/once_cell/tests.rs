@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::{block_on, pending, yield_now};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use std::thread;
 #[test]
 fn the_value_is_computed_once_while_the_others_wait() {
     let cell = OnceCell::new();
-    let mut first = Probe::new(cell.get_or_init(|| async {
+    let mut first = Spy::new(cell.get_or_init(|| async {
         yield_now().await;
         1
     }));
     assert!(first.poll().is_pending());
-    let mut second = Probe::new(cell.get_or_init(|| async { 2 }));
-    let mut third = Probe::new(cell.get_or_try_init(|| async { Err(3) }));
+    let mut second = Spy::new(cell.get_or_init(|| async { 2 }));
+    let mut third = Spy::new(cell.get_or_try_init(|| async { Err(3) }));
     assert!(second.poll().is_pending() && third.poll().is_pending());
     assert_eq!((cell.get(), cell.initialized()), (None, false));
-    assert_eq!(first.ready(), &1);
+    assert_eq!(first.into_output(), &1);
     assert_eq!((second.wakes(), third.wakes()), (1, 1));
-    assert_eq!(second.ready(), &1);
-    assert_eq!(third.ready(), Ok(&1));
+    assert_eq!(second.into_output(), &1);
+    assert_eq!(third.into_output(), Ok(&1));
     assert_eq!(block_on(cell.get_or_init(|| async { 4 })), &1);
     assert!(cell.initialized());
 }
@@ -33,55 +33,55 @@ fn the_value_is_computed_once_while_the_others_wait() {
 #[test]
 fn when_it_fails_the_next_one_computes() {
     let cell = OnceCell::new();
-    let mut fails = Probe::new(cell.get_or_try_init(|| async {
+    let mut fails = Spy::new(cell.get_or_try_init(|| async {
         yield_now().await;
         Err("no")
     }));
     assert!(fails.poll().is_pending());
-    let next = Probe::waiting(cell.get_or_init(|| async { 2 }));
-    assert_eq!(fails.ready(), Err("no"));
+    let next = Spy::waiting(cell.get_or_init(|| async { 2 }));
+    assert_eq!(fails.into_output(), Err("no"));
     assert_eq!(next.wakes(), 1);
-    assert_eq!(next.ready(), &2);
+    assert_eq!(next.into_output(), &2);
 }
 
 #[test]
 fn when_it_panics_the_next_one_computes() {
     let cell = OnceCell::new();
-    let mut panics = Probe::new(cell.get_or_init(|| async {
+    let mut panics = Spy::new(cell.get_or_init(|| async {
         yield_now().await;
         panic!("in the computation")
     }));
     assert!(panics.poll().is_pending());
-    let next = Probe::waiting(cell.get_or_init(|| async { 2 }));
+    let next = Spy::waiting(cell.get_or_init(|| async { 2 }));
     assert!(catch_unwind(AssertUnwindSafe(|| panics.poll())).is_err());
     drop(panics);
-    assert_eq!(next.ready(), &2);
+    assert_eq!(next.into_output(), &2);
 
     let cell = OnceCell::<u8>::new();
-    let early = Probe::new(cell.get_or_init(|| -> std::future::Ready<u8> { panic!("before the computation") }));
-    assert!(catch_unwind(AssertUnwindSafe(|| early.ready())).is_err());
+    let early = Spy::new(cell.get_or_init(|| -> std::future::Ready<u8> { panic!("before the computation") }));
+    assert!(catch_unwind(AssertUnwindSafe(|| early.into_output())).is_err());
     assert_eq!(cell.set(1), Ok(()));
 }
 
 #[test]
 fn when_it_is_dropped_the_next_one_computes() {
     let cell = OnceCell::new();
-    let computing = Probe::waiting(cell.get_or_init(pending));
-    let waiting = Probe::waiting(cell.get_or_init(|| async { 1 }));
-    let next = Probe::waiting(cell.get_or_init(|| async { 2 }));
+    let computing = Spy::waiting(cell.get_or_init(pending));
+    let waiting = Spy::waiting(cell.get_or_init(|| async { 1 }));
+    let next = Spy::waiting(cell.get_or_init(|| async { 2 }));
     drop(waiting);
     drop(computing);
     assert_eq!(next.wakes(), 1);
     let told = next;
-    let last = Probe::waiting(cell.get_or_init(|| async { 3 }));
+    let last = Spy::waiting(cell.get_or_init(|| async { 3 }));
     drop(told);
-    assert_eq!(last.ready(), &3);
+    assert_eq!(last.into_output(), &3);
 }
 
 #[test]
 fn a_value_is_set_unless_there_is_one_or_one_is_computed() {
     let cell = OnceCell::new();
-    let computing = Probe::waiting(cell.get_or_init(pending));
+    let computing = Spy::waiting(cell.get_or_init(pending));
     let error = cell.set(1).unwrap_err();
     assert!(error.is_initializing_err() && !error.is_already_init_err());
     assert_eq!((error.to_string(), error), ("InitializingError".into(), SetError::InitializingError(1)));

@@ -1,24 +1,10 @@
-//! The word and the list under every interleaving that loom can make; and what the other models run on.
+//! The word and the list under every interleaving that loom can make.
 
 use super::*;
-use crate::park::Parker;
+use crate::sync::block_on::block_on;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use std::pin::pin;
-
-/// Drives a future on a loom thread: a lost wake-up is a deadlock, which loom reports.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let parker = Parker::new();
-    let waker = parker.waker();
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        parker.park();
-    }
-}
 
 /// Polls once with a waker that nobody hears.
 pub(crate) fn look<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {

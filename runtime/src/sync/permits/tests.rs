@@ -1,62 +1,8 @@
-//! The queue of permits against a model that hands them out one by one; and what the other tests poll with.
+//! The queue of permits against a model that hands them out one by one.
 
 use super::*;
+use crate::sync::spy::Spy;
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::task::{Wake, Waker};
-
-/// A future that a test polls by hand.
-pub(crate) struct Probe<F: Future> {
-    future: Pin<Box<F>>,
-    wakes: Arc<Wakes>,
-}
-
-#[derive(Default)]
-struct Wakes(std::sync::atomic::AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl<F: Future> Probe<F> {
-    pub(crate) fn new(future: F) -> Probe<F> {
-        Probe { future: Box::pin(future), wakes: Arc::default() }
-    }
-
-    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(self.wakes.clone());
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-
-    /// A future that waits: polled once.
-    pub(crate) fn waiting(future: F) -> Probe<F> {
-        let mut probe = Probe::new(future);
-        assert!(probe.poll().is_pending());
-        probe
-    }
-
-    /// The output of a future that is ready.
-    #[track_caller]
-    pub(crate) fn ready(mut self) -> F::Output {
-        match self.poll() {
-            Poll::Ready(output) => output,
-            Poll::Pending => panic!("it should be ready"),
-        }
-    }
-
-    /// How often the future has been woken.
-    pub(crate) fn wakes(&self) -> usize {
-        self.wakes.0.load(Ordering::Relaxed)
-    }
-
-    /// As another task would poll it, whose wakes count from nothing.
-    pub(crate) fn poll_elsewhere(&mut self) -> Poll<F::Output> {
-        self.wakes = Arc::default();
-        self.poll()
-    }
-}
 
 /// What tokio's semaphore does, one permit after the other: what comes goes to the first in the queue until that has enough.
 #[derive(Default)]
@@ -124,17 +70,17 @@ fn whole_grants_look_as_tokios_partial_ones() {
         let start = rng.usize(0..4);
         let permits = Permits::new(start);
         let mut model = Model { available: start, ..Model::default() };
-        let mut waiting: Vec<(usize, Probe<Acquire<'_>>)> = Vec::new();
+        let mut waiting: Vec<(usize, Spy<Acquire<'_>>)> = Vec::new();
         let mut held = Vec::new();
         for name in 0..200 {
             match rng.u32(0..100) {
                 0..40 => {
                     let n = rng.usize(0..4);
-                    let mut probe = Probe::new(permits.acquire(u32::try_from(n).unwrap()));
-                    match (model.acquire(name, n), probe.poll()) {
+                    let mut spy = Spy::new(permits.acquire(u32::try_from(n).unwrap()));
+                    match (model.acquire(name, n), spy.poll()) {
                         (Some(true), Poll::Ready(Ok(()))) => held.push(n),
                         (Some(false), Poll::Ready(Err(_))) => {}
-                        (None, Poll::Pending) => waiting.push((name, probe)),
+                        (None, Poll::Pending) => waiting.push((name, spy)),
                         (model, got) => panic!("seed {seed}: the model says {model:?}, got {got:?}"),
                     }
                 }
@@ -163,8 +109,8 @@ fn whole_grants_look_as_tokios_partial_ones() {
                     model.available -= gone;
                 }
                 80..92 if !waiting.is_empty() => {
-                    let (name, probe) = waiting.remove(rng.usize(0..waiting.len()));
-                    drop(probe);
+                    let (name, spy) = waiting.remove(rng.usize(0..waiting.len()));
+                    drop(spy);
                     model.leave(name);
                 }
                 92 if rng.bool() => {
@@ -176,13 +122,13 @@ fn whole_grants_look_as_tokios_partial_ones() {
             assert_eq!(permits.available(), model.available, "seed {seed}");
             assert_eq!(permits.is_closed(), model.closed, "seed {seed}");
             // A random part of those who wait looks again, whether woken or not.
-            waiting.retain_mut(|(name, probe)| {
+            waiting.retain_mut(|(name, spy)| {
                 let told = model.told.iter().position(|told| told.0 == *name);
-                assert_eq!(probe.wakes() > 0, told.is_some() || model.closed, "seed {seed}");
+                assert_eq!(spy.wakes() > 0, told.is_some() || model.closed, "seed {seed}");
                 if rng.bool() {
                     return true;
                 }
-                match probe.poll() {
+                match spy.poll() {
                     Poll::Pending => {
                         assert!(told.is_none() && !model.closed, "seed {seed}");
                         true
@@ -211,13 +157,13 @@ fn whole_grants_look_as_tokios_partial_ones() {
 #[test]
 fn a_waiter_that_was_told_learns_it_from_the_counter() {
     let permits = Permits::new(0);
-    let mut waiters = [1, 2, 3].map(|n| Probe::waiting(permits.acquire(n)));
+    let mut waiters = [1, 2, 3].map(|n| Spy::waiting(permits.acquire(n)));
     permits.give(3);
-    let ahead = |probe: &Probe<Acquire<'_>>| match probe.future.stage {
+    let ahead = |waiter: &mut Spy<Acquire<'_>>| match waiter.pin().stage {
         Stage::Queued { ahead, .. } => ahead,
         _ => panic!("it waits"),
     };
-    assert_eq!(waiters.each_ref().map(ahead), [0, 1, 2]);
+    assert_eq!(waiters.each_mut().map(ahead), [0, 1, 2]);
     assert_eq!(permits.served.load(Ordering::Relaxed), 2);
     assert!(waiters[2].poll().is_pending());
     assert!(waiters[1].poll().is_ready() && waiters[0].poll().is_ready());
@@ -227,12 +173,12 @@ fn a_waiter_that_was_told_learns_it_from_the_counter() {
 #[test]
 fn a_neighbour_that_gave_up_does_not_hide_that_a_waiter_was_told() {
     let permits = Permits::new(0);
-    let first = Probe::waiting(permits.acquire(1));
-    let second = Probe::waiting(permits.acquire(1));
+    let first = Spy::waiting(permits.acquire(1));
+    let second = Spy::waiting(permits.acquire(1));
     drop(first);
     permits.give(1);
     assert_eq!(second.wakes(), 1);
-    assert!(second.ready().is_ok());
+    assert!(second.into_output().is_ok());
     assert_eq!(permits.available(), 0);
 }
 
@@ -254,11 +200,11 @@ fn nobody_waiting_leaves_the_list_alone() {
 #[test]
 fn closing_tells_everybody_however_much_they_ask_for() {
     let permits = Permits::new(5);
-    let waiters: Vec<_> = (0..9).map(|_| Probe::waiting(permits.acquire(u32::MAX))).collect();
+    let waiters: Vec<_> = (0..9).map(|_| Spy::waiting(permits.acquire(u32::MAX))).collect();
     permits.close();
     for waiter in waiters {
         assert_eq!(waiter.wakes(), 1);
-        assert!(waiter.ready().is_err());
+        assert!(waiter.into_output().is_err());
     }
     assert_eq!(permits.available(), 5, "what was saved for the first is there again");
 }

@@ -1,6 +1,6 @@
 //! [`RwLock`].
 
-use crate::park;
+use crate::sync::blocking;
 use crate::sync::locked::{Exclusive, Lock, Locked, Readers, Shared};
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::rwlock::guard::{RwLockReadGuard, RwLockWriteGuard};
@@ -283,7 +283,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[track_caller]
     pub fn blocking_read(&self) -> RwLockReadGuard<'_, T> {
-        park::block_on("`RwLock::blocking_read`", self.read())
+        blocking::wait_for("RwLock::blocking_read", "read().await", self.read())
     }
 
     /// As [`write`](RwLock::write) for threads: the calling one sleeps meanwhile, in the same queue as tasks.
@@ -299,7 +299,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[track_caller]
     pub fn blocking_write(&self) -> RwLockWriteGuard<'_, T> {
-        park::block_on("`RwLock::blocking_write`", self.write())
+        blocking::wait_for("RwLock::blocking_write", "write().await", self.write())
     }
 
     /// The value, without locking: who has the lock to itself needs none.

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::park;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::{block_on, poll_once};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,54 +17,54 @@ fn many_read_or_one_writes() {
     let (one, other) = (block_on(lock.read()), lock.try_read().unwrap());
     assert_eq!(*one + *other, 2);
     assert!(lock.try_write().is_err());
-    let writer = Probe::waiting(lock.write());
+    let writer = Spy::waiting(lock.write());
     drop(one);
     assert_eq!(writer.wakes(), 0);
     drop(other);
     assert_eq!(writer.wakes(), 1);
-    let mut writer = writer.ready();
+    let mut writer = writer.into_output();
     *writer = 2;
     assert!(lock.try_read().is_err() && lock.try_write().is_err());
-    let reader = Probe::waiting(lock.read());
+    let reader = Spy::waiting(lock.read());
     drop(writer);
-    assert_eq!(*reader.ready(), 2);
+    assert_eq!(*reader.into_output(), 2);
 }
 
 #[test]
 fn readers_who_come_after_a_writer_wait_for_it_and_then_all_go() {
     let lock = RwLock::new(0);
     let reading = lock.try_read().unwrap();
-    let writer = Probe::waiting(lock.write());
-    let readers = [1, 2].map(|_| Probe::waiting(lock.read()));
-    let last = Probe::waiting(lock.write());
+    let writer = Spy::waiting(lock.write());
+    let readers = [1, 2].map(|_| Spy::waiting(lock.read()));
+    let last = Spy::waiting(lock.write());
     assert!(lock.try_read().is_err());
     drop(reading);
     assert_eq!((writer.wakes(), readers[0].wakes(), readers[1].wakes()), (1, 0, 0));
-    drop(writer.ready());
+    drop(writer.into_output());
     assert_eq!((readers[0].wakes(), readers[1].wakes(), last.wakes()), (1, 1, 0));
-    let guards = readers.map(Probe::ready);
+    let guards = readers.map(Spy::into_output);
     drop(guards);
     assert_eq!(last.wakes(), 1);
-    drop(last.ready());
+    drop(last.into_output());
 }
 
 #[test]
 fn a_writer_that_gives_up_lets_the_readers_behind_it_in() {
     let lock = RwLock::new(0);
     let reading = lock.try_read().unwrap();
-    let writer = Probe::waiting(lock.write());
-    let reader = Probe::waiting(lock.read());
+    let writer = Spy::waiting(lock.write());
+    let reader = Spy::waiting(lock.read());
     drop(writer);
     assert_eq!(reader.wakes(), 1);
-    assert_eq!(*reader.ready() + *reading, 0);
+    assert_eq!(*reader.into_output() + *reading, 0);
     drop(reading);
 
     let reading = lock.try_read().unwrap();
-    let (told, next) = (Probe::waiting(lock.write()), Probe::waiting(lock.write()));
+    let (told, next) = (Spy::waiting(lock.write()), Spy::waiting(lock.write()));
     drop(reading);
     assert_eq!((told.wakes(), next.wakes()), (1, 0));
     drop(told);
-    drop(next.ready());
+    drop(next.into_output());
     assert!(lock.try_write().is_ok());
 }
 
@@ -72,12 +72,12 @@ fn a_writer_that_gives_up_lets_the_readers_behind_it_in() {
 fn a_reader_that_gives_up_after_it_was_told_counts_no_more() {
     let lock = RwLock::new(0);
     let writing = lock.try_write().unwrap();
-    let readers = [1, 2].map(|_| Probe::waiting(lock.read()));
-    let writer = Probe::waiting(lock.write());
+    let readers = [1, 2].map(|_| Spy::waiting(lock.read()));
+    let writer = Spy::waiting(lock.write());
     drop(writing);
     drop(readers);
     assert_eq!(writer.wakes(), 1);
-    drop(writer.ready());
+    drop(writer.into_output());
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn there_may_be_a_most_of_readers() {
     let lock = RwLock::with_max_readers(0, 2);
     let (one, other) = (lock.try_read().unwrap(), lock.try_read().unwrap());
     assert!(lock.try_read().is_err());
-    let third = Probe::waiting(lock.read());
+    let third = Spy::waiting(lock.read());
     drop(one);
-    let third = third.ready();
+    let third = third.into_output();
     drop((other, third));
     drop(lock.try_write().unwrap().downgrade());
     assert!(lock.try_write().is_ok());
@@ -102,13 +102,13 @@ fn there_may_be_a_most_of_readers() {
 fn a_writer_becomes_a_reader_and_lets_those_in_who_wait_next() {
     let lock = RwLock::new(vec![1, 2]);
     let writing = lock.try_write().unwrap();
-    let reader = Probe::waiting(lock.read());
-    let writer = Probe::waiting(lock.write());
+    let reader = Spy::waiting(lock.read());
+    let writer = Spy::waiting(lock.write());
     let reading = writing.downgrade();
     assert_eq!((reader.wakes(), writer.wakes()), (1, 0));
-    assert_eq!(reader.ready().len(), 2);
+    assert_eq!(reader.into_output().len(), 2);
     drop(reading);
-    let writing = writer.ready();
+    let writing = writer.into_output();
     let writing = RwLockWriteGuard::try_downgrade_map(writing, |list| list.get(5)).unwrap_err();
     assert!(lock.try_read().is_err(), "it still writes");
     let reading = RwLockWriteGuard::try_downgrade_map(writing, |list| list.get(1)).unwrap();
@@ -151,10 +151,10 @@ fn owned_guards_do_the_same_and_keep_the_lock_alive() {
     let part = OwnedRwLockReadGuard::try_map(part, |list| list.get(1)).unwrap_err();
     let part = OwnedRwLockReadGuard::try_map(part, |list| list.first()).unwrap();
     assert!(lock.clone().try_read_owned().is_ok() && lock.clone().try_write_owned().is_err());
-    let writer = Probe::waiting(lock.clone().write_owned());
+    let writer = Spy::waiting(lock.clone().write_owned());
     thread::spawn(move || assert_eq!(*part, 2)).join().unwrap();
 
-    let mut writing = writer.ready();
+    let mut writing = writer.into_output();
     writing.0 = 3;
     assert!(Arc::ptr_eq(OwnedRwLockWriteGuard::rwlock(&writing), &lock));
     let writing = OwnedRwLockWriteGuard::try_map(writing, |_| None::<&mut u8>).unwrap_err();

@@ -1,6 +1,6 @@
 //! [`Semaphore`].
 
-use crate::park;
+use crate::sync::blocking;
 use crate::sync::permits::Permits;
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
 use crate::sync::semaphore::permit::{OwnedSemaphorePermit, SemaphorePermit};
@@ -242,7 +242,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire`", self.acquire())
+        blocking::wait_for("Semaphore::blocking_acquire", "acquire().await", self.acquire())
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many) for threads.
@@ -261,7 +261,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_many`", self.acquire_many(n))
+        blocking::wait_for("Semaphore::blocking_acquire_many", "acquire_many(n).await", self.acquire_many(n))
     }
 
     /// As [`acquire`](Semaphore::acquire), with a permit that owns a reference to the semaphore and so has no lifetime.
@@ -356,7 +356,7 @@ impl Semaphore {
     /// See [`blocking_acquire`](Semaphore::blocking_acquire).
     #[track_caller]
     pub fn blocking_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_owned`", self.acquire_owned())
+        blocking::wait_for("Semaphore::blocking_acquire_owned", "acquire_owned().await", self.acquire_owned())
     }
 
     /// As [`acquire_many_owned`](Semaphore::acquire_many_owned) for threads.
@@ -372,7 +372,11 @@ impl Semaphore {
     /// See [`blocking_acquire`](Semaphore::blocking_acquire).
     #[track_caller]
     pub fn blocking_acquire_many_owned(self: Arc<Self>, n: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
-        park::block_on("`Semaphore::blocking_acquire_many_owned`", self.acquire_many_owned(n))
+        blocking::wait_for(
+            "Semaphore::blocking_acquire_many_owned",
+            "acquire_many_owned(n).await",
+            self.acquire_many_owned(n),
+        )
     }
 
     /// Closes the semaphore: it gives out nothing any more, and all who wait get an error.

@@ -5,7 +5,7 @@
 use super::*;
 use crate::coop;
 use crate::park;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::{block_on, poll_once};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,32 +28,32 @@ fn a_permit_is_taken_and_comes_back() {
 #[test]
 fn permits_go_to_those_who_wait_in_order_with_one_wake_each() {
     let semaphore = Semaphore::new(0);
-    let waiters = [1, 2, 3].map(|_| Probe::waiting(semaphore.acquire()));
+    let waiters = [1, 2, 3].map(|_| Spy::waiting(semaphore.acquire()));
     for told in 1..=3 {
         semaphore.add_permits(1);
-        let wakes: Vec<_> = waiters.iter().map(Probe::wakes).collect();
+        let wakes: Vec<_> = waiters.iter().map(Spy::wakes).collect();
         assert_eq!(wakes, [1, usize::from(told > 1), usize::from(told > 2)]);
     }
     assert_eq!(semaphore.available_permits(), 0);
     for waiter in waiters {
-        waiter.ready().unwrap().forget();
+        waiter.into_output().unwrap().forget();
     }
 }
 
 #[test]
 fn who_asks_for_many_is_not_overtaken_and_what_comes_is_saved_for_it() {
     let semaphore = Semaphore::new(2);
-    let many = Probe::waiting(semaphore.acquire_many(4));
+    let many = Spy::waiting(semaphore.acquire_many(4));
     assert_eq!(semaphore.available_permits(), 0, "the two are saved");
     assert_eq!(semaphore.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
     assert_eq!(semaphore.forget_permits(1), 0);
-    let one = Probe::waiting(semaphore.acquire());
+    let one = Spy::waiting(semaphore.acquire());
     semaphore.add_permits(1);
     assert_eq!((many.wakes(), one.wakes()), (0, 0));
     semaphore.add_permits(2);
     assert_eq!((many.wakes(), one.wakes()), (1, 1));
-    assert_eq!(many.ready().unwrap().num_permits(), 4);
-    assert_eq!(one.ready().unwrap().num_permits(), 1);
+    assert_eq!(many.into_output().unwrap().num_permits(), 4);
+    assert_eq!(one.into_output().unwrap().num_permits(), 1);
     assert_eq!(semaphore.available_permits(), 5);
 }
 
@@ -61,25 +61,25 @@ fn who_asks_for_many_is_not_overtaken_and_what_comes_is_saved_for_it() {
 fn who_was_told_has_its_permits_before_it_looks() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire().unwrap();
-    let mut waiter = Probe::waiting(semaphore.acquire());
+    let mut waiter = Spy::waiting(semaphore.acquire());
     drop(held);
     assert_eq!(semaphore.available_permits(), 0);
     assert!(semaphore.try_acquire().is_err());
-    assert!(Probe::new(semaphore.acquire()).poll().is_pending());
+    assert!(Spy::new(semaphore.acquire()).poll().is_pending());
     assert!(waiter.poll().is_ready());
 }
 
 #[test]
 fn dropping_a_waiter_gives_up_its_place_and_what_was_saved_for_it() {
     let semaphore = Semaphore::new(1);
-    let many = Probe::waiting(semaphore.acquire_many(3));
-    let one = Probe::waiting(semaphore.acquire());
+    let many = Spy::waiting(semaphore.acquire_many(3));
+    let one = Spy::waiting(semaphore.acquire());
     drop(many);
     assert_eq!(one.wakes(), 1);
-    drop(one.ready().unwrap());
+    drop(one.into_output().unwrap());
     assert_eq!(semaphore.available_permits(), 1);
 
-    let many = Probe::waiting(semaphore.acquire_many(3));
+    let many = Spy::waiting(semaphore.acquire_many(3));
     drop(many);
     assert_eq!(semaphore.available_permits(), 1, "with nobody behind it, it is there for all");
 }
@@ -87,16 +87,16 @@ fn dropping_a_waiter_gives_up_its_place_and_what_was_saved_for_it() {
 #[test]
 fn dropping_a_waiter_that_was_told_passes_its_permits_on() {
     let semaphore = Semaphore::new(0);
-    let two = Probe::waiting(semaphore.acquire_many(2));
-    let others = [1, 2].map(|_| Probe::waiting(semaphore.acquire()));
+    let two = Spy::waiting(semaphore.acquire_many(2));
+    let others = [1, 2].map(|_| Spy::waiting(semaphore.acquire()));
     semaphore.add_permits(2);
     assert_eq!(two.wakes(), 1);
     drop(two);
     for other in others {
         assert_eq!(other.wakes(), 1);
-        other.ready().unwrap().forget();
+        other.into_output().unwrap().forget();
     }
-    let last = Probe::waiting(semaphore.acquire());
+    let last = Spy::waiting(semaphore.acquire());
     semaphore.add_permits(1);
     drop(last);
     assert_eq!(semaphore.available_permits(), 1);
@@ -105,32 +105,32 @@ fn dropping_a_waiter_that_was_told_passes_its_permits_on() {
 #[test]
 fn dropping_a_waiter_in_the_middle_keeps_the_order_of_the_others() {
     let semaphore = Semaphore::new(0);
-    let mut waiters: Vec<_> = (0..4).map(|_| Probe::waiting(semaphore.acquire())).collect();
+    let mut waiters: Vec<_> = (0..4).map(|_| Spy::waiting(semaphore.acquire())).collect();
     drop(waiters.remove(1));
     for told in 0..3 {
         semaphore.add_permits(1);
-        let wakes: Vec<_> = waiters.iter().map(Probe::wakes).collect();
+        let wakes: Vec<_> = waiters.iter().map(Spy::wakes).collect();
         assert_eq!(wakes, [1, usize::from(told > 0), usize::from(told > 1)]);
     }
-    waiters.into_iter().for_each(|waiter| waiter.ready().unwrap().forget());
+    waiters.into_iter().for_each(|waiter| waiter.into_output().unwrap().forget());
 }
 
 #[test]
 fn polling_again_keeps_the_place_and_wakes_the_task_that_polled_last() {
     let semaphore = Semaphore::new(0);
-    let mut first = Probe::waiting(semaphore.acquire());
-    let second = Probe::waiting(semaphore.acquire());
+    let mut first = Spy::waiting(semaphore.acquire());
+    let second = Spy::waiting(semaphore.acquire());
     assert!(first.poll().is_pending() && first.poll_elsewhere().is_pending());
     semaphore.add_permits(1);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
-    first.ready().unwrap().forget();
+    first.into_output().unwrap().forget();
 }
 
 #[test]
 fn a_future_that_was_never_polled_is_not_in_the_queue() {
     let semaphore = Semaphore::new(0);
     let never = semaphore.acquire();
-    let waiter = Probe::waiting(semaphore.acquire());
+    let waiter = Spy::waiting(semaphore.acquire());
     semaphore.add_permits(1);
     assert_eq!(waiter.wakes(), 1);
     drop(never);
@@ -139,7 +139,7 @@ fn a_future_that_was_never_polled_is_not_in_the_queue() {
 #[test]
 fn no_permits_at_all_are_always_there_until_it_is_closed() {
     let semaphore = Semaphore::new(0);
-    let waiter = Probe::waiting(semaphore.acquire());
+    let waiter = Spy::waiting(semaphore.acquire());
     assert_eq!(block_on(semaphore.acquire_many(0)).unwrap().num_permits(), 0);
     assert!(semaphore.try_acquire_many(0).is_ok());
     semaphore.add_permits(0);
@@ -153,13 +153,13 @@ fn no_permits_at_all_are_always_there_until_it_is_closed() {
 fn closing_ends_every_wait_and_permits_still_come_back() {
     let semaphore = Semaphore::new(2);
     let held = semaphore.try_acquire().unwrap();
-    let waiters = [2, 1, 1].map(|n| Probe::waiting(semaphore.acquire_many(n)));
+    let waiters = [2, 1, 1].map(|n| Spy::waiting(semaphore.acquire_many(n)));
     semaphore.close();
     semaphore.close();
     assert!(semaphore.is_closed());
     for waiter in waiters {
         assert_eq!(waiter.wakes(), 1);
-        assert_eq!(waiter.ready().unwrap_err().to_string(), "semaphore closed");
+        assert_eq!(waiter.into_output().unwrap_err().to_string(), "semaphore closed");
     }
     assert!(block_on(semaphore.acquire()).is_err());
     drop(held);
@@ -172,10 +172,10 @@ fn closing_ends_every_wait_and_permits_still_come_back() {
 #[test]
 fn closed_comes_first_for_a_waiter_that_was_told_and_its_permit_goes_back() {
     let semaphore = Semaphore::new(0);
-    let (told, dropped) = (Probe::waiting(semaphore.acquire()), Probe::waiting(semaphore.acquire()));
+    let (told, dropped) = (Spy::waiting(semaphore.acquire()), Spy::waiting(semaphore.acquire()));
     semaphore.add_permits(2);
     semaphore.close();
-    assert!(told.ready().is_err());
+    assert!(told.into_output().is_err());
     drop(dropped);
     assert_eq!(semaphore.available_permits(), 2);
 }
@@ -183,7 +183,7 @@ fn closed_comes_first_for_a_waiter_that_was_told_and_its_permit_goes_back() {
 #[test]
 fn dropping_a_waiter_of_a_closed_semaphore_is_quiet() {
     let semaphore = Semaphore::new(0);
-    let waiter = Probe::waiting(semaphore.acquire());
+    let waiter = Spy::waiting(semaphore.acquire());
     semaphore.close();
     drop(waiter);
     assert_eq!(semaphore.available_permits(), 0);
@@ -215,9 +215,9 @@ fn owned_permits_do_the_same() {
     assert!(semaphore.clone().try_acquire_many_owned(1).is_err());
     assert!(Arc::ptr_eq(permits.semaphore(), &semaphore));
     permits.split(1).unwrap().forget();
-    let waiter = Probe::waiting(semaphore.clone().acquire_many_owned(2));
+    let waiter = Spy::waiting(semaphore.clone().acquire_many_owned(2));
     thread::spawn(move || drop(permits)).join().unwrap();
-    assert_eq!(waiter.ready().unwrap().num_permits(), 2);
+    assert_eq!(waiter.into_output().unwrap().num_permits(), 2);
     assert_eq!(semaphore.available_permits(), 3);
 }
 
@@ -239,12 +239,12 @@ fn there_is_a_most_and_going_beyond_panics_and_changes_nothing() {
     assert!(std::panic::catch_unwind(|| Semaphore::new(Semaphore::MAX_PERMITS + 1)).is_err());
 
     let semaphore = Semaphore::new(0);
-    let waiter = Probe::waiting(semaphore.acquire_many(2));
+    let waiter = Spy::waiting(semaphore.acquire_many(2));
     semaphore.add_permits(1);
     let more = std::panic::AssertUnwindSafe(|| semaphore.add_permits(Semaphore::MAX_PERMITS));
     assert!(std::panic::catch_unwind(more).is_err());
     semaphore.add_permits(1);
-    assert!(waiter.ready().is_ok());
+    assert!(waiter.into_output().is_ok());
 }
 
 #[test]
@@ -252,9 +252,9 @@ fn a_task_that_always_finds_permits_yields_when_its_budget_is_spent() {
     let semaphore = Semaphore::new(1);
     coop::with_budget(|| {
         for _ in 0..coop::BUDGET {
-            drop(Probe::new(semaphore.acquire()).ready().unwrap());
+            drop(Spy::new(semaphore.acquire()).into_output().unwrap());
         }
-        let mut spent = Probe::new(semaphore.acquire());
+        let mut spent = Spy::new(semaphore.acquire());
         assert!(spent.poll().is_pending());
         assert_eq!((spent.wakes(), semaphore.available_permits()), (1, 1));
         assert!(semaphore.try_acquire().is_ok(), "what does not wait does not ask the budget");
@@ -264,7 +264,7 @@ fn a_task_that_always_finds_permits_yields_when_its_budget_is_spent() {
 #[test]
 fn waiting_in_vain_costs_no_budget_and_a_spent_budget_costs_no_permit() {
     let semaphore = Semaphore::new(0);
-    let mut waiter = Probe::new(semaphore.acquire());
+    let mut waiter = Spy::new(semaphore.acquire());
     coop::with_budget(|| {
         for _ in 0..1000 {
             assert!(waiter.poll().is_pending());
@@ -272,11 +272,11 @@ fn waiting_in_vain_costs_no_budget_and_a_spent_budget_costs_no_permit() {
         assert!(coop::has_budget_remaining());
         semaphore.add_permits(1);
         while coop::has_budget_remaining() {
-            assert!(Probe::new(coop::consume_budget()).poll().is_ready());
+            assert!(Spy::new(coop::consume_budget()).poll().is_ready());
         }
         assert!(waiter.poll().is_pending(), "told, but out of budget");
     });
-    assert!(waiter.ready().is_ok());
+    assert!(waiter.into_output().is_ok());
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn threads_wait_in_the_same_queue() {
 }
 
 #[test]
-#[should_panic(expected = "`Semaphore::blocking_acquire` puts its thread to sleep")]
+#[should_panic(expected = "`Semaphore::blocking_acquire` blocks its thread")]
 fn blocking_where_tasks_are_driven_is_refused() {
     let _entered = park::enter();
     let _permit = Semaphore::new(1).blocking_acquire().map(SemaphorePermit::forget);
@@ -368,5 +368,5 @@ fn what_is_shown_and_what_may_cross_threads() {
     send(semaphore.clone().acquire_owned());
     assert!(format!("{semaphore:?}").starts_with("Semaphore"));
     assert_eq!(TryAcquireError::NoPermits.to_string(), "no permits available");
-    assert!(matches!(Probe::new(semaphore.acquire()).poll(), Poll::Ready(Ok(_))));
+    assert!(matches!(Spy::new(semaphore.acquire()).poll(), Poll::Ready(Ok(_))));
 }

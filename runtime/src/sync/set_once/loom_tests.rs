@@ -1,7 +1,8 @@
 //! Setting while others wait, set, and give up.
 
 use super::*;
-use crate::sync::permits::loom_tests::{block_on, look, model};
+use crate::sync::block_on::block_on;
+use crate::sync::permits::loom_tests::{look, model};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
-use crate::sync::permits::tests::Probe;
+use crate::sync::spy::Spy;
 use futures_lite::future::block_on;
 use std::sync::Arc;
 use std::thread;
@@ -11,13 +11,13 @@ use std::thread;
 #[test]
 fn all_who_wait_are_told_in_order_and_who_comes_later_does_not_wait() {
     let once = SetOnce::new();
-    let mut waiters = [1, 2, 3].map(|_| Probe::waiting(once.wait()));
+    let mut waiters = [1, 2, 3].map(|_| Spy::waiting(once.wait()));
     assert!(waiters[1].poll().is_pending());
     assert_eq!((once.get(), once.initialized()), (None, false));
     once.set("value").unwrap();
     assert!(waiters.iter().all(|waiter| waiter.wakes() == 1));
     for waiter in waiters {
-        assert_eq!(*waiter.ready(), "value");
+        assert_eq!(*waiter.into_output(), "value");
     }
     assert_eq!((block_on(once.wait()), once.get()), (&"value", Some(&"value")));
     assert!(once.initialized() && once.waiters.lock().is_empty());
@@ -35,7 +35,7 @@ fn it_is_set_once() {
 #[test]
 fn a_waiter_that_is_dropped_leaves_the_list_before_and_after_it_was_told() {
     let once = SetOnce::new();
-    let (first, second) = (Probe::waiting(once.wait()), Probe::waiting(once.wait()));
+    let (first, second) = (Spy::waiting(once.wait()), Spy::waiting(once.wait()));
     drop(first);
     assert_eq!(once.waiters.lock().len(), 1);
     once.set(1).unwrap();
@@ -47,7 +47,7 @@ fn a_waiter_that_is_dropped_leaves_the_list_before_and_after_it_was_told() {
 #[test]
 fn the_task_that_polled_last_is_woken() {
     let once = SetOnce::new();
-    let mut waiter = Probe::waiting(once.wait());
+    let mut waiter = Spy::waiting(once.wait());
     assert!(waiter.poll_elsewhere().is_pending());
     once.set(1).unwrap();
     assert_eq!(waiter.wakes(), 1);
@@ -79,7 +79,7 @@ fn stress_one_of_the_setters_wins_and_everybody_sees_its_value() {
                 thread::spawn(move || {
                     let won = once.set(name).is_ok();
                     // Whoever lost finds the winner's value there.
-                    won.then_some(name).unwrap_or_else(|| *once.get().unwrap())
+                    if won { name } else { *once.get().unwrap() }
                 })
             })
             .collect();

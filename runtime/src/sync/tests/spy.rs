@@ -50,6 +50,18 @@ impl<F: Future> Spy<F> {
         }
     }
 
+    /// Its output, which must be there, with the future gone.
+    #[track_caller]
+    pub(crate) fn into_output(mut self) -> F::Output {
+        self.output()
+    }
+
+    /// As another task would poll it, whose wakes count from nothing.
+    pub(crate) fn poll_elsewhere(&mut self) -> Poll<F::Output> {
+        self.wakes = Arc::default();
+        self.poll()
+    }
+
     /// How often it was woken.
     pub(crate) fn wakes(&self) -> usize {
         self.wakes.0.load(Ordering::SeqCst)
