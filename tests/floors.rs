@@ -24,10 +24,8 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime",               // Builder, Runtime
-                "spawn  time  io  macros",              // the API: here, and only here, the ambient Handle is read
-                "runtime",                              // Builder, Runtime
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry

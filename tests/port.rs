@@ -4,6 +4,9 @@
 //! Each is small and stands for a habit: a task that owns a state and is asked through a channel, a worker that is told to
 //! stop, a limit on how many do something at once.
 
+// As in most programs of this size.
+#![allow(clippy::unwrap_used)]
+
 extern crate wakeline as tokio;
 
 #[path = "port/cache.rs"]

@@ -53,6 +53,12 @@ impl Handle {
         self.shared.flavor()
     }
 
+    /// The name that [`Builder::name`](crate::Builder::name) gave the runtime.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared.name()
+    }
+
     /// What tells this runtime from all others of the process.
     #[must_use]
     pub fn id(&self) -> RuntimeId {

@@ -195,6 +195,7 @@ impl fmt::Debug for Runtime {
 /// The settings of a runtime to be.
 pub struct Builder {
     kind: RuntimeFlavor,
+    name: Option<String>,
     workers: Option<usize>,
     thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     thread_stack_size: Option<usize>,
@@ -242,6 +243,7 @@ impl Builder {
     fn new(kind: RuntimeFlavor) -> Builder {
         Builder {
             kind,
+            name: None,
             workers: None,
             thread_name: Arc::new(|| "wakeline-worker".to_owned()),
             thread_stack_size: None,
@@ -260,6 +262,27 @@ impl Builder {
             poll_time_histogram: false,
             unhandled_panic: UnhandledPanic::Ignore,
         }
+    }
+
+    /// The runtime's name, which [`Handle::name`] tells. Its threads have [another](Builder::thread_name).
+    ///
+    /// # Panics
+    /// When `name` is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = wakeline_runtime::Builder::new_current_thread().name("storage").build()?;
+    /// assert_eq!(runtime.handle().name(), Some("storage"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Builder {
+        let name = name.into();
+        assert!(!name.is_empty(), "a runtime's name has at least one character: leave `name` out for one without");
+        self.name = Some(name);
+        self
     }
 
     /// How many worker threads a multi-thread runtime has; as many as there are CPUs unless set.
@@ -672,6 +695,7 @@ impl Builder {
         let (driver, driver_handle) = driver::new(driver_config)?;
         let config = Config {
             flavor: self.kind,
+            name: self.name.clone(),
             workers,
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,

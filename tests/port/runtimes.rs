@@ -1,6 +1,8 @@
 //! Runtimes that are built by hand, and functions that bring their own.
 
+use std::rc::Rc;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::{LocalSet, spawn_local};
 
 #[tokio::main(flavor = "current_thread")]
 async fn twice(number: u32) -> u32 {
@@ -16,6 +18,48 @@ async fn on_two_workers<T: ToString + Send + 'static>(value: T) -> String {
 fn a_function_with_a_runtime_of_its_own() {
     assert_eq!(twice(21), 42);
     assert_eq!(on_two_workers(7), "7");
+}
+
+#[tokio::test(flavor = "local")]
+async fn on_one_thread_for_good() {
+    let here = Rc::new(7);
+    let task = spawn_local({
+        let here = here.clone();
+        async move { *here }
+    });
+    assert_eq!((task.await.unwrap(), *here), (7, 7));
+}
+
+#[tokio::test]
+async fn a_set_of_local_tasks() {
+    let set = LocalSet::new();
+    let value = set.run_until(async { spawn_local(async { Rc::new(5) }).await.unwrap() });
+    assert_eq!(*value.await, 5);
+}
+
+#[tokio::test(flavor = "current_thread", unhandled_panic = "ignore")]
+async fn a_panic_that_nobody_looks_at() {
+    let task = tokio::spawn(async { panic!("on purpose") });
+    tokio::task::yield_now().await;
+    assert!(task.is_finished());
+}
+
+#[tokio::test(unhandled_panic = "shutdown_runtime")]
+#[should_panic]
+async fn a_panic_that_ends_the_runtime() {
+    tokio::spawn(async { panic!("on purpose") });
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(name = "named")]
+async fn one_with_a_name() {
+    assert_eq!(Handle::current().name(), Some("named"));
+}
+
+#[test]
+#[should_panic(expected = "a runtime's name has at least one character")]
+fn one_with_an_empty_name() {
+    Builder::new_current_thread().name("");
 }
 
 #[test]
@@ -35,6 +79,7 @@ fn by_hand() -> std::io::Result<()> {
 #[test]
 fn entered_from_outside() {
     let runtime = Runtime::new().unwrap();
+    assert_eq!(runtime.handle().name(), None);
     let handle = runtime.handle().clone();
     let thread = std::thread::spawn(move || {
         let _guard = handle.enter();

@@ -35,7 +35,7 @@ async fn work(mut jobs: mpsc::Receiver<u32>, mut stop: oneshot::Receiver<()>) ->
     report
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_ends_when_it_is_told() {
     let (jobs, receiver) = mpsc::channel(8);
     let (stop, stopped) = oneshot::channel();
@@ -51,7 +51,15 @@ async fn it_ends_when_it_is_told() {
     assert_eq!((report.jobs, report.reason), (vec![1, 2, 3], "told"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_it_takes_too_long() {
+    let (_jobs, receiver) = mpsc::channel(8);
+    let (_stop, stopped) = oneshot::channel();
+    let report = work(receiver, stopped).await;
+    assert_eq!(report, Report { jobs: vec![], ticks: 3, reason: "late" });
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_ends_when_nobody_can_send() {
     let (jobs, receiver) = mpsc::channel(8);
     let (_stop, stopped) = oneshot::channel();

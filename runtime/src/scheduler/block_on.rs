@@ -45,13 +45,14 @@ pub(crate) fn as_worker<F: Future>(shared: &Arc<Shared>, future: F) -> Option<F:
     let place = Place(Context::new(shared.clone(), core));
     let woken = Arc::new(MainWaker { woken: AtomicBool::new(true), shared: shared.clone() });
     let mut main = MainFuture { future, waker: Waker::from(woken.clone()), woken, output: None };
-    let run = || {
-        worker::run(&place.0, &mut main);
-        if main.output.is_none() {
-            end_tasks(shared);
-        }
-    };
-    SeededIds::with(shared.config.ids.as_ref(), || current::set(&place.0, run));
+    SeededIds::with(shared.config.ids.as_ref(), || {
+        current::set(&place.0, || {
+            worker::run(&place.0, &mut main);
+            if main.output.is_none() {
+                end_tasks(shared);
+            }
+        });
+    });
     main.output
 }
 

@@ -38,6 +38,7 @@ pub enum RuntimeFlavor {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) flavor: RuntimeFlavor,
+    pub(crate) name: Option<String>,
     pub(crate) workers: usize,
     /// Polls between two looks at the driver.
     pub(crate) event_interval: u32,
@@ -155,6 +156,10 @@ impl Shared {
     /// Which kind it is.
     pub(crate) fn flavor(&self) -> RuntimeFlavor {
         self.config.flavor
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.config.name.as_deref()
     }
 
     /// The driver's shared half.

@@ -84,7 +84,7 @@ fn with_and_without_commas_and_braces() {
             _ = ready(()), if which == 1 => { 1 }
             _ = ready(()), if which == 2 => { 2 },
             _ = ready(()), if { let wanted = 3; which == wanted } => if which == 3 { 3 } else { 4 },
-            _ = { let ready = ready(()); ready }, if matches!(which, 4 | 5) => match which { 4 => 4, _ => 5 },
+            _ = { let wait = false; async move { if wait { pending().await } } }, if matches!(which, 4 | 5) => match which { 4 => 4, _ => 5 },
             else => Vec::<u8>::from([6]).into_iter().collect::<std::collections::VecDeque<_>>()[0]
         }
     }
