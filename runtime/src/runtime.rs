@@ -616,8 +616,9 @@ impl Builder {
     /// # Deterministic runs
     /// A current-thread runtime with a clock that stands and a seed does the same in every run, on every machine: tasks run
     /// in the order in which they became ready, timers fire in the order of their deadlines (equal ones in the order in
-    /// which they were set), and whatever is left to chance is decided by the seed. What comes from outside is as it
-    /// comes: other threads, the blocking pool, the operating system's I/O.
+    /// which they were set), and whatever is left to chance is decided by the seed: the branch that `select!` asks first,
+    /// the identities of tasks. What comes from outside is as it comes: other threads, the blocking pool, the operating
+    /// system's I/O, and the runtime's own `Id`, which is counted across the process.
     ///
     /// # Examples
     /// ```
