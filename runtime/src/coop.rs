@@ -128,7 +128,8 @@ pub(crate) struct Remaining(u8);
 #[inline]
 pub(crate) fn poll_remaining(cx: &mut Context<'_>) -> Poll<Remaining> {
     let left = LEFT.get();
-    if left == 0 {
+    if left == 0 || left == REFUSED {
+        LEFT.set(REFUSED);
         cx.waker().wake_by_ref();
         return Poll::Pending;
     }
