@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::scheduler::{
     self, BlockedPoll, Config, Detector, Hook, Hooks, Report, RuntimeFlavor, RuntimeMetrics, Shared, TaskHook,
 };
-use crate::task::{JoinHandle, TaskMeta};
+use crate::task::{JoinHandle, SeededIds, TaskMeta};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -393,7 +393,9 @@ impl Builder {
         self
     }
 
-    /// Decides whatever the scheduler leaves to chance.
+    /// Decides whatever is left to chance: which worker is robbed first, which branch `select!` asks first, and in a
+    /// current-thread runtime what identities tasks have. See [`start_paused`](Builder::start_paused) for runs that
+    /// repeat themselves.
     pub fn rng_seed(&mut self, seed: u64) -> &mut Builder {
         self.rng_seed = Some(seed);
         self
@@ -698,6 +700,8 @@ impl Builder {
             event_interval: self.event_interval,
             global_queue_interval: self.global_queue_interval,
             rng: self.rng_seed.map_or_else(Rng::from_entropy, Rng::seeded),
+            // With several workers it is chance which of them spawns what.
+            ids: self.rng_seed.filter(|_| workers == 1).map(|seed| Arc::new(SeededIds::new(seed))),
             owner,
             hooks: self.hooks.clone(),
             detector: self.blocked_after.map(|limit| self.detector(workers, limit)),

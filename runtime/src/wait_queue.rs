@@ -443,9 +443,19 @@ impl WakeBatch {
     /// Calls every waker, in the order in which they were told, and leaves the batch empty for the next use.
     ///
     /// Must not be called while a lock is held that a woken task might want.
+    #[inline]
     pub fn wake_all(&mut self) {
+        if self.wakers.len() > 1 {
+            self.wake_many();
+        } else if let Some(waker) = self.wakers.pop() {
+            waker.wake(); // most hand-overs have one to tell
+        }
+    }
+
+    #[inline(never)]
+    fn wake_many(&mut self) {
         let mut calls = Calls(self.wakers.drain(..));
-        while let Some(waker) = calls.0.next() {
+        for waker in calls.0.by_ref() {
             waker.wake();
         }
     }
@@ -464,6 +474,7 @@ impl Drop for Calls<'_> {
 }
 
 impl Drop for WakeBatch {
+    #[inline]
     fn drop(&mut self) {
         self.wake_all();
     }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::clock::VirtualClock;
+use crate::clock::{PausableClock, VirtualClock};
 use crate::timer::shard::{Set, Touched};
 use crate::timer::wheel::WheelKey;
 use mio::Interest;
@@ -279,4 +279,73 @@ fn wakers_run_with_no_lock_held() {
     assert_eq!(busy.1.load(Ordering::Acquire), 2);
     let mut byte = [0];
     ours.read_exact(&mut byte).unwrap();
+}
+
+#[test]
+fn a_clock_that_is_held_stands_until_it_is_let_go() {
+    let clock = PausableClock::paused();
+    let (mut driver, handle) = driver(Clock::Pausable(clock.clone()));
+    let handle = Arc::new(handle);
+    let start = clock.now();
+    set_timer(&handle, start + LONG, Waker::noop());
+    clock.hold();
+    let there = handle.clone();
+    let other = std::thread::spawn(move || there.unpark());
+    driver.park(&handle, None);
+    other.join().unwrap();
+    assert_eq!(clock.now(), start, "it was woken, the clock was not moved");
+
+    let there = clock.clone();
+    let other = std::thread::spawn(move || there.let_go());
+    while clock.now() == start {
+        // Ends by itself when the clock was let go before, or by being told of it.
+        driver.park(&handle, None);
+    }
+    other.join().unwrap();
+    assert_eq!(clock.now(), start + LONG);
+}
+
+#[test]
+fn a_clock_that_is_held_goes_as_far_as_it_is_asked_to() {
+    let clock = PausableClock::paused();
+    let (mut driver, handle) = driver(Clock::Pausable(clock.clone()));
+    let start = clock.now();
+    let ms = Duration::from_millis;
+    clock.hold();
+    set_timer(&handle, start + ms(2), Waker::noop());
+    set_timer(&handle, start + ms(5), Waker::noop());
+    set_timer(&handle, start + ms(9), Waker::noop());
+    assert_eq!(clock.advance(ms(5)), Some(start + ms(5)));
+    // Asking has told the driver.
+    driver.park(&handle, None);
+    driver.park(&handle, None);
+    assert_eq!(clock.now(), start + ms(2));
+    driver.park(&handle, None);
+    assert_eq!(clock.now(), start + ms(5));
+    handle.unpark();
+    driver.park(&handle, None);
+    assert_eq!(clock.now(), start + ms(5));
+}
+
+#[test]
+fn a_driver_that_never_parks_moves_the_clock_after_some_turns() {
+    let clock = PausableClock::paused();
+    let (mut driver, handle) = driver(Clock::Pausable(clock.clone()));
+    let start = clock.now();
+    let counted = Arc::new(Counted::default());
+    set_timer(&handle, start + Duration::from_millis(2), &Waker::from(counted.clone()));
+    for _ in 0..10 * PATIENCE {
+        driver.turn(&handle);
+    }
+    assert_eq!((clock.now(), counted.count()), (start, 0), "nobody asked");
+    assert!(clock.advance(Duration::from_millis(3)).is_some());
+    for _ in 0..PATIENCE {
+        assert_eq!(counted.count(), 0);
+        driver.turn(&handle);
+    }
+    assert_eq!((clock.now(), counted.count()), (start + Duration::from_millis(2), 1));
+    for _ in 0..PATIENCE {
+        driver.turn(&handle);
+    }
+    assert_eq!(clock.now(), start + Duration::from_millis(3));
 }

@@ -21,7 +21,7 @@ fn woken_once(scheduler: &LocalScheduler) -> (JoinHandle<()>, Waker) {
         poll_fn(
             move |cx| if give.replace(Some(cx.waker().clone())).is_some() { Poll::Ready(()) } else { Poll::Pending },
         ),
-        None,
+        task::Origin::here(None),
     );
     poll(scheduler, &mut WaitSlot::new(), Waker::noop());
     let waker = given.borrow().clone();

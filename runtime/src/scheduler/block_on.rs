@@ -8,6 +8,7 @@ use crate::scheduler::current::{self, Context};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::end_tasks;
 use crate::scheduler::worker::{self, Main};
+use crate::task::SeededIds;
 use crate::wait_queue::{Events, Mode};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -44,11 +45,13 @@ pub(crate) fn as_worker<F: Future>(shared: &Arc<Shared>, future: F) -> Option<F:
     let place = Place(Context::new(shared.clone(), core));
     let woken = Arc::new(MainWaker { woken: AtomicBool::new(true), shared: shared.clone() });
     let mut main = MainFuture { future, waker: Waker::from(woken.clone()), woken, output: None };
-    current::set(&place.0, || {
-        worker::run(&place.0, &mut main);
-        if main.output.is_none() {
-            end_tasks(shared);
-        }
+    SeededIds::with(shared.config.ids.as_ref(), || {
+        current::set(&place.0, || {
+            worker::run(&place.0, &mut main);
+            if main.output.is_none() {
+                end_tasks(shared);
+            }
+        });
     });
     main.output
 }

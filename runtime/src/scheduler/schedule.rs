@@ -3,7 +3,7 @@
 use crate::scheduler::current::{self, BorrowedCore};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown;
-use crate::task::{self, Header, Id, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled};
+use crate::task::{self, Header, Id, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled, SeededIds};
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -40,7 +40,8 @@ impl Shared {
     fn spawn_with<T>(self: &Arc<Self>, task: impl FnOnce(Id) -> (Owned, Notified, JoinHandle<T>)) -> Spawned<T> {
         current::with(|context| {
             let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(self)));
-            let id = here.as_mut().map_or_else(Id::next, |core| core.parts().1.ids.next());
+            let from_outside = || SeededIds::with(self.config.ids.as_ref(), Id::next);
+            let id = here.as_mut().map_or_else(from_outside, |core| core.parts().1.ids.next());
             let (owned, notified, join) = task(id);
             if let Err(stillborn) = self.registry.insert(owned) {
                 drop(notified);

@@ -18,7 +18,7 @@ use crate::scheduler::observe;
 use crate::scheduler::queue::{self, Remote};
 use crate::scheduler::registry::Registry;
 use crate::scheduler::worker_park::Seat;
-use crate::task::Notified;
+use crate::task::{Notified, SeededIds};
 use crate::wait_queue::{Events, WaitQueue};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) global_queue_interval: u32,
     /// Decides where thieves begin, and whatever else is left to chance.
     pub(crate) rng: Rng,
+    /// The tasks' identities, when the seed decides them too.
+    pub(crate) ids: Option<Arc<SeededIds>>,
     /// The one thread that may take the core of a single worker: tasks need not be `Send` there.
     pub(crate) owner: Option<ThreadId>,
     pub(crate) hooks: Hooks,

@@ -14,8 +14,9 @@
 //! - *What crosses threads*: see the `unsafe impl`s.
 
 use crate::sync::mutex::error::TryLockError;
-use crate::sync::permits::Permits;
+use crate::sync::permits::{Acquire, Permits, Source};
 use std::cell::UnsafeCell;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -156,6 +157,13 @@ unsafe impl<L: Lock + ?Sized> Keeper for Arc<L> {
     }
 }
 
+impl<K: Keeper> Source for K {
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.gate().permits
+    }
+}
+
 /// What is left of a borrowed lock when the type of its value was forgotten.
 #[derive(Debug)]
 pub(crate) struct Borrowed<'a, A>(&'a Gate<A>);
@@ -204,12 +212,11 @@ where
     K: Keeper<Access = L::Access> + Deref<Target = L>,
     L: Lock + ?Sized,
 {
-    /// Waits until nobody else has the value.
+    /// Waits until nobody else has the value, and makes a public guard.
     #[inline]
-    pub(crate) async fn acquire(keeper: K) -> Self {
-        let gate = keeper.gate();
-        gate.permits.acquire_all(gate.access.all()).await.expect(NEVER_CLOSED);
-        Exclusive::of(keeper)
+    pub(crate) fn acquire<R>(keeper: K, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
+        let all = keeper.gate().access.all();
+        Acquire::all(keeper, all, move |keeper| make(Exclusive::of(keeper.expect(NEVER_CLOSED))))
     }
 
     #[inline]
@@ -235,11 +242,10 @@ where
     K: Keeper<Access = Readers> + Deref<Target = L>,
     L: Lock<Access = Readers> + ?Sized,
 {
-    /// Waits until nobody who came before writes, or waits to write.
+    /// Waits until nobody who came before writes, or waits to write, and makes a public guard.
     #[inline]
-    pub(crate) async fn acquire(keeper: K) -> Self {
-        keeper.gate().permits.acquire(1).await.expect(NEVER_CLOSED);
-        Shared::of(keeper)
+    pub(crate) fn acquire<R>(keeper: K, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
+        Acquire::some(keeper, 1, move |keeper| make(Shared::of(keeper.expect(NEVER_CLOSED))))
     }
 
     #[inline]

@@ -26,7 +26,7 @@
 //! then the waiter finds out under the lock. Who was told and drops hands its permits on.
 
 use crate::atomic::{AtomicU64, AtomicUsize, Mutex, Ordering};
-use crate::coop::{self, Progress};
+use crate::coop;
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
 use crate::wait_queue::{Removed, WaitList, WaitSlot, WakeBatch};
 use std::future::Future;
@@ -129,7 +129,7 @@ impl Permits {
         self.word.compare_exchange_weak(word, word - (n << SHIFT), Ordering::Acquire, Ordering::Acquire)
     }
 
-    /// Takes `all` permits, being all that there are, if nobody has one; never closed. Spares the look at the word first.
+    /// Takes `all` permits, being all that there are, if nobody has one; of permits that nobody closes.
     #[inline]
     pub(crate) fn try_take_all(&self, all: usize) -> bool {
         self.word.compare_exchange(all << SHIFT, 0, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -138,7 +138,8 @@ impl Permits {
     /// Brings back `all` permits, being all that there are.
     #[inline]
     pub(crate) fn give_all(&self, all: usize) {
-        // Release: pairs with whoever takes them. It fails when somebody waits.
+        // Release: pairs with whoever takes them. It fails when somebody waits. A look first would cost a second transfer of
+        // the cache line when the waiter is on another core.
         if self.word.compare_exchange(0, all << SHIFT, Ordering::Release, Ordering::Relaxed).is_err() {
             self.give_slow(all);
         }
@@ -232,16 +233,6 @@ impl Permits {
         }
         wakes.wake_all();
     }
-
-    /// A future that takes `n` permits; they are the caller's when it is ready.
-    pub(crate) fn acquire(&self, n: u32) -> Acquire<'_> {
-        Acquire { permits: self, n, all: false, stage: Stage::New }
-    }
-
-    /// As [`acquire`](Permits::acquire), for `all` permits that there are.
-    pub(crate) fn acquire_all(&self, all: u32) -> Acquire<'_> {
-        Acquire { permits: self, n: all, all: true, stage: Stage::New }
-    }
 }
 
 #[inline]
@@ -254,87 +245,125 @@ fn assert_room(permits: usize, n: usize) {
     );
 }
 
-/// The future of [`Permits::acquire`].
-///
-/// Dropped while it waits it leaves the queue; dropped after it was told it hands its permits on.
-#[derive(Debug)]
-pub(crate) struct Acquire<'a> {
-    permits: &'a Permits,
-    n: u32,
-    all: bool,
-    stage: Stage,
+/// What permits are taken from: a reference to it, or an `Arc` that goes with them.
+pub(crate) trait Source {
+    /// The same each time.
+    fn permits(&self) -> &Permits;
 }
+
+/// A future that takes permits and makes of them, and of where they came from, what its caller wants.
+///
+/// With `ALL`, it takes all that there are, of permits that nobody closes. Dropped while it waits it leaves the queue;
+/// dropped after it was told it hands its permits on.
+pub(crate) struct Acquire<S: Source, F, const ALL: bool> {
+    source: Option<S>,
+    n: u32,
+    make: F,
+    wait: Wait,
+}
+
+impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R> Acquire<S, F, false> {
+    /// Takes `n` permits.
+    #[inline]
+    pub(crate) fn some(source: S, n: u32, make: F) -> Self {
+        Acquire { source: Some(source), n, make, wait: Wait(Stage::New) }
+    }
+}
+
+impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R> Acquire<S, F, true> {
+    /// Takes `all` the permits that there are.
+    #[inline]
+    pub(crate) fn all(source: S, all: u32, make: F) -> Self {
+        Acquire { source: Some(source), n: all, make, wait: Wait(Stage::New) }
+    }
+}
+
+// Nothing in here is pinned: the list holds copies, not pointers.
+impl<S: Source, F, const ALL: bool> Unpin for Acquire<S, F, ALL> {}
+
+impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R, const ALL: bool> Future for Acquire<S, F, ALL> {
+    type Output = R;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let this = self.get_mut();
+        let permits = this.source.as_ref().expect("a future must not be polled again after it was ready").permits();
+        let progress = ready!(coop::poll_proceed(cx));
+        let result = if this.wait.is_new() && try_now::<ALL>(permits, this.n) {
+            Ok(())
+        } else {
+            ready!(this.wait.poll(permits, this.n, cx))
+        };
+        progress.made();
+        this.wait.0 = Stage::New;
+        let source = this.source.take().expect("it was there a moment ago");
+        Poll::Ready((this.make)(result.map(|()| source)))
+    }
+}
+
+#[inline]
+fn try_now<const ALL: bool>(permits: &Permits, n: u32) -> bool {
+    if ALL { permits.try_take_all(n as usize) } else { permits.try_take(n as usize).is_ok() }
+}
+
+impl<S: Source, F, const ALL: bool> Drop for Acquire<S, F, ALL> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(source) = &self.source
+            && !self.wait.is_new()
+        {
+            self.wait.leave(source.permits(), self.n);
+        }
+    }
+}
+
+/// How far one who takes permits has come. All methods want the same permits and number.
+#[derive(Debug)]
+struct Wait(Stage);
 
 #[derive(Debug)]
 enum Stage {
+    /// Not in the list, and owns nothing.
     New,
     /// In the list. It has been told at the latest when `served` exceeds `ahead`: then more have been told than stood before
     /// it, in order.
-    Queued {
-        slot: WaitSlot,
-        ahead: u64,
-    },
-    Done,
+    Queued { slot: WaitSlot, ahead: u64 },
 }
 
-impl Future for Acquire<'_> {
-    type Output = Result<(), AcquireError>;
-
+impl Wait {
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let progress = ready!(coop::poll_proceed(cx));
-        let this = &mut *self;
-        if let Stage::New = this.stage
-            && this.try_now()
-        {
-            this.stage = Stage::Done;
-            progress.made();
-            return Poll::Ready(Ok(()));
-        }
-        this.poll_slow(cx, &progress)
-    }
-}
-
-impl Acquire<'_> {
-    #[inline]
-    fn try_now(&self) -> bool {
-        let n = self.n as usize;
-        if self.all { self.permits.try_take_all(n) } else { self.permits.try_take(n).is_ok() }
+    fn is_new(&self) -> bool {
+        matches!(self.0, Stage::New)
     }
 
     #[inline(never)]
-    fn poll_slow(&mut self, cx: &mut Context<'_>, progress: &Progress) -> Poll<Result<(), AcquireError>> {
-        let result = match &self.stage {
-            Stage::New => ready!(self.enqueue(cx)),
+    fn poll(&mut self, permits: &Permits, n: u32, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
+        match &self.0 {
+            Stage::New => self.enqueue(permits, n, cx),
             // Closed comes first, even for one that was told before: leaving hands its permits on.
-            Stage::Queued { .. } if self.permits.is_closed() => {
-                self.leave();
-                Err(AcquireError::closed())
+            Stage::Queued { .. } if permits.is_closed() => {
+                self.leave(permits, n);
+                Poll::Ready(Err(AcquireError::closed()))
             }
             // Acquire: pairs with the Release of `hand_out`.
-            Stage::Queued { ahead, .. } if self.permits.served.load(Ordering::Acquire) > *ahead => Ok(()),
-            Stage::Queued { .. } => ready!(self.look_again(cx)),
-            Stage::Done => panic!("this wait is over: a future must not be polled after it was ready"),
-        };
-        self.stage = Stage::Done;
-        progress.made();
-        Poll::Ready(result)
+            Stage::Queued { ahead, .. } if permits.served.load(Ordering::Acquire) > *ahead => Poll::Ready(Ok(())),
+            Stage::Queued { .. } => self.look_again(permits, n, cx),
+        }
     }
 
     /// Joins the list, unless the permits came, or the end of them, before the lock was had.
-    fn enqueue(&mut self, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
-        let permits = self.permits;
+    fn enqueue(&mut self, permits: &Permits, n: u32, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
         let mut queue = permits.queue.lock();
         let mut word = permits.word.load(Ordering::Acquire);
         loop {
             if word & CLOSED != 0 {
                 return Poll::Ready(Err(AcquireError::closed()));
             }
-            let enough = word >> SHIFT >= self.n as usize;
+            let enough = word >> SHIFT >= n as usize;
             if word & QUEUED != 0 && !enough {
                 break;
             }
-            let rest = if enough { word - ((self.n as usize) << SHIFT) } else { QUEUED };
+            let rest = if enough { word - ((n as usize) << SHIFT) } else { QUEUED };
             match permits.word.compare_exchange(word, rest, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) if enough => return Poll::Ready(Ok(())),
                 Ok(_) => {
@@ -346,19 +375,20 @@ impl Acquire<'_> {
         }
         let ahead = permits.served.load(Ordering::Relaxed) + queue.waiters.len() as u64;
         let mut slot = WaitSlot::new();
-        let replaced = queue.waiters.join_weighted(&mut slot, cx.waker(), self.n);
+        let replaced = queue.waiters.join_weighted(&mut slot, cx.waker(), n);
         debug_assert!(replaced.is_none(), "a new slot has no waker before");
-        self.stage = Stage::Queued { slot, ahead };
+        self.0 = Stage::Queued { slot, ahead };
         Poll::Pending
     }
 
     /// The counter did not say that this waiter was told. It waits on with the waker of this poll, unless it was told all the
     /// same: because someone before it gave up, or just now.
-    fn look_again(&mut self, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
-        let Stage::Queued { slot, .. } = &mut self.stage else { unreachable!("asked while queued") };
-        let mut queue = self.permits.queue.lock();
+    #[cold]
+    fn look_again(&mut self, permits: &Permits, n: u32, cx: &Context<'_>) -> Poll<Result<(), AcquireError>> {
+        let Stage::Queued { slot, .. } = &mut self.0 else { unreachable!("asked while queued") };
+        let mut queue = permits.queue.lock();
         if queue.waiters.is_waiting(slot) {
-            let replaced = queue.waiters.join_weighted(slot, cx.waker(), self.n);
+            let replaced = queue.waiters.join_weighted(slot, cx.waker(), n);
             drop(queue);
             drop(replaced);
             return Poll::Pending;
@@ -371,15 +401,15 @@ impl Acquire<'_> {
 
     /// Leaves the list, and hands on what this waiter has, or what was saved for it.
     #[cold]
-    fn leave(&mut self) {
-        let Stage::Queued { mut slot, .. } = std::mem::replace(&mut self.stage, Stage::Done) else { return };
+    fn leave(&mut self, permits: &Permits, n: u32) {
+        let Stage::Queued { mut slot, .. } = std::mem::replace(&mut self.0, Stage::New) else { return };
         let mut wakes = WakeBatch::new();
         let removed = {
-            let mut queue = self.permits.queue.lock();
+            let mut queue = permits.queue.lock();
             let removed = queue.waiters.remove(&mut slot);
             match removed {
-                Removed::Told => self.permits.hand_out(&mut queue, self.n as usize, &mut wakes),
-                Removed::Waiting(_) => self.permits.hand_out(&mut queue, 0, &mut wakes),
+                Removed::Told => permits.hand_out(&mut queue, n as usize, &mut wakes),
+                Removed::Waiting(_) => permits.hand_out(&mut queue, 0, &mut wakes),
                 Removed::ToldWith(_) | Removed::Absent => {}
             }
             removed
@@ -389,11 +419,29 @@ impl Acquire<'_> {
     }
 }
 
-impl Drop for Acquire<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Stage::Queued { .. } = self.stage {
-            self.leave();
+#[cfg(test)]
+mod alone {
+    //! Permits by themselves, for tests.
+
+    use super::*;
+
+    type Got<'a> = Result<&'a Permits, AcquireError>;
+    type Bare<'a, const ALL: bool> = Acquire<&'a Permits, fn(Got<'a>) -> Result<(), AcquireError>, ALL>;
+
+    impl Source for &Permits {
+        fn permits(&self) -> &Permits {
+            self
+        }
+    }
+
+    impl Permits {
+        pub(super) fn acquire(&self, n: u32) -> Bare<'_, false> {
+            Acquire::some(self, n, |got| got.map(|_| ()))
+        }
+
+        #[cfg(loom)]
+        pub(super) fn acquire_all(&self, all: u32) -> Bare<'_, true> {
+            Acquire::all(self, all, |got| got.map(|_| ()))
         }
     }
 }

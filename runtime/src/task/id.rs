@@ -1,13 +1,17 @@
 //! What tells two tasks apart.
 
-use std::cell::Cell;
+use crate::rng::Rng;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The identity of a task, unique among all tasks of the process.
 ///
-/// It says nothing about order: workers draw identities in blocks.
+/// It says nothing about order: workers draw identities in blocks. In a current-thread runtime with a
+/// [seed](crate::Builder::rng_seed) the seed decides it, so that what a program prints of it is the same in every run; two
+/// such runtimes with one seed give the same identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(NonZeroU64);
 
@@ -25,8 +29,41 @@ pub(crate) const BLOCK: u64 = 256;
 static NEXT: AtomicU64 = AtomicU64::new(BLOCK);
 
 fn draw(count: u64) -> u64 {
-    // Relaxed: the numbers must differ, nothing more.
-    NEXT.fetch_add(count, Ordering::Relaxed)
+    // Relaxed, here and below: the numbers must differ, nothing more.
+    SEEDED.with(|seeded| match &*seeded.borrow() {
+        Some(ids) => ids.0.fetch_add(count, Ordering::Relaxed),
+        None => NEXT.fetch_add(count, Ordering::Relaxed),
+    })
+}
+
+/// The identities of one runtime, as a seed decides them.
+#[derive(Debug)]
+pub(crate) struct SeededIds(AtomicU64);
+
+thread_local! {
+    /// Those of the runtime whose only worker this thread is.
+    static SEEDED: RefCell<Option<Arc<SeededIds>>> = const { RefCell::new(None) };
+}
+
+impl SeededIds {
+    pub(crate) fn new(seed: u64) -> SeededIds {
+        // In the upper half, where no counter gets to, and 2^32 tasks from the next seed.
+        let start = Rng::seeded(seed).next_u64() & (u64::MAX >> 33) << 32;
+        SeededIds(AtomicU64::new(1 << 63 | start))
+    }
+
+    /// Runs `f` with every identity that this thread draws being one of these.
+    pub(crate) fn with<R>(ids: Option<&Arc<SeededIds>>, f: impl FnOnce() -> R) -> R {
+        let Some(ids) = ids else { return f() };
+        struct Restore(Option<Arc<SeededIds>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                SEEDED.replace(self.0.take());
+            }
+        }
+        let _restore = Restore(SEEDED.replace(Some(ids.clone())));
+        f()
+    }
 }
 
 impl Id {
@@ -99,5 +136,17 @@ mod tests {
             assert!(seen.insert(blocks[round % 2].next()));
             assert!(seen.insert(Id::next()));
         }
+    }
+
+    #[test]
+    fn a_seed_decides_identities_and_leaves_the_others_alone() {
+        let ids = |seed| {
+            let ids = Arc::new(SeededIds::new(seed));
+            SeededIds::with(Some(&ids), || (Id::next(), IdBlock::default().next(), Id::next()))
+        };
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7), ids(8));
+        assert!(ids(7).0.0.get() >> 63 == 1 && Id::next().0.get() >> 63 == 0);
+        assert!(SeededIds::with(None, Id::next).0.get() >> 63 == 0);
     }
 }

@@ -197,6 +197,12 @@ impl Sleep {
     }
 
     fn poll_waiting(&mut self, key: WheelKey, cx: &mut Context<'_>) -> Poll<()> {
+        // A running clock is left to the driver; one that stands costs nothing to look at.
+        if self.shard.clock().now_if_standing().is_some_and(|now| self.deadline <= now) {
+            self.shard.cancel(key);
+            self.state = State::Elapsed;
+            return Poll::Ready(());
+        }
         match self.shard.update(key, cx.waker()) {
             Touched::Pending => Poll::Pending,
             Touched::Gone => {

@@ -6,6 +6,7 @@ use crate::sync::mutex::error::TryLockError;
 use crate::sync::mutex::guard::MutexGuard;
 use crate::sync::mutex::owned::OwnedMutexGuard;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 /// A mutual exclusion lock whose guard may be held across an `.await`, and which tasks wait for without blocking a thread.
@@ -100,8 +101,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard::of(Exclusive::acquire(self).await)
+    pub fn lock(&self) -> impl Future<Output = MutexGuard<'_, T>> {
+        Exclusive::acquire(self, MutexGuard::of)
     }
 
     /// As [`lock`](Mutex::lock), with a guard that owns a reference to the mutex and so has no lifetime.
@@ -122,8 +123,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock_owned(self: Arc<Self>) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard::of(Exclusive::acquire(self).await)
+    pub fn lock_owned(self: Arc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> {
+        Exclusive::acquire(self, OwnedMutexGuard::of)
     }
 
     /// Takes the lock if it is free and nobody waits for it.

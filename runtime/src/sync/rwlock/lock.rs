@@ -6,6 +6,7 @@ use crate::sync::mutex::error::TryLockError;
 use crate::sync::rwlock::guard::{RwLockReadGuard, RwLockWriteGuard};
 use crate::sync::rwlock::owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 /// A lock that many readers or one writer may hold across an `.await`, and which tasks wait for without blocking a thread.
@@ -138,8 +139,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard::of(Shared::acquire(self).await)
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        Shared::acquire(self, RwLockReadGuard::of)
     }
 
     /// Waits until nobody reads or writes, nor waits before this call to do so, and has the value alone.
@@ -159,8 +160,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard::of(Exclusive::acquire(self).await)
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        Exclusive::acquire(self, RwLockWriteGuard::of)
     }
 
     /// As [`read`](RwLock::read), with a guard that owns a reference to the lock and so has no lifetime.
@@ -179,8 +180,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn read_owned(self: Arc<Self>) -> OwnedRwLockReadGuard<T> {
-        OwnedRwLockReadGuard::of(Shared::acquire(self).await)
+    pub fn read_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
+        Shared::acquire(self, OwnedRwLockReadGuard::of)
     }
 
     /// As [`write`](RwLock::write), with a guard that owns a reference to the lock and so has no lifetime.
@@ -201,8 +202,8 @@ impl<T: ?Sized> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn write_owned(self: Arc<Self>) -> OwnedRwLockWriteGuard<T> {
-        OwnedRwLockWriteGuard::of(Exclusive::acquire(self).await)
+    pub fn write_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
+        Exclusive::acquire(self, OwnedRwLockWriteGuard::of)
     }
 
     /// Shares the value if nobody writes or waits.

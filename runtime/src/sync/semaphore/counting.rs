@@ -1,9 +1,10 @@
 //! [`Semaphore`].
 
 use crate::sync::blocking;
-use crate::sync::permits::Permits;
+use crate::sync::permits::{Acquire, Permits, Source};
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
 use crate::sync::semaphore::permit::{OwnedSemaphorePermit, SemaphorePermit};
+use std::future::Future;
 use std::sync::Arc;
 
 /// A counting semaphore: so many permits, and tasks that wait for some.
@@ -148,9 +149,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(1).await?;
-        Ok(SemaphorePermit::of(self, 1))
+    pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        Acquire::some(self, 1, |got| Ok(SemaphorePermit::of(got?, 1)))
     }
 
     /// Waits for `n` permits, and gets all of them at once.
@@ -176,9 +176,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(n).await?;
-        Ok(SemaphorePermit::of(self, n as usize))
+    pub fn acquire_many(&self, n: u32) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        Acquire::some(self, n, move |got| Ok(SemaphorePermit::of(got?, n as usize)))
     }
 
     /// Takes a permit if one is there and nobody waits.
@@ -286,9 +285,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(1).await?;
-        Ok(OwnedSemaphorePermit::of(self, 1))
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        Acquire::some(self, 1, |got| Ok(OwnedSemaphorePermit::of(got?, 1)))
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many), with a permit that owns a reference to the semaphore.
@@ -302,9 +300,11 @@ impl Semaphore {
     /// # Examples
     /// See [`acquire_owned`](Semaphore::acquire_owned).
     #[inline]
-    pub async fn acquire_many_owned(self: Arc<Self>, n: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(n).await?;
-        Ok(OwnedSemaphorePermit::of(self, n as usize))
+    pub fn acquire_many_owned(
+        self: Arc<Self>,
+        n: u32,
+    ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        Acquire::some(self, n, move |got| Ok(OwnedSemaphorePermit::of(got?, n as usize)))
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), with a permit that owns a reference to the semaphore.
@@ -405,6 +405,20 @@ impl Semaphore {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.permits.is_closed()
+    }
+}
+
+impl Source for &Semaphore {
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
+    }
+}
+
+impl Source for Arc<Semaphore> {
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
     }
 }
 
