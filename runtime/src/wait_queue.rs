@@ -455,7 +455,7 @@ impl WakeBatch {
     #[inline(never)]
     fn wake_many(&mut self) {
         let mut calls = Calls(self.wakers.drain(..));
-        while let Some(waker) = calls.0.next() {
+        for waker in calls.0.by_ref() {
             waker.wake();
         }
     }
