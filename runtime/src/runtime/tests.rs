@@ -5,6 +5,7 @@ use crate::namespace::{self, Namespace};
 use crate::park::Parker;
 use crate::spawn::{spawn, spawn_blocking, yield_now};
 use crate::task::{id, try_id};
+use crate::task_builder::Builder as TaskBuilder;
 use futures_lite::future::poll_once;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +15,13 @@ use std::sync::mpsc;
 use std::task::{Poll, Waker};
 
 mod block_in_place;
+mod blocked_polls;
+mod hooks;
+mod metrics;
+mod misuse;
+mod shutdown;
 mod stuck;
+mod task_builder;
 
 fn current_thread() -> Runtime {
     Builder::new_current_thread().build().unwrap()
@@ -529,29 +536,6 @@ fn panic_text(f: impl FnOnce()) -> String {
 }
 
 #[test]
-fn misuse_says_what_to_do() {
-    let none = "there is no wakeline runtime here: call this from a task, or inside Runtime::enter()";
-    assert_eq!(panic_text(|| drop(spawn(async {}))), none);
-    assert_eq!(panic_text(|| drop(spawn_blocking(|| ()))), none);
-    assert_eq!(panic_text(|| drop(Handle::current())), none);
-    assert!(Handle::try_current().unwrap_err().is_missing_context());
-    assert!(panic_text(|| drop(Builder::new_multi_thread().worker_threads(0).build())).contains("at least one worker"));
-    for runtime in [current_thread(), workers(2)] {
-        let nested = |handle: &Handle| panic_text(|| handle.block_on(async {}));
-        let text = runtime.block_on(async { nested(runtime.handle()) });
-        assert!(text.contains("a runtime inside a runtime"), "{text}");
-        let handle = runtime.handle().clone();
-        let text = runtime.block_on(runtime.spawn(async move { nested(&handle) })).unwrap();
-        assert!(text.contains("a runtime inside a runtime"), "{text}");
-        let inner = workers(1);
-        let text = runtime.block_on(async { panic_text(|| drop(inner)) });
-        assert!(text.contains("shutdown_background"), "{text}");
-        let inner = workers(1);
-        runtime.block_on(async { inner.shutdown_background() });
-    }
-}
-
-#[test]
 fn enter_makes_a_runtime_current_and_nests() {
     let (outer, inner) = (current_thread(), workers(2));
     let workers_here = || Handle::current().metrics().num_workers();
@@ -614,61 +598,4 @@ fn the_end_waits_for_running_closures_and_cancels_queued_ones() {
     assert_eq!(ended.load(Ordering::SeqCst), 1);
     assert!(running.is_finished());
     releaser.join().unwrap();
-}
-
-#[test]
-fn shutdown_timeout_and_background_leave_what_does_not_end() {
-    for background in [false, true] {
-        let runtime = workers(2);
-        let (begun, wait) = mpsc::channel();
-        let (release, blocked) = mpsc::channel::<()>();
-        let pool_begun = begun.clone();
-        let pool = runtime.spawn_blocking(move || {
-            pool_begun.send(()).unwrap();
-            blocked.recv().unwrap_err();
-        });
-        let parker = Parker::new();
-        let unparker = parker.unparker();
-        let stuck = runtime.spawn(async move {
-            begun.send(()).unwrap();
-            parker.park();
-        });
-        wait.recv().unwrap();
-        wait.recv().unwrap();
-        if background {
-            runtime.shutdown_background();
-        } else {
-            runtime.shutdown_timeout(Duration::from_millis(20));
-        }
-        assert!(!pool.is_finished() && !stuck.is_finished());
-        drop(release);
-        unparker.unpark();
-        futures_lite::future::block_on(pool).unwrap();
-        futures_lite::future::block_on(stuck).unwrap();
-    }
-}
-
-#[test]
-fn the_numbers_add_up() {
-    let runtime = workers(2);
-    let tasks: Vec<_> = (0..100).map(|_| runtime.spawn(pending::<()>())).collect();
-    runtime.block_on(async {
-        for _ in 0..100 {
-            spawn(async {}).await.unwrap();
-        }
-    });
-    let metrics = runtime.metrics();
-    assert_eq!((metrics.num_workers(), metrics.live_tasks), (2, 100));
-    assert!(metrics.polls() >= 100);
-    // Between two tasks from outside the workers find time to sleep, sooner or later.
-    while runtime.metrics().parks() == 0 || runtime.metrics().unparks() == 0 {
-        runtime.block_on(runtime.spawn(async {})).unwrap();
-    }
-    tasks.iter().for_each(JoinHandle::abort);
-    runtime.block_on(async {
-        for task in tasks {
-            assert!(task.await.unwrap_err().is_cancelled());
-        }
-    });
-    assert_eq!(runtime.metrics().live_tasks, 0);
 }

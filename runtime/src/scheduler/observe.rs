@@ -50,7 +50,7 @@ pub(super) struct Awake(Option<Instant>);
 
 impl Awake {
     pub(super) fn now(clock: &Clock) -> Awake {
-        Awake(matches!(clock, Clock::Real).then(Instant::now))
+        Awake((!matches!(clock, Clock::Virtual(_))).then(Instant::now))
     }
 
     /// It goes to sleep.
