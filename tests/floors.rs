@@ -175,6 +175,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/time/mod.rs", why: "the API's own `Instant::now`, which asks the ambient clock" },
         Listed { file: "runtime/src/scheduler/detector.rs", why: "how long a poll has held its thread" },
         Listed { file: "runtime/src/scheduler/observe.rs", why: "how long polls take, and how long a worker is awake" },
+        Listed { file: "runtime/src/blocking_pool.rs", why: "how long a thread has waited for its call" },
         Listed { file: "runtime/src/runtime.rs", why: "the limit of a shutdown, which threads wait for" },
         Listed { file: "net/src/host/socket/attempt.rs", why: "a blocking call's timeout" },
     ],

@@ -42,13 +42,8 @@ pub(crate) fn no_runtime() -> ! {
 /// Runs `work` where it stands; what this thread would do beside it, a thread of the blocking pool does.
 pub(crate) fn block_in_place<R>(work: impl FnOnce() -> R) -> Result<R, OnlyThread> {
     scheduler::block_in_place(work, |shared| {
-        let handle = Handle { shared };
-        let worker = handle.clone();
-        let drive = move || {
-            let _here = worker.enter();
-            scheduler::drive(worker.shared.clone());
-        };
-        drop(handle.shared.blocking().spawn(drive, Origin::here(None)));
+        let worker = shared.clone();
+        drop(shared.blocking().spawn(move || scheduler::drive(worker), Origin::here(None)));
     })
 }
 
@@ -144,11 +139,6 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let handle = self.clone();
-        let work = move || {
-            let _here = handle.enter();
-            work()
-        };
         self.shared.blocking().spawn(work, origin)
     }
 }

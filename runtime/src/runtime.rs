@@ -710,17 +710,15 @@ impl Builder {
             ends_on_panic: self.unhandled_panic == UnhandledPanic::ShutdownRuntime,
         };
         let detector = config.detector.clone();
-        let (start, stop) = (self.hooks.thread_start.clone(), self.hooks.thread_stop.clone());
         let thread = self.thread_builder();
         let pool = BlockingPool::new(PoolConfig {
             threads_max: self.blocking_threads_max,
             keep_alive: self.blocking_keep_alive,
             clock,
             thread: Box::new(self.thread_builder()),
-            on_start: Box::new(move || start.call()),
-            on_stop: Box::new(move || stop.call()),
         });
         let handle = Handle { shared: Shared::new(config, driver, driver_handle, pool) };
+        handle.shared.blocking().set_thread_life(self.pool_thread_life(&handle));
         // From here on the runtime's drop ends what has begun, if a later thread does not start.
         let workers_crew = Arc::new(Crew::default());
         let mut runtime = Runtime { handle, kind: self.kind, workers: workers_crew, watchdog: None, ended: false };
@@ -749,6 +747,20 @@ impl Builder {
                 None => thread,
             })
         }
+    }
+
+    /// A thread of the pool has this runtime for its current one. The pool, being a part of the runtime, must not keep it.
+    fn pool_thread_life(&self, handle: &Handle) -> Box<dyn Fn(&mut dyn FnMut()) + Send + Sync> {
+        let (hooks, runtime) = (self.hooks.clone(), Arc::downgrade(&handle.shared));
+        Box::new(move |work| {
+            hooks.thread_start.call();
+            if let Some(shared) = runtime.upgrade() {
+                let handle = Handle { shared };
+                let _here = handle.enter();
+                work();
+            }
+            hooks.thread_stop.call();
+        })
     }
 
     fn detector(&self, workers: usize, limit: Duration) -> Arc<Detector> {
