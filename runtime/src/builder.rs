@@ -1,6 +1,6 @@
 //! Building a runtime: its settings, and how they become one. What it is to tell of is in [`crate::builder_hooks`].
 
-use crate::blocking_pool::{BlockingPool, PoolConfig};
+use crate::blocking_pool::{BlockingPool, PoolConfig, ThreadLife};
 use crate::clock::{Clock, PausableClock, VirtualClock};
 use crate::driver::{self, DriverConfig};
 use crate::handle::Handle;
@@ -231,8 +231,9 @@ impl Builder {
     /// # Deterministic runs
     /// A current-thread runtime with a clock that stands and a seed does the same in every run, on every machine: tasks run
     /// in the order in which they became ready, timers fire in the order of their deadlines (equal ones in the order in
-    /// which they were set), and whatever is left to chance is decided by the seed. What comes from outside is as it
-    /// comes: other threads, the blocking pool, the operating system's I/O.
+    /// which they were set), and whatever is left to chance is decided by the seed: the branch that `select!` asks first,
+    /// the identities of tasks. What comes from outside is as it comes: other threads, the blocking pool, the operating
+    /// system's I/O, and the runtime's own `Id`, which is counted across the process.
     ///
     /// # Examples
     /// ```
@@ -362,7 +363,7 @@ impl Builder {
     }
 
     /// A thread of the pool has this runtime for its current one. The pool, being a part of the runtime, must not keep it.
-    fn pool_thread_life(&self, handle: &Handle) -> Box<dyn Fn(&mut dyn FnMut()) + Send + Sync> {
+    fn pool_thread_life(&self, handle: &Handle) -> ThreadLife {
         let (hooks, runtime) = (self.hooks.clone(), Arc::downgrade(&handle.shared));
         Box::new(move |work| {
             hooks.thread_start.call();
@@ -392,4 +393,3 @@ const WORKERS_MAX: usize = 1 << 15;
 fn cpus() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
-

@@ -127,13 +127,14 @@ pub(crate) struct Remaining(u8);
 /// Looks at the budget without taking a step; `Pending`, with the task woken, when nothing is left.
 #[inline]
 pub(crate) fn poll_remaining(cx: &mut Context<'_>) -> Poll<Remaining> {
-    let left = LEFT.get();
-    if left == 0 || left == REFUSED {
-        LEFT.set(REFUSED);
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
+    match LEFT.get() {
+        0 | REFUSED => {
+            LEFT.set(REFUSED);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        left => Poll::Ready(Remaining(left)),
     }
-    Poll::Ready(Remaining(left))
 }
 
 impl Remaining {

@@ -31,9 +31,6 @@ use std::task::Waker;
 use std::time::Duration;
 use unpark::DriverUnpark;
 
-/// How many turns of a busy runtime make [`Driver::lose_patience`].
-const PATIENCE: u32 = 16;
-
 /// What a runtime wants its driver to do.
 #[derive(Debug)]
 pub(crate) struct DriverConfig {
@@ -75,6 +72,9 @@ pub(crate) struct DriverLoad {
     /// Sources of the operating system.
     pub(crate) sources: usize,
 }
+
+/// How many turns of a busy runtime make [`Driver::lose_patience`].
+const PATIENCE: u32 = 16;
 
 /// Makes a driver.
 ///
@@ -289,5 +289,7 @@ impl DriverHandle {
     }
 }
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -8,7 +8,18 @@ use std::time::Duration;
 /// A point in time, in nanoseconds, monotone and comparable within one process.
 ///
 /// Eight bytes where the standard library's type has sixteen, because every packet and timer carries one. It reaches
-/// more than 500 years in both directions that matter: programs neither start before it nor run past it.
+/// a year back from the start of the system and more than 500 years ahead.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use wakeline_runtime::time::Instant;
+///
+/// let start = Instant::now();
+/// let deadline = start + Duration::from_millis(20);
+/// assert_eq!(deadline - start, Duration::from_millis(20));
+/// assert!(start.elapsed() <= start.elapsed());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -37,12 +48,30 @@ impl Instant {
     }
 
     /// The moment that lies `ns` nanoseconds after the start of a virtual clock.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let start = Instant::from_virtual_ns(0);
+    /// assert_eq!(Instant::from_virtual_ns(1_000_000) - start, Duration::from_millis(1));
+    /// ```
     #[must_use]
     pub const fn from_virtual_ns(ns: u64) -> Instant {
         Instant(START_NS.saturating_add(ns))
     }
 
     /// Nanoseconds since the (arbitrary) point at which counting starts.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!((now + Duration::from_micros(1)).as_nanos() - now.as_nanos(), 1000);
+    /// ```
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -54,24 +83,65 @@ impl Instant {
     }
 
     /// The time that has passed since `earlier`; zero when `earlier` is later.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let later = now + Duration::from_secs(1);
+    /// assert_eq!(later.saturating_duration_since(now), Duration::from_secs(1));
+    /// assert_eq!(now.saturating_duration_since(later), Duration::ZERO);
+    /// ```
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// The time that has passed since `earlier`; zero when `earlier` is later, as the standard library does.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!((now + Duration::from_secs(1)).duration_since(now), Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub const fn duration_since(self, earlier: Instant) -> Duration {
         self.saturating_duration_since(earlier)
     }
 
     /// The time that has passed since `earlier`, or `None` when `earlier` is later.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let later = now + Duration::from_secs(1);
+    /// assert_eq!(later.checked_duration_since(now), Some(Duration::from_secs(1)));
+    /// assert_eq!(now.checked_duration_since(later), None);
+    /// ```
     #[must_use]
     pub fn checked_duration_since(self, earlier: Instant) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
 
     /// `self + duration`, or `None` past the end of time.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(now.checked_add(Duration::from_secs(1)), Some(now + Duration::from_secs(1)));
+    /// assert_eq!(now.checked_add(Duration::MAX), None);
+    /// ```
     #[must_use]
     pub fn checked_add(self, duration: Duration) -> Option<Instant> {
         let ns = u64::try_from(duration.as_nanos()).ok()?;
@@ -79,6 +149,16 @@ impl Instant {
     }
 
     /// `self - duration`, or `None` before the start of time.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(now.checked_sub(Duration::from_secs(1)), Some(now - Duration::from_secs(1)));
+    /// assert_eq!(now.checked_sub(Duration::MAX), None);
+    /// ```
     #[must_use]
     pub fn checked_sub(self, duration: Duration) -> Option<Instant> {
         let ns = u64::try_from(duration.as_nanos()).ok()?;
@@ -86,6 +166,14 @@ impl Instant {
     }
 
     /// `self + duration`, at most [`Instant::FAR_FUTURE`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// assert_eq!(Instant::now().saturating_add(Duration::MAX), Instant::FAR_FUTURE);
+    /// ```
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Instant {
         self.checked_add(duration).unwrap_or(Instant::FAR_FUTURE)
@@ -96,6 +184,16 @@ impl Instant {
     ///
     /// # Panics
     /// When the moment lies beyond what the standard library can name.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(Instant::from_std(now.into_std()), now);
+    /// # let _ = Duration::ZERO;
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn into_std(self) -> std::time::Instant {
@@ -106,6 +204,15 @@ impl Instant {
     /// The same moment as one of the standard library's clock, to some nanoseconds.
     ///
     /// There and back is exact. One that this type can not name becomes the nearest that it can.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let deadline = std::time::Instant::now() + Duration::from_secs(1);
+    /// assert!(Instant::from_std(deadline) > Instant::now());
+    /// ```
     #[must_use]
     pub fn from_std(moment: std::time::Instant) -> Instant {
         let (std, own) = anchor();

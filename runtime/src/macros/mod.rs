@@ -1,8 +1,8 @@
 //! What `select!`, `join!` and `try_join!` expand to. Hidden: only the macros name it.
 //!
 //! The procedural half (`wakeline-macros`) writes the user's futures as a balanced tree of [`Pair`]s. Here is what the tree
-//! does: [`Select`](select::Select) asks one branch after another for an output that matches, [`Join`](join::Join) asks them
-//! all until every one is done. No part of the expansion is `unsafe`: the tree is projected here.
+//! does: `Select` asks one branch after another for an output that matches, `Join` asks them all until every one is done. No
+//! part of the expansion is `unsafe`: the tree is projected here.
 
 mod either;
 mod join;

@@ -13,7 +13,9 @@ pub(crate) struct Hook(Option<Arc<dyn Fn() + Send + Sync>>);
 
 /// Called with a task.
 #[derive(Clone, Default)]
-pub(crate) struct TaskHook(Option<Arc<dyn Fn(&TaskMeta<'_>) + Send + Sync>>);
+pub(crate) struct TaskHook(Option<Arc<OfTask>>);
+
+type OfTask = dyn Fn(&TaskMeta<'_>) + Send + Sync;
 
 /// All of them.
 #[derive(Clone, Debug, Default)]

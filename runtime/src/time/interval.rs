@@ -171,6 +171,23 @@ impl Interval {
     ///
     /// # Cancel safety
     /// A tick that was not delivered stays due.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = interval.tick().await;
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(10));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
@@ -179,6 +196,23 @@ impl Interval {
     ///
     /// # Panics
     /// When it would have to wait, but its runtime has shut down.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = std::future::poll_fn(|cx| interval.poll_tick(cx)).await;
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(10));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
@@ -190,37 +224,160 @@ impl Interval {
     }
 
     /// The next tick is one period from now.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = interval.tick().await;
+    /// wakeline_runtime::time::sleep(Duration::from_millis(3)).await;
+    /// interval.reset();
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(13));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset(&mut self) {
         self.reset_after(self.period);
     }
 
     /// The next tick is now.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = interval.tick().await;
+    /// interval.reset_immediately();
+    /// assert_eq!(interval.tick().await, first);
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset_immediately(&mut self) {
         self.reset_after(Duration::ZERO);
     }
 
     /// The next tick is `after` from now; the ones behind it follow at the period.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = interval.tick().await;
+    /// interval.reset_after(Duration::from_millis(1));
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(1));
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(11));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset_after(&mut self, after: Duration) {
         self.reset_at(self.sleep.now().saturating_add(after));
     }
 
     /// The next tick is at `deadline`; the ones behind it follow at the period. A task that waits is told then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// let first = interval.tick().await;
+    /// interval.reset_at(first + Duration::from_millis(99));
+    /// assert_eq!(interval.tick().await - first, Duration::from_millis(99));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         self.sleep.reset(deadline);
     }
 
     /// What happens when a tick is missed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// assert_eq!(interval.missed_tick_behavior(), MissedTickBehavior::Burst);
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
     /// Sets what happens when a tick is missed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// assert_eq!(interval.missed_tick_behavior(), MissedTickBehavior::Delay);
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }
 
     /// The time between two ticks.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{MissedTickBehavior, interval};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut interval = interval(Duration::from_millis(10));
+    /// assert_eq!(interval.period(), Duration::from_millis(10));
+    /// # let _ = MissedTickBehavior::Burst;
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period

@@ -140,6 +140,22 @@ impl Sleep {
     }
 
     /// The moment for which it waits; [`Instant::FAR_FUTURE`] when the clock can not name it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{Instant, sleep, sleep_until};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let deadline = Instant::now() + Duration::from_secs(1);
+    /// assert_eq!(sleep_until(deadline).deadline(), deadline);
+    /// # drop(sleep(Duration::ZERO));
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -148,6 +164,24 @@ impl Sleep {
     /// Whether the deadline has passed.
     ///
     /// Unlike tokio's it looks at the clock, so that it needs no driver and no poll to become true.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{Instant, sleep, sleep_until};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut sleep = sleep_until(Instant::now() + Duration::from_secs(1));
+    /// assert!(!sleep.is_elapsed());
+    /// (&mut sleep).await;
+    /// assert!(sleep.is_elapsed());
+    /// # drop(wakeline_runtime::time::sleep(Duration::ZERO));
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         matches!(self.state, State::Elapsed) || self.deadline <= self.now()
@@ -157,6 +191,25 @@ impl Sleep {
     ///
     /// A task that waits already is told at the new moment without polling again. Costs no allocation. When the runtime
     /// has shut down, the next poll says so.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{Instant, sleep, sleep_until};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let start = Instant::now();
+    /// let mut sleep = sleep(Duration::from_secs(1));
+    /// sleep.reset(start + Duration::from_secs(5));
+    /// sleep.await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(5));
+    /// # drop(sleep_until(start));
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
         self.state = match self.state {

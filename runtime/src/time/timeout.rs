@@ -94,6 +94,23 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 
 pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::future::{Ready, ready};
+    /// use std::time::Duration;
+    /// use wakeline_runtime::time::{Timeout, timeout};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let mut limited: Timeout<Ready<u8>> = timeout(Duration::from_secs(1), ready(3));
+    /// *limited.get_mut() = ready(4);
+    /// assert_eq!(limited.into_inner().await, 4);
+    /// # });
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct Timeout<F> {
@@ -176,6 +193,22 @@ impl Limit {
 }
 
 /// The deadline of a [`Timeout`] has passed before its future was ready.
+///
+/// # Examples
+/// ```
+/// use std::io;
+/// use std::time::Duration;
+/// use wakeline_runtime::time::{error::Elapsed, timeout};
+///
+/// # fn main() -> io::Result<()> {
+/// # let runtime = wakeline_runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+/// # runtime.block_on(async {
+/// let result: Result<(), Elapsed> = timeout(Duration::from_secs(1), std::future::pending()).await;
+/// assert_eq!(result.map_err(io::Error::from).unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// # });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 

@@ -49,7 +49,7 @@ pub(crate) struct Wheel {
     /// For each level, the tick at which it ends: behind `elapsed`, at or before that of the level above.
     open: [u64; LEVELS],
     entries: Slab<Entry>,
-    slots: Box<Slots>,
+    slots: Slots,
     next_generation: u32,
     /// Something could come down that has not yet.
     opening: bool,

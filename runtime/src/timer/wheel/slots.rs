@@ -17,7 +17,7 @@ pub(super) struct Slot {
 /// All slots, level after level.
 #[derive(Debug)]
 pub(super) struct Slots {
-    slots: [Slot; SLOTS],
+    slots: Box<[Slot; SLOTS]>,
     /// Bit n: slot n is not empty.
     occupied: [u64; WORDS],
     /// Bit n: an entry left slot n that may have been its earliest.
@@ -73,15 +73,11 @@ impl Shape {
 }
 
 impl Slots {
-    pub(super) fn new() -> Box<Slots> {
-        let slot = Slot { head: NIL, tail: NIL, earliest: Instant::FAR_FUTURE };
-        Box::new(Slots {
-            slots: [slot; SLOTS],
-            occupied: [0; WORDS],
-            stale: [0; WORDS],
-            summaries: [0; LEVELS],
-            levels: 0,
-        })
+    pub(super) fn new() -> Slots {
+        // By way of a vector: an array would be made on the stack first, and it is large.
+        let slots = vec![Slot { head: NIL, tail: NIL, earliest: Instant::FAR_FUTURE }; SLOTS].into_boxed_slice();
+        let slots = slots.try_into().expect("there are as many as were made");
+        Slots { slots, occupied: [0; WORDS], stale: [0; WORDS], summaries: [0; LEVELS], levels: 0 }
     }
 
     #[inline]
