@@ -30,8 +30,9 @@
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
 
-/// The sleepers of one runtime.
+/// The sleepers of one runtime; on cache lines of its own, because its word changes often.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Idle {
     word: AtomicUsize,
     sleepers: Mutex<Sleepers>,
@@ -55,8 +56,8 @@ const AWAKE: usize = 1 << (usize::BITS / 2);
 /// Some sleeper is the watch.
 const WATCHED: usize = AWAKE >> 1;
 const LOW: usize = WATCHED - 1;
-/// How many short naps follow the last sight of a worker that was stuck: about a second.
-const ALARMED_NAPS: usize = 10_000;
+/// How many short naps follow the last sight of a worker that was stuck: about a tenth of a second.
+const ALARMED_NAPS: usize = 1_000;
 
 /// How a worker that woke by itself left the sleepers.
 #[must_use]

@@ -3,8 +3,9 @@
 use crate::atomic::{AtomicUsize, Mutex, Ordering};
 use std::collections::VecDeque;
 
-/// A FIFO behind a lock, with a length that can be read without it.
+/// A FIFO behind a lock, with a length that can be read without it; on cache lines of its own.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Injector<T> {
     /// The length of `items` and the [`CLOSED`] flag, written under the lock.
     len: AtomicUsize,

@@ -7,8 +7,13 @@ use slab::Slab;
 /// Slabs of the registry's references, sharded by the tasks' identities.
 #[derive(Debug)]
 pub(super) struct Registry {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Line]>,
 }
+
+/// Workers that use two shards at the same time shall not meet in one cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Line(Mutex<Shard>);
 
 #[derive(Debug)]
 struct Shard {
@@ -20,7 +25,7 @@ impl Registry {
     /// `workers` that spawn at the same time mostly meet in different shards.
     pub(super) fn new(workers: usize) -> Registry {
         let shards = if workers == 1 { 1 } else { (4 * workers).next_power_of_two().min(MAX_SHARDS) };
-        let shard = |_| Mutex::new(Shard { tasks: Slab::new(), closed: false });
+        let shard = |_| Line(Mutex::new(Shard { tasks: Slab::new(), closed: false }));
         Registry { shards: (0..shards).map(shard).collect() }
     }
 
@@ -46,7 +51,7 @@ impl Registry {
     pub(super) fn close(&self) -> Vec<Owned> {
         let mut tasks: Vec<Owned> = Vec::new();
         for shard in &self.shards {
-            let mut shard = shard.lock();
+            let mut shard = shard.0.lock();
             shard.closed = true;
             tasks.extend(std::mem::take(&mut shard.tasks).into_iter().map(|(_, task)| task));
         }
@@ -56,12 +61,12 @@ impl Registry {
 
     /// How many tasks are live.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().tasks.len()).sum()
+        self.shards.iter().map(|shard| shard.0.lock().tasks.len()).sum()
     }
 
     fn shard(&self, id: Id) -> &Mutex<Shard> {
         // The number of shards is a power of two.
-        &self.shards[id.block() & (self.shards.len() - 1)]
+        &self.shards[id.block() & (self.shards.len() - 1)].0
     }
 }
 

@@ -59,7 +59,8 @@ pub(crate) struct Config {
     pub(crate) ends_on_panic: bool,
 }
 
-/// The shared half of a runtime.
+/// The shared half of a runtime. Aligned, so that what all read does not lie beside its count of references.
+#[repr(align(128))]
 pub(crate) struct Shared {
     pub(super) workers: Box<[Worker]>,
     pub(super) injector: Injector<Notified>,
