@@ -22,6 +22,10 @@ pub mod wait_queue;
 #[cfg(not(loom))]
 mod blocking_pool;
 #[cfg(not(loom))]
+mod builder;
+#[cfg(not(loom))]
+mod builder_hooks;
+#[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
 mod crew;
@@ -53,12 +57,13 @@ pub use wakeline_macros::{main, test};
 
 #[cfg(not(loom))]
 pub use self::{
+    builder::{Builder, UnhandledPanic},
     context::{EnterGuard, TryCurrentError},
     handle::Handle,
     join_set::JoinSet,
     local_runtime::{LocalOptions, LocalRuntime},
     local_set::{LocalEnterGuard, LocalSet, spawn_local},
-    runtime::{Builder, Runtime, UnhandledPanic},
+    runtime::Runtime,
     scheduler::{BlockedPoll, RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
     spawn::{block_in_place, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},

@@ -6,7 +6,8 @@
 use crate::context::EnterGuard;
 use crate::handle::Handle;
 use crate::namespace;
-use crate::runtime::{Builder, Runtime};
+use crate::builder::Builder;
+use crate::runtime::Runtime;
 use crate::scheduler::RuntimeMetrics;
 use crate::task::{JoinHandle, Origin};
 use std::fmt;

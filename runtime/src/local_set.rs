@@ -3,7 +3,8 @@
 use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
-use crate::runtime::{Runtime, UnhandledPanic};
+use crate::builder::UnhandledPanic;
+use crate::runtime::Runtime;
 use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;
 use pin_project_lite::pin_project;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
-use crate::runtime::Builder;
+use crate::builder::Builder;
 use crate::spawn::{spawn, yield_now};
 use crate::task::{self, JoinError};
 use crate::{coop, namespace};

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 
 mod block_in_place;
 mod blocked_polls;
+mod blocking_pool;
 mod hooks;
 mod metrics;
 mod misuse;
@@ -548,54 +549,4 @@ fn enter_makes_a_runtime_current_and_nests() {
         assert_eq!(workers_here(), 2);
     }
     assert_eq!(workers_here(), 1);
-}
-
-#[test]
-fn blocking_closures_run_on_bounded_threads_with_the_runtimes_context() {
-    let runtime = Builder::new_multi_thread().worker_threads(2).max_blocking_threads(3).build().unwrap();
-    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..50)
-            .map(|i| {
-                let (running, most) = (running.clone(), most.clone());
-                spawn_blocking(move || {
-                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::yield_now();
-                    running.fetch_sub(1, Ordering::SeqCst);
-                    Handle::current().block_on(spawn(async move { i })).unwrap()
-                })
-            })
-            .collect();
-        for (i, task) in tasks.into_iter().enumerate() {
-            assert_eq!(task.await.unwrap(), i);
-        }
-        assert!(spawn_blocking(|| panic!("blocking")).await.unwrap_err().is_panic());
-    });
-    assert!(most.load(Ordering::SeqCst) <= 3);
-    assert!(runtime.metrics().blocking_threads <= 3);
-}
-
-#[test]
-fn the_end_waits_for_running_closures_and_cancels_queued_ones() {
-    let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
-    let (begun, wait) = mpsc::channel();
-    let (release, blocked) = mpsc::channel::<()>();
-    let ended = Arc::new(AtomicUsize::new(0));
-    let end = count_into(&ended);
-    let running = runtime.spawn_blocking(move || {
-        begun.send(()).unwrap();
-        blocked.recv().unwrap();
-        drop(end);
-    });
-    wait.recv().unwrap();
-    let queued = runtime.spawn_blocking(|| unreachable!("it is cancelled before it runs"));
-    let handle = runtime.handle().clone();
-    let releaser = std::thread::spawn(move || {
-        assert!(handle.block_on(queued).unwrap_err().is_cancelled());
-        release.send(()).unwrap();
-    });
-    drop(runtime);
-    assert_eq!(ended.load(Ordering::SeqCst), 1);
-    assert!(running.is_finished());
-    releaser.join().unwrap();
 }

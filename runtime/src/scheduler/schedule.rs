@@ -45,17 +45,17 @@ impl Shared {
             let (owned, notified, join) = task(id);
             if let Err(stillborn) = self.registry.insert(owned) {
                 drop(notified);
-                return Spawned { join, left: Left::Stillborn(self.clone(), stillborn) };
+                return Spawned { join, left: Some(Box::new(Left::Stillborn(self.clone(), stillborn))) };
             }
             match &here {
                 Some(core) => self.workers[core.index()].counters.spawned.add(1),
                 None => self.spawned_outside.add_shared(1),
             }
             if self.config.hooks.task_spawn.is_set() {
-                return Spawned { join, left: Left::Unannounced(self.clone(), notified) };
+                return Spawned { join, left: Some(Box::new(Left::Unannounced(self.clone(), notified))) };
             }
             self.push_spawned(here.as_mut(), notified);
-            Spawned { join, left: Left::Nothing }
+            Spawned { join, left: None }
         })
     }
 
@@ -115,12 +115,12 @@ impl Schedule for Arc<Shared> {
 #[must_use = "it must be settled: the task may not have begun"]
 pub(crate) struct Spawned<T> {
     join: JoinHandle<T>,
-    left: Left,
+    /// Mostly nothing, and in a box, so that the whole is two words.
+    left: Option<Box<Left>>,
 }
 
 /// What is left to do where user code may run.
 enum Left {
-    Nothing,
     /// The runtime has ended.
     Stillborn(Arc<Shared>, Owned),
     /// It is queued when the hook has been told of it.
@@ -132,23 +132,28 @@ impl<T> Spawned<T> {
     /// or thread-local borrow may be held here; the handle then says that it was cancelled.
     #[inline]
     pub(crate) fn settle(self) -> JoinHandle<T> {
-        match self.left {
-            Left::Nothing => {}
-            Left::Stillborn(shared, task) => {
-                shared.config.hooks.task_spawn.call(&task.identity().meta());
-                task.shutdown();
-            }
-            Left::Unannounced(shared, task) => announce(&shared, task),
+        if let Some(left) = self.left {
+            left.settle();
         }
         self.join
     }
 }
 
-#[cold]
-fn announce(shared: &Shared, task: Notified) {
-    shared.config.hooks.task_spawn.call(&task.identity().meta());
-    current::with(|context| {
-        let mut here = context.and_then(|context| context.core_of(shared));
-        shared.push_spawned(here.as_mut(), task);
-    });
+impl Left {
+    #[cold]
+    fn settle(self) {
+        match self {
+            Left::Stillborn(shared, task) => {
+                shared.config.hooks.task_spawn.call(&task.identity().meta());
+                task.shutdown();
+            }
+            Left::Unannounced(shared, task) => {
+                shared.config.hooks.task_spawn.call(&task.identity().meta());
+                current::with(|context| {
+                    let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(&shared)));
+                    shared.push_spawned(here.as_mut(), task);
+                });
+            }
+        }
+    }
 }

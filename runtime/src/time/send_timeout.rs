@@ -47,7 +47,7 @@ impl<T> Sender<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use crate::clock::VirtualClock;
-    use crate::runtime::Builder;
+    use crate::builder::Builder;
     use crate::sync::mpsc::channel;
     use crate::sync::mpsc::error::SendTimeoutError;
     use std::time::Duration;

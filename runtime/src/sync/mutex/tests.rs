@@ -174,7 +174,7 @@ fn threads_and_tasks_wait_in_one_queue() {
 
 #[test]
 fn blocking_where_tasks_are_driven_panics_where_it_was_called() {
-    let runtime = crate::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = crate::builder::Builder::new_current_thread().build().unwrap();
     let error =
         runtime.block_on(async { runtime.spawn(async { drop(Mutex::new(()).blocking_lock()) }).await.unwrap_err() });
     let text = *error.into_panic().downcast::<String>().unwrap();
@@ -186,7 +186,7 @@ fn blocking_where_tasks_are_driven_panics_where_it_was_called() {
 
 #[test]
 fn blocking_in_the_blocking_pool_is_what_it_is_for() {
-    let runtime = crate::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = crate::builder::Builder::new_current_thread().build().unwrap();
     let mutex = Arc::new(Mutex::new(0));
     runtime.block_on(async {
         let guard = mutex.lock().await;
@@ -201,7 +201,7 @@ fn blocking_in_the_blocking_pool_is_what_it_is_for() {
 /// Tasks on two workers hold it across a yield; some give up. Nobody is ever inside with another one.
 #[test]
 fn stress_on_workers_with_cancellation() {
-    let runtime = crate::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = crate::builder::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let mutex = Arc::new(Mutex::new((0, false)));
     let tasks: Vec<_> = (0..20_u64)
         .map(|seed| {

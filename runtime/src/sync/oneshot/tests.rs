@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
-use crate::runtime::Builder;
+use crate::builder::Builder;
 use crate::sync::test_support::{Counter, now, spawn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -305,7 +305,7 @@ fn blocking_where_tasks_are_driven_is_refused() {
 
 #[test]
 fn a_waiter_of_a_runtime_is_woken_by_any_thread() {
-    let runtime = crate::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = crate::builder::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let semaphore = Arc::new(Semaphore::new(0));
     let tasks: Vec<_> = (0..100)
         .map(|_| {

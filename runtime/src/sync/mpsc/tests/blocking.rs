@@ -1,6 +1,6 @@
 //! Threads in the same lines as tasks, and where they must not stand.
 
-use crate::runtime::Builder;
+use crate::builder::Builder;
 use crate::sync::mpsc::{channel, unbounded_channel};
 use crate::sync::test_support::spawn;
 use std::thread;

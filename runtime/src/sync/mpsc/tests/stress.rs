@@ -1,6 +1,6 @@
 //! Many producers on several threads and workers: nothing is lost, doubled or out of order, and everybody ends.
 
-use crate::runtime::Builder;
+use crate::builder::Builder;
 use crate::sync::mpsc::{channel, unbounded_channel};
 use crate::sync::test_support::Counter;
 use std::sync::Arc;
