@@ -393,4 +393,3 @@ const WORKERS_MAX: usize = 1 << 15;
 fn cpus() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
-

@@ -3,10 +3,10 @@
 //! It is the current-thread runtime behind a face that can not leave its thread: the one worker's core is only ever taken
 //! here, so a local task is a task like all others.
 
+use crate::builder::Builder;
 use crate::context::EnterGuard;
 use crate::handle::Handle;
 use crate::namespace;
-use crate::builder::Builder;
 use crate::runtime::Runtime;
 use crate::scheduler::RuntimeMetrics;
 use crate::task::{JoinHandle, Origin};

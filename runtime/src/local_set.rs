@@ -1,9 +1,9 @@
 //! Tasks whose futures need not be `Send`: they stay on one thread.
 
+use crate::builder::UnhandledPanic;
 use crate::context;
 use crate::local_scheduler::{self, LocalScheduler};
 use crate::namespace;
-use crate::builder::UnhandledPanic;
 use crate::runtime::Runtime;
 use crate::task::{JoinHandle, Origin};
 use crate::wait_queue::WaitSlot;

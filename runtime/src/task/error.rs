@@ -6,36 +6,36 @@ use std::fmt;
 use std::sync::Mutex;
 
 /// A task was aborted, or it panicked.
+///
+/// Two words: every task has room for one.
 pub struct JoinError {
     id: Id,
-    cause: Cause,
+    /// What the panic carried; none means cancelled.
+    panic: Option<Box<Payload>>,
 }
 
-enum Cause {
-    Cancelled,
-    /// In a mutex because a payload need not be `Sync` and an error should be; nobody ever locks it.
-    Panic(Mutex<Box<dyn Any + Send + 'static>>),
-}
+/// In a mutex because a payload need not be `Sync` and an error should be; nobody else ever locks it.
+type Payload = Mutex<Box<dyn Any + Send + 'static>>;
 
 impl JoinError {
     pub(crate) fn cancelled(id: Id) -> JoinError {
-        JoinError { id, cause: Cause::Cancelled }
+        JoinError { id, panic: None }
     }
 
     pub(crate) fn panic(id: Id, payload: Box<dyn Any + Send + 'static>) -> JoinError {
-        JoinError { id, cause: Cause::Panic(Mutex::new(payload)) }
+        JoinError { id, panic: Some(Box::new(Mutex::new(payload))) }
     }
 
     /// Whether the task was aborted, or its runtime shut down.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.cause, Cause::Cancelled)
+        self.panic.is_none()
     }
 
     /// Whether the task panicked.
     #[must_use]
     pub fn is_panic(&self) -> bool {
-        matches!(self.cause, Cause::Panic(_))
+        self.panic.is_some()
     }
 
     /// The payload of the panic, for [`std::panic::resume_unwind`].
@@ -53,9 +53,9 @@ impl JoinError {
     /// # Errors
     /// Gives the error back when the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
-        match self.cause {
-            Cause::Panic(payload) => Ok(payload.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())),
-            Cause::Cancelled => Err(self),
+        match self.panic {
+            Some(payload) => Ok(payload.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())),
+            None => Err(self),
         }
     }
 
@@ -67,28 +67,27 @@ impl JoinError {
 
     /// The text of the panic, when it had one.
     fn message(&self) -> Option<String> {
-        let Cause::Panic(payload) = &self.cause else { return None };
-        let payload = payload.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let payload = self.panic.as_ref()?.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         payload.downcast_ref::<String>().cloned().or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
     }
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.cause, self.message()) {
-            (Cause::Cancelled, _) => write!(f, "task {} was cancelled", self.id),
-            (Cause::Panic(_), Some(message)) => write!(f, "task {} panicked with message {message:?}", self.id),
-            (Cause::Panic(_), None) => write!(f, "task {} panicked", self.id),
+        match (&self.panic, self.message()) {
+            (None, _) => write!(f, "task {} was cancelled", self.id),
+            (Some(_), Some(message)) => write!(f, "task {} panicked with message {message:?}", self.id),
+            (Some(_), None) => write!(f, "task {} panicked", self.id),
         }
     }
 }
 
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.cause, self.message()) {
-            (Cause::Cancelled, _) => write!(f, "JoinError::Cancelled({:?})", self.id),
-            (Cause::Panic(_), Some(message)) => write!(f, "JoinError::Panic({:?}, {message:?}, ...)", self.id),
-            (Cause::Panic(_), None) => write!(f, "JoinError::Panic({:?}, ...)", self.id),
+        match (&self.panic, self.message()) {
+            (None, _) => write!(f, "JoinError::Cancelled({:?})", self.id),
+            (Some(_), Some(message)) => write!(f, "JoinError::Panic({:?}, {message:?}, ...)", self.id),
+            (Some(_), None) => write!(f, "JoinError::Panic({:?}, ...)", self.id),
         }
     }
 }

@@ -46,8 +46,8 @@ impl<T> Sender<T> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use crate::clock::VirtualClock;
     use crate::builder::Builder;
+    use crate::clock::VirtualClock;
     use crate::sync::mpsc::channel;
     use crate::sync::mpsc::error::SendTimeoutError;
     use std::time::Duration;
