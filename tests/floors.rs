@@ -25,7 +25,7 @@ const LAW: Law = Law {
             floors: &[
                 "lib",
                 "spawn  time  io  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
-                "runtime  local_runtime",               // Builder, Runtime
+                "runtime  local_runtime  builder  builder_hooks", // Runtime, and how it is built
                 "context",                              // the ambient Handle
                 "handle",
                 "scheduler",                            // workers, queues, idle set, registry

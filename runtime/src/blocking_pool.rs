@@ -46,7 +46,7 @@ pub(crate) struct PoolConfig {
 }
 
 /// What a thread does around its work.
-type ThreadLife = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+pub(crate) type ThreadLife = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// How much the pool has to do.
 #[derive(Debug)]

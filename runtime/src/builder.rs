@@ -1,6 +1,6 @@
 //! Building a runtime: its settings, and how they become one. What it is to tell of is in [`crate::builder_hooks`].
 
-use crate::blocking_pool::{BlockingPool, PoolConfig};
+use crate::blocking_pool::{BlockingPool, PoolConfig, ThreadLife};
 use crate::clock::{Clock, PausableClock, VirtualClock};
 use crate::driver::{self, DriverConfig};
 use crate::handle::Handle;
@@ -363,7 +363,7 @@ impl Builder {
     }
 
     /// A thread of the pool has this runtime for its current one. The pool, being a part of the runtime, must not keep it.
-    fn pool_thread_life(&self, handle: &Handle) -> Box<dyn Fn(&mut dyn FnMut()) + Send + Sync> {
+    fn pool_thread_life(&self, handle: &Handle) -> ThreadLife {
         let (hooks, runtime) = (self.hooks.clone(), Arc::downgrade(&handle.shared));
         Box::new(move |work| {
             hooks.thread_start.call();

@@ -8,7 +8,8 @@ mod select_order;
 mod select_syntax;
 mod try_join;
 
-use crate::runtime::{Builder, Runtime};
+use crate::builder::Builder;
+use crate::runtime::Runtime;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

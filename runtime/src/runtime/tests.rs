@@ -1,6 +1,7 @@
 //! The runtime from outside: what its users may rely on, on one worker and on several.
 
 use super::*;
+use crate::builder::UnhandledPanic;
 use crate::namespace::{self, Namespace};
 use crate::park::Parker;
 use crate::spawn::{spawn, spawn_blocking, yield_now};

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
+use crate::builder::Builder;
 use crate::local_runtime::LocalRuntime;
-use crate::runtime::{Builder, Runtime};
+use crate::runtime::Runtime;
 use crate::spawn::yield_now;
 use std::convert::Infallible;
 use std::future::{pending, ready};

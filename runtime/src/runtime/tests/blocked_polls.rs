@@ -1,6 +1,7 @@
 //! The detector of blocked workers, in a runtime.
 
 use super::*;
+use crate::scheduler::BlockedPoll;
 use crate::spawn::block_in_place;
 
 fn detecting(builder: &mut Builder, limit: Duration) -> (Runtime, mpsc::Receiver<BlockedPoll>) {

@@ -62,7 +62,7 @@ fn closures_that_wait_for_each_other_all_get_a_thread() {
             let tasks: Vec<_> = (0..round)
                 .map(|_| {
                     let barrier = barrier.clone();
-                    runtime.spawn_blocking(move || drop(barrier.wait()))
+                    runtime.spawn_blocking(move || barrier.wait().is_leader())
                 })
                 .collect();
             runtime.block_on(async {

@@ -1,7 +1,7 @@
 //! What a program is told of.
 
 use super::*;
-use crate::task::Id;
+use crate::task::{Id, TaskMeta};
 
 type Log = Arc<Mutex<Vec<(&'static str, Id)>>>;
 
