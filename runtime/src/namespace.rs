@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 /// An opaque, shared value. Two clones are the same namespace.
 #[derive(Clone)]
-pub struct Namespace(Arc<dyn Any + Send + Sync>);
+pub struct Namespace(Arc<Value>);
+
+/// One word wide outside: every task has room for it, and moves it at each poll.
+type Value = Arc<dyn Any + Send + Sync>;
 
 impl Namespace {
     /// Wraps a shared value; [`Namespace::downcast`] gives it back.
     pub fn new<T: Any + Send + Sync>(value: Arc<T>) -> Namespace {
-        Namespace(value)
+        Namespace(Arc::new(value))
     }
 
     /// The value, when it is a `T`.
     #[must_use]
     pub fn downcast<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::downcast(self.0.clone()).ok()
+        Arc::downcast(Value::clone(&self.0)).ok()
     }
 }
 

@@ -23,6 +23,8 @@
 //! after each nap looks for what a worker that is stuck in a poll holds up. It is woken for new work after all others.
 //! - Who falls asleep while others are awake becomes the watch if there is none ([`sleep`](Idle::sleep)).
 //! - Who wakes up appoints one if there is none and somebody still sleeps ([`appoint`](Idle::appoint)).
+//! - It naps short while it has lately seen a worker that was stuck ([`alarm`](Idle::alarm)), and long otherwise: naps take
+//!   time from who works on the same CPU, and most programs never block.
 //! - The watch may sleep for good when nobody is awake ([`resign`](Idle::resign)): under the lock under which others wake up,
 //!   so either it sees them awake and stays, or they see that there is no watch.
 
@@ -36,6 +38,8 @@ pub(super) struct Idle {
     workers: usize,
     /// Whether there is ever a watch.
     watches: bool,
+    /// For how many naps the watch stays alarmed.
+    alarm: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,8 @@ const AWAKE: usize = 1 << (usize::BITS / 2);
 /// Some sleeper is the watch.
 const WATCHED: usize = AWAKE >> 1;
 const LOW: usize = WATCHED - 1;
+/// How many short naps follow the last sight of a worker that was stuck: about a second.
+const ALARMED_NAPS: usize = 10_000;
 
 /// How a worker that woke by itself left the sleepers.
 #[must_use]
@@ -79,7 +85,7 @@ impl Idle {
     pub(super) fn new(workers: usize, watches: bool) -> Idle {
         let word = AtomicUsize::new(workers * AWAKE);
         let sleepers = Mutex::new(Sleepers { asleep: Vec::with_capacity(workers), watch: None });
-        Idle { word, sleepers, workers, watches: watches && workers > 1 }
+        Idle { word, sleepers, workers, watches: watches && workers > 1, alarm: AtomicUsize::new(0) }
     }
 
     /// The worker to wake for work that has just been made visible from outside; it counts as searching from now on.
@@ -202,6 +208,24 @@ impl Idle {
         true
     }
 
+    /// The watch has seen a worker that is stuck.
+    pub(super) fn alarm(&self) {
+        // Relaxed, here and below: a hint.
+        self.alarm.store(ALARMED_NAPS, Ordering::Relaxed);
+    }
+
+    /// Whether the watch is alarmed for one nap more. Only the watch asks.
+    pub(super) fn is_alarmed(&self) -> bool {
+        let left = self.alarm.load(Ordering::Relaxed);
+        self.alarm.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    /// Whether one worker is among the sleepers.
+    pub(super) fn is_asleep(&self, index: usize) -> bool {
+        self.sleepers.lock().asleep.contains(&index)
+    }
+
     /// Whether nobody is awake.
     pub(super) fn all_asleep(&self) -> bool {
         self.word.load(Ordering::Relaxed) / AWAKE == 0
@@ -292,6 +316,14 @@ mod tests {
         // The watch found something: another takes its place.
         assert_eq!(idle.leave(2), Leave::Working);
         assert_eq!(idle.appoint(), Some(0));
+    }
+
+    #[test]
+    fn an_alarm_lasts_for_a_number_of_naps() {
+        let idle = Idle::new(2, true);
+        assert!(!idle.is_alarmed());
+        idle.alarm();
+        assert_eq!((0..2 * ALARMED_NAPS).filter(|_| idle.is_alarmed()).count(), ALARMED_NAPS);
     }
 
     #[test]

@@ -52,6 +52,8 @@ mod shutdown;
 #[cfg(not(loom))]
 mod steal;
 #[cfg(not(loom))]
+mod watch;
+#[cfg(not(loom))]
 mod worker;
 
 #[cfg(not(loom))]

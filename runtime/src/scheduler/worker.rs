@@ -14,12 +14,12 @@ use crate::scheduler::observe::{self, Awake};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown::{end_tasks, finish};
 use crate::scheduler::steal;
+use crate::scheduler::watch::Watch;
 use crate::scheduler::worker_park::Seat;
 use crate::task::Notified;
 use crate::timer::place;
 use crate::unwind::contain;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a worker's loop serves beside the tasks.
 pub(super) trait Main {
@@ -220,7 +220,7 @@ impl Worker<'_> {
                 core.searching = true;
                 break;
             }
-            if role == Role::Watch && !steal::watch(&shared, &mut core) && watch.is_over(&shared, index) {
+            if role == Role::Watch && !watch.look_around(&shared, &mut core) {
                 role = Role::Sleeper;
             }
         }
@@ -247,25 +247,23 @@ impl Worker<'_> {
     }
 
     /// Sleeps for a moment, as the watch.
-    ///
-    /// It leaves the driver to those who sleep for good, as long as they come back to it: whoever takes an event out of it
-    /// has work, and if that were the watch, it would have to wake another watch for each event.
     fn nap(&mut self, core: Box<Core>, watch: &mut Watch) -> Option<Box<Core>> {
         let own_queue = &self.shared().workers[core.index].queue;
         self.unseated(core, |shared, seat, parker| {
+            let limit = Some(watch.nap(shared));
             if let Some(mut driver) = shared.driver.try_lock() {
-                if std::mem::replace(&mut watch.unattended, true) || shared.idle.all_asleep() {
-                    return seat.sleep_in_driver(|| driver.park(&shared.driver_handle, Some(NAP)));
+                if watch.found_unattended(shared) {
+                    return seat.sleep_in_driver(|| driver.park(&shared.driver_handle, limit));
                 }
                 driver.turn(&shared.driver_handle);
                 if !own_queue.is_empty() {
                     return;
                 }
             } else {
-                watch.unattended = false;
+                watch.found_attended();
             }
             driver::let_this_thread_wake_in_time();
-            seat.sleep_on_parker(parker, Some(NAP));
+            seat.sleep_on_parker(parker, limit);
         })
     }
 
@@ -279,25 +277,3 @@ impl Worker<'_> {
         Some(core)
     }
 }
-
-/// What a worker remembers while it is the watch.
-#[derive(Default)]
-struct Watch {
-    /// Nobody was in the driver the last time.
-    unattended: bool,
-    /// Naps one after another at whose end nobody was awake.
-    quiet: u32,
-}
-
-impl Watch {
-    /// Whether it has gone on long enough with nobody awake, and may end.
-    fn is_over(&mut self, shared: &Shared, index: usize) -> bool {
-        self.quiet = if shared.idle.all_asleep() { self.quiet + 1 } else { 0 };
-        self.quiet > QUIET_MAX && shared.idle.resign(index)
-    }
-}
-
-/// How long the watch sleeps at a time: the longest that a task, a timer or an event waits behind a worker that is stuck.
-const NAP: Duration = Duration::from_micros(100);
-/// After so many quiet naps the watch sleeps for good; then waking the first worker costs waking the watch too.
-const QUIET_MAX: u32 = 5;
