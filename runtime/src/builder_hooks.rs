@@ -176,7 +176,7 @@ impl Builder {
         self
     }
 
-    /// Counts how many polls took how long; see [`RuntimeMetrics::poll_time_histogram_bucket_range`].
+    /// Counts how many polls took how long; see [`RuntimeMetrics::poll_time_histogram_bucket_range`](crate::RuntimeMetrics::poll_time_histogram_bucket_range).
     ///
     /// Each poll then costs two looks at the clock. The classes are fixed, each twice as wide as the one before; tokio lets
     /// choose them.

@@ -11,15 +11,17 @@ pub(crate) fn contain(f: impl FnOnce()) {
     forget(catch_unwind(AssertUnwindSafe(f)));
 }
 
-/// Drops the payload of a panic.
-pub(crate) fn forget(result: Result<(), Box<dyn Any + Send>>) {
-    if let Err(payload) = result
-        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
-    {
-        // A payload that panics when it drops; its payload had better not be tried.
-        std::mem::forget(second);
+/// Drops the payload of a panic, and that of the panic which its drop may be.
+pub(crate) fn forget(mut result: Result<(), Box<dyn Any + Send>>) {
+    for _ in 0..LAYERS_MAX {
+        let Err(payload) = result else { return };
+        result = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
+    // Payloads all the way down: the next had better not be tried.
+    std::mem::forget(result);
 }
+
+const LAYERS_MAX: usize = 4;
 
 #[cfg(all(test, not(loom)))]
 mod tests {

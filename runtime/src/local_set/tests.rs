@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
+use crate::atomic::Mutex;
 use crate::builder::Builder;
 use crate::spawn::{spawn, yield_now};
 use crate::task::{self, JoinError};
@@ -11,8 +12,8 @@ use std::cell::Cell;
 use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::thread;
 
@@ -47,7 +48,7 @@ fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
 fn gives_waker(to: &Arc<Mutex<Vec<Waker>>>) -> impl Future<Output = ()> + use<> {
     let to = to.clone();
     poll_fn(move |cx| {
-        to.lock().unwrap().push(cx.waker().clone());
+        to.lock().push(cx.waker().clone());
         Poll::Pending
     })
 }
@@ -57,7 +58,7 @@ struct Here(Arc<Mutex<Vec<thread::ThreadId>>>, #[expect(dead_code, reason = "mak
 
 impl Drop for Here {
     fn drop(&mut self) {
-        self.0.lock().unwrap().push(thread::current().id());
+        self.0.lock().push(thread::current().id());
     }
 }
 
@@ -183,17 +184,17 @@ fn a_wake_wakes_the_poller_unless_the_set_is_being_polled() {
     let waker = Waker::from(count.clone());
     let mut driven = pin!(set.run_until(pending::<()>()));
     assert!(poll(driven.as_mut(), &waker).is_pending());
-    assert_eq!((wakers.lock().unwrap().len(), count.get()), (1, 0));
-    wakers.lock().unwrap()[0].wake_by_ref();
+    assert_eq!((wakers.lock().len(), count.get()), (1, 0));
+    wakers.lock()[0].wake_by_ref();
     assert_eq!(count.get(), 1);
-    wakers.lock().unwrap()[0].wake_by_ref();
+    wakers.lock()[0].wake_by_ref();
     assert_eq!(count.get(), 1, "it is queued already");
     assert!(poll(driven.as_mut(), &waker).is_pending());
     let inside = wakers.clone();
-    set.spawn_local(async move { inside.lock().unwrap()[0].wake_by_ref() });
+    set.spawn_local(async move { inside.lock()[0].wake_by_ref() });
     assert_eq!(count.get(), 2, "spawned from outside");
     assert!(poll(driven.as_mut(), &waker).is_pending());
-    assert_eq!((wakers.lock().unwrap().len(), count.get()), (3, 2));
+    assert_eq!((wakers.lock().len(), count.get()), (3, 2));
     task.abort();
     assert_eq!(count.get(), 3);
     assert!(poll(driven.as_mut(), &waker).is_pending());
@@ -293,9 +294,9 @@ fn dropping_the_set_drops_its_tasks_here() {
         yield_now().await;
         yield_now().await;
     });
-    assert_eq!(places.lock().unwrap().len(), 1);
+    assert_eq!(places.lock().len(), 1);
     drop(set);
-    assert_eq!(*places.lock().unwrap(), [thread::current().id(); 3]);
+    assert_eq!(*places.lock(), [thread::current().id(); 3]);
     let results: Vec<_> =
         tasks.into_iter().map(|task| foreign_block_on(task).map_err(|error| error.is_cancelled())).collect();
     assert_eq!(results, [Ok(()), Err(true), Err(true)]);
@@ -314,11 +315,11 @@ fn wakers_outlive_the_set_and_are_used_elsewhere() {
     });
     let abort = task.abort_handle();
     assert!(poll(pin!(set.run_until(pending::<()>())), Waker::noop()).is_pending());
-    wakers.lock().unwrap()[0].wake_by_ref();
+    wakers.lock()[0].wake_by_ref();
     drop((set, task));
-    assert_eq!(places.lock().unwrap().len(), 1);
+    assert_eq!(places.lock().len(), 1);
     thread::spawn(move || {
-        let waker = wakers.lock().unwrap().pop().unwrap();
+        let waker = wakers.lock().pop().unwrap();
         waker.wake_by_ref();
         let other = waker.clone();
         other.wake();
@@ -334,7 +335,7 @@ struct SpawnsLate(Arc<Mutex<Option<task::JoinHandle<()>>>>);
 
 impl Drop for SpawnsLate {
     fn drop(&mut self) {
-        *self.0.lock().unwrap() = Some(spawn_local(pending()));
+        *self.0.lock() = Some(spawn_local(pending()));
     }
 }
 
@@ -349,7 +350,7 @@ fn what_is_spawned_while_the_set_drops_is_cancelled() {
     });
     drop(set);
     assert!(foreign_block_on(task).unwrap_err().is_cancelled());
-    let late = late.lock().unwrap().take().unwrap();
+    let late = late.lock().take().unwrap();
     assert!(foreign_block_on(late).unwrap_err().is_cancelled());
 }
 
@@ -358,7 +359,7 @@ fn tasks_that_wake_each_other_as_they_drop_are_all_dropped() {
     struct WakesAll(Arc<Mutex<Vec<Waker>>>);
     impl Drop for WakesAll {
         fn drop(&mut self) {
-            let wakers = std::mem::take(&mut *self.0.lock().unwrap());
+            let wakers = std::mem::take(&mut *self.0.lock());
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -409,7 +410,7 @@ fn a_panic_may_be_the_end_of_the_set() {
         let driven = catch_unwind(AssertUnwindSafe(|| set.block_on(&one(), pending::<()>())));
         let text = *driven.unwrap_err().downcast::<&str>().unwrap();
         assert!(text.contains("shut down on an unhandled panic"), "{text}");
-        assert_eq!(places.lock().unwrap().len(), 1);
+        assert_eq!(places.lock().len(), 1);
     }
     assert!(foreign_block_on(panics).unwrap_err().is_panic());
     assert!(foreign_block_on(other).unwrap_err().is_cancelled());
@@ -455,7 +456,7 @@ fn a_set_may_end_with_its_thread() {
         thread::current().id()
     });
     let id = thread.join().unwrap();
-    assert_eq!(*places.lock().unwrap(), [id]);
+    assert_eq!(*places.lock(), [id]);
 }
 
 #[test]
@@ -540,7 +541,7 @@ fn stress_wakes_from_other_threads() {
                     assert_eq!(thread::current().id(), here);
                     let _ = &not_send;
                     left -= 1;
-                    wakers.lock().unwrap().push(cx.waker().clone());
+                    wakers.lock().push(cx.waker().clone());
                     if left == 0 { Poll::Ready(()) } else { Poll::Pending }
                 }))
             })
@@ -553,7 +554,7 @@ fn stress_wakes_from_other_threads() {
             let (wakers, stop, aborts) = (wakers.clone(), stop.clone(), aborts.clone());
             thread::spawn(move || {
                 while stop.get() == 0 {
-                    let taken = std::mem::take(&mut *wakers.lock().unwrap());
+                    let taken = std::mem::take(&mut *wakers.lock());
                     taken.into_iter().for_each(Waker::wake);
                     aborts.abort();
                     thread::yield_now();

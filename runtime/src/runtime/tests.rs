@@ -1,6 +1,7 @@
 //! The runtime from outside: what its users may rely on, on one worker and on several.
 
 use super::*;
+use crate::atomic::Mutex;
 use crate::builder::UnhandledPanic;
 use crate::namespace::{self, Namespace};
 use crate::park::Parker;
@@ -10,7 +11,6 @@ use crate::task_builder::Builder as TaskBuilder;
 use futures_lite::future::poll_once;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -93,7 +93,7 @@ fn yielding_tasks_take_turns() {
                 let log = log.clone();
                 spawn(async move {
                     for _ in 0..3 {
-                        log.lock().unwrap().push(name);
+                        log.lock().push(name);
                         yield_now().await;
                     }
                 })
@@ -103,7 +103,7 @@ fn yielding_tasks_take_turns() {
             task.await.unwrap();
         }
     });
-    assert_eq!(log.lock().unwrap().concat(), "abcabcabc");
+    assert_eq!(log.lock().concat(), "abcabcabc");
 }
 
 /// RXPATH row 54, from outside: n wakes while running are one more poll.
@@ -314,7 +314,7 @@ fn a_task_stands_in_its_spawners_namespace_also_while_it_drops() {
             let _in_seven = namespace::enter(seven());
             let dropped_in = Arc::new(Mutex::new(None));
             let note = dropped_in.clone();
-            let guard = Tell(move || *note.lock().unwrap() = here());
+            let guard = Tell(move || *note.lock() = here());
             let at_end = reached.clone();
             let task = spawn(async move {
                 let _guard = guard;
@@ -337,7 +337,7 @@ fn a_task_stands_in_its_spawners_namespace_also_while_it_drops() {
         }
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
-        assert_eq!(*dropped_in.lock().unwrap(), Some(7));
+        assert_eq!(*dropped_in.lock(), Some(7));
     });
 }
 
@@ -377,7 +377,7 @@ fn a_single_worker_drops_its_tasks_in_the_order_of_their_spawning() {
     runtime.block_on(async {
         for i in 0..300 {
             let order = order.clone();
-            let guard = Tell(move || order.lock().unwrap().push(i));
+            let guard = Tell(move || order.lock().push(i));
             drop(spawn(async move {
                 let _guard = guard;
                 pending::<()>().await;
@@ -386,7 +386,7 @@ fn a_single_worker_drops_its_tasks_in_the_order_of_their_spawning() {
         yield_now().await;
     });
     drop(runtime);
-    assert_eq!(*order.lock().unwrap(), (0..300).collect::<Vec<_>>());
+    assert_eq!(*order.lock(), (0..300).collect::<Vec<_>>());
 }
 
 #[test]
@@ -412,23 +412,23 @@ fn tasks_that_spawn_and_wake_each_other_while_they_drop_hold_nothing_up() {
             runtime.spawn(async move {
                 let others = wakers.clone();
                 let _guard = Tell(move || {
-                    others.lock().unwrap().iter().for_each(Waker::wake_by_ref);
+                    others.lock().iter().for_each(Waker::wake_by_ref);
                     assert!(spawn(async {}).is_finished(), "it comes too late");
                 });
                 poll_fn(|cx| {
-                    wakers.lock().unwrap().push(cx.waker().clone());
+                    wakers.lock().push(cx.waker().clone());
                     Poll::<()>::Pending
                 })
                 .await;
             });
         }
         runtime.block_on(async {
-            while wakers.lock().unwrap().len() < 100 {
+            while wakers.lock().len() < 100 {
                 yield_now().await;
             }
         });
         drop(runtime);
-        wakers.lock().unwrap().drain(..).for_each(Waker::wake);
+        wakers.lock().drain(..).for_each(Waker::wake);
     }
 }
 
@@ -508,12 +508,12 @@ fn wakes_from_other_threads_arrive() {
             let other = shared.clone();
             let thread = std::thread::spawn(move || {
                 other.0.store(true, Ordering::SeqCst);
-                if let Some(waker) = other.1.lock().unwrap().take() {
+                if let Some(waker) = other.1.lock().take() {
                     waker.wake();
                 }
             });
             poll_fn(|cx| {
-                *shared.1.lock().unwrap() = Some(cx.waker().clone());
+                *shared.1.lock() = Some(cx.waker().clone());
                 if shared.0.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;

@@ -6,13 +6,15 @@ use std::fmt;
 use std::sync::Mutex;
 
 /// A task was aborted, or it panicked.
+///
+/// Two words: every task has room for one.
 pub struct JoinError {
     id: Id,
-    /// The payload of a panic; without, the task was cancelled. One word, because every task has room for it.
+    /// What the panic carried; none means cancelled.
     panic: Option<Box<Payload>>,
 }
 
-/// In a mutex because a payload need not be `Sync` and an error should be; nobody ever waits for it.
+/// In a mutex because a payload need not be `Sync` and an error should be; nobody else ever locks it.
 type Payload = Mutex<Box<dyn Any + Send + 'static>>;
 
 impl JoinError {

@@ -36,7 +36,7 @@ fn every_worker_may_block_at_the_same_time() {
     let tasks: Vec<_> = (0..6)
         .map(|_| {
             let told = told.clone();
-            runtime.spawn(async move { block_in_place(|| told.lock().unwrap().recv().unwrap()) })
+            runtime.spawn(async move { block_in_place(|| told.lock().recv().unwrap()) })
         })
         .collect();
     // This task finds a worker although there are more blocked ones than workers.

@@ -7,7 +7,7 @@ use crate::spawn::block_in_place;
 fn detecting(builder: &mut Builder, limit: Duration) -> (Runtime, mpsc::Receiver<BlockedPoll>) {
     let (send, receive) = mpsc::channel();
     let send = Mutex::new(send);
-    let report = move |poll: &BlockedPoll| drop(send.lock().unwrap().send(poll.clone()));
+    let report = move |poll: &BlockedPoll| drop(send.lock().send(poll.clone()));
     (builder.detect_blocking(limit).on_blocked_poll(report).build().unwrap(), receive)
 }
 
@@ -20,15 +20,12 @@ fn a_stuck_poll_is_reported_while_it_is_stuck_and_when_it_ends() {
         let line = line!() + 3;
         let task = TaskBuilder::new()
             .name("stuck")
-            .spawn_on(
-                async move { waits.lock().unwrap().recv_timeout(Duration::from_secs(30)).unwrap() },
-                runtime.handle(),
-            )
+            .spawn_on(async move { waits.lock().recv_timeout(Duration::from_secs(30)).unwrap() }, runtime.handle())
             .unwrap();
         let id = task.id();
         let first = runtime.block_on(task).unwrap();
         assert!(!first.is_over());
-        let last = reports.lock().unwrap().recv_timeout(Duration::from_secs(30)).unwrap();
+        let last = reports.lock().recv_timeout(Duration::from_secs(30)).unwrap();
         assert!(last.is_over() && last.duration() >= first.duration() && first.duration() > Duration::from_millis(1));
         for report in [&first, &last] {
             assert_eq!((report.id(), report.name()), (id, Some("stuck")));

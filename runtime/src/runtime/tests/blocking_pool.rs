@@ -1,7 +1,8 @@
 //! Closures that block, and the threads that are there for them.
 
 use super::*;
-use std::sync::{Barrier, Condvar};
+use parking_lot::Condvar;
+use std::sync::Barrier;
 
 #[test]
 fn blocking_closures_run_on_bounded_threads_with_the_runtimes_context() {
@@ -91,15 +92,15 @@ fn a_closure_may_wait_for_one_that_it_spawns() {
 #[test]
 fn the_bound_is_kept_and_what_is_beyond_it_runs_later() {
     let runtime = Builder::new_current_thread().max_blocking_threads(2).build().unwrap();
-    let gate: Arc<(Mutex<bool>, Condvar)> = Arc::default();
+    let gate: Arc<(parking_lot::Mutex<bool>, Condvar)> = Arc::default();
     let running = Arc::new(AtomicUsize::new(0));
     let tasks: Vec<_> = (0..20)
         .map(|_| {
             let (gate, running) = (gate.clone(), running.clone());
             runtime.spawn_blocking(move || {
                 running.fetch_add(1, Ordering::SeqCst);
-                let open = gate.0.lock().unwrap();
-                drop(gate.1.wait_while(open, |open| !*open).unwrap());
+                let mut open = gate.0.lock();
+                gate.1.wait_while(&mut open, |open| !*open);
             })
         })
         .collect();
@@ -109,7 +110,7 @@ fn the_bound_is_kept_and_what_is_beyond_it_runs_later() {
         }
         let metrics = runtime.metrics();
         assert_eq!((metrics.num_blocking_threads(), metrics.blocking_queue_depth()), (2, 18));
-        *gate.0.lock().unwrap() = true;
+        *gate.0.lock() = true;
         gate.1.notify_all();
         for task in tasks {
             task.await.unwrap();

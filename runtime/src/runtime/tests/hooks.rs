@@ -7,7 +7,7 @@ type Log = Arc<Mutex<Vec<(&'static str, Id)>>>;
 
 fn noting(log: &Log, what: &'static str) -> impl Fn(&TaskMeta<'_>) + Send + Sync + 'static {
     let log = log.clone();
-    move |task| log.lock().unwrap().push((what, task.id()))
+    move |task| log.lock().push((what, task.id()))
 }
 
 fn with_task_hooks(builder: &mut Builder) -> (Runtime, Log) {
@@ -23,7 +23,7 @@ fn with_task_hooks(builder: &mut Builder) -> (Runtime, Log) {
 }
 
 fn what(log: &Log, id: Id) -> Vec<&'static str> {
-    log.lock().unwrap().iter().filter(|entry| entry.1 == id).map(|entry| entry.0).collect()
+    log.lock().iter().filter(|entry| entry.1 == id).map(|entry| entry.0).collect()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_tasks_life_is_told_in_order() {
         assert_eq!(own.first(), Some(&"spawn"));
         assert!(own[1..].chunks(2).filter(|pair| pair.len() == 2).all(|pair| pair[0] == "before"), "{own:?}");
         assert_eq!(own.iter().filter(|&&what| what == "gone").count(), 1);
-        let ids: std::collections::HashSet<_> = log.lock().unwrap().iter().map(|entry| entry.1).collect();
+        let ids: std::collections::HashSet<_> = log.lock().iter().map(|entry| entry.1).collect();
         let inner = ids.into_iter().find(|&other| other != id).unwrap();
         assert_eq!(what(&log, inner), ["spawn", "before", "after", "before", "gone", "after"]);
     }

@@ -11,7 +11,7 @@ fn seeing(builder: &mut Builder) -> Seen {
     let sees = seen.clone();
     builder.on_task_spawn(move |task| {
         let place = task.spawned_at();
-        sees.lock().unwrap().push((task.name().map(str::to_owned), place.file(), place.line()));
+        sees.lock().push((task.name().map(str::to_owned), place.file(), place.line()));
     });
     seen
 }
@@ -31,7 +31,7 @@ fn a_task_has_the_place_of_whoever_spawned_it_and_the_name_it_was_given() {
     TaskBuilder::new().name("here").spawn(async {}).unwrap();
     TaskBuilder::new().spawn(async {}).unwrap();
     JoinSet::new().spawn(async {});
-    let seen: Vec<_> = std::mem::take(&mut *seen.lock().unwrap());
+    let seen: Vec<_> = std::mem::take(&mut *seen.lock());
     let expected = [(1, None), (2, None), (3, Some("on")), (5, None), (6, Some("here")), (7, None), (8, None)];
     let expected: Vec<_> = expected.map(|(line, name)| (name.map(str::to_owned), file!(), before + line)).into();
     assert_eq!(seen, expected);
@@ -44,7 +44,7 @@ fn local_tasks_have_a_place_too() {
     let runtime = builder.build_local(LocalOptions::default()).unwrap();
     let line = line!() + 1;
     runtime.spawn_local(async {});
-    assert_eq!(*seen.lock().unwrap(), [(None, file!(), line)]);
+    assert_eq!(*seen.lock(), [(None, file!(), line)]);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
+use crate::atomic::Mutex as PlainMutex;
 use crate::coop;
 use crate::sync::spy::{OnDrop, OnWake, Spy, is_send, is_sync, is_unpin, is_unwind_safe};
 use std::collections::VecDeque;
-use std::sync::Mutex as StdMutex;
 
 fn nobody_waits(notify: &Notify) -> bool {
     notify.waiters.lock().is_empty()
@@ -265,23 +265,23 @@ fn the_futures_are_what_they_promise() {
 #[test]
 fn no_letter_is_left_behind_when_receivers_give_up() {
     const LETTERS: usize = 4_000;
-    let world = Arc::new((StdMutex::new(VecDeque::new()), Notify::new(), StdMutex::new(0)));
+    let world = Arc::new((PlainMutex::new(VecDeque::new()), Notify::new(), PlainMutex::new(0)));
     let receiver = |seed: u64| {
         let world = world.clone();
         move || {
             let (letters, came, received) = &*world;
             let mut rng = fastrand::Rng::with_seed(seed);
-            while *received.lock().unwrap() < LETTERS {
+            while *received.lock() < LETTERS {
                 let mut notified = Spy::new(came.notified());
                 notified.pin().enable();
                 if rng.bool() {
                     continue; // gives up, told or not
                 }
-                if letters.lock().unwrap().pop_front().is_some() {
-                    *received.lock().unwrap() += 1;
+                if letters.lock().pop_front().is_some() {
+                    *received.lock() += 1;
                     continue;
                 }
-                while notified.poll().is_pending() && *received.lock().unwrap() < LETTERS {
+                while notified.poll().is_pending() && *received.lock() < LETTERS {
                     std::thread::yield_now();
                 }
             }
@@ -289,7 +289,7 @@ fn no_letter_is_left_behind_when_receivers_give_up() {
     };
     let threads: Vec<_> = (0..3).map(|seed| std::thread::spawn(receiver(seed))).collect();
     for letter in 0..LETTERS {
-        world.0.lock().unwrap().push_back(letter);
+        world.0.lock().push_back(letter);
         world.1.notify_one();
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
