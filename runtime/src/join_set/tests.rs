@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
+use crate::atomic::Mutex;
 use crate::builder::Builder;
 use crate::local_runtime::LocalRuntime;
 use crate::runtime::Runtime;
@@ -10,7 +11,6 @@ use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
@@ -45,7 +45,7 @@ struct GateState {
 impl Gate {
     fn open(&self) {
         let waker = {
-            let mut state = self.0.lock().unwrap();
+            let mut state = self.0.lock();
             state.open = true;
             state.waker.take()
         };
@@ -53,7 +53,7 @@ impl Gate {
     }
 
     fn polls(&self) -> usize {
-        self.0.lock().unwrap().polls
+        self.0.lock().polls
     }
 }
 
@@ -61,7 +61,7 @@ impl Future for Gate {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock();
         state.polls += 1;
         state.waker = Some(cx.waker().clone());
         if state.open { Poll::Ready(()) } else { Poll::Pending }
@@ -327,7 +327,7 @@ fn members_have_names_and_the_place_that_spawned_them() {
     let noted = told.clone();
     let runtime = Builder::new_current_thread()
         .on_task_spawn(move |task| {
-            noted.lock().unwrap().push((task.name().map(str::to_owned), task.spawned_at().file()));
+            noted.lock().push((task.name().map(str::to_owned), task.spawned_at().file()));
         })
         .build_local(crate::local_runtime::LocalOptions::default())
         .unwrap();
@@ -344,7 +344,7 @@ fn members_have_names_and_the_place_that_spawned_them() {
         local.run_until(set.join_all()).await.into_iter().sum::<i32>()
     });
     assert_eq!(sum, 127);
-    let told = told.lock().unwrap();
+    let told = told.lock();
     let names: Vec<_> = told.iter().map(|(name, _)| name.as_deref()).collect();
     assert_eq!(&names[..3], [None, Some("two"), Some("three")]);
     assert!(told.iter().all(|(_, file)| *file == file!()), "{told:?}");

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test's own functions may unwrap as the test does")]
 
 use super::*;
+use crate::atomic::Mutex;
 use crate::local_set::{LocalSet, spawn_local};
 use crate::spawn::{spawn, yield_now};
 use std::cell::Cell;
 use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 fn runtime() -> LocalRuntime {
@@ -67,7 +68,7 @@ fn other_threads_spawn_wake_and_abort() {
     let local = runtime.spawn_local(poll_fn(move |cx| {
         assert_eq!(thread::current().id(), here);
         let _ = &not_send;
-        given.lock().unwrap().push(cx.waker().clone());
+        given.lock().push(cx.waker().clone());
         polls += 1;
         if polls == 100 { Poll::Ready(polls) } else { Poll::Pending }
     }));
@@ -77,7 +78,7 @@ fn other_threads_spawn_wake_and_abort() {
         let sent = handle.spawn(async { 5 });
         let mut woken = 0;
         while woken < 100 {
-            let taken = std::mem::take(&mut *wakers.lock().unwrap());
+            let taken = std::mem::take(&mut *wakers.lock());
             woken += taken.len();
             taken.into_iter().for_each(Waker::wake);
             thread::yield_now();
@@ -108,7 +109,7 @@ struct Here(Arc<Mutex<Vec<thread::ThreadId>>>, #[expect(dead_code, reason = "mak
 
 impl Drop for Here {
     fn drop(&mut self) {
-        self.0.lock().unwrap().push(thread::current().id());
+        self.0.lock().push(thread::current().id());
     }
 }
 
@@ -133,7 +134,7 @@ fn every_way_to_end_it_drops_the_tasks_here() {
         let wakes_late = handles[0].abort_handle();
         let handle = runtime.handle().clone();
         end(runtime);
-        assert_eq!(*places.lock().unwrap(), [thread::current().id(); 2]);
+        assert_eq!(*places.lock(), [thread::current().id(); 2]);
         assert!(handles.iter().all(JoinHandle::is_finished));
         thread::spawn(move || {
             wakes_late.abort();

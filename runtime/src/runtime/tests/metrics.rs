@@ -102,7 +102,13 @@ fn a_worker_that_has_slept_was_busy_before() {
     runtime.block_on(async {
         let wakes = std::thread::spawn({
             let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-            move || waker.wake()
+            let handle = runtime.handle().clone();
+            move || {
+                while handle.metrics().worker_park_count(0) == 0 {
+                    std::thread::yield_now();
+                }
+                waker.wake();
+            }
         });
         let mut slept = false;
         poll_fn(|_| if std::mem::replace(&mut slept, true) { Poll::Ready(()) } else { Poll::Pending }).await;

@@ -1,8 +1,8 @@
 //! `pause`, `resume`, `advance` and `start_paused`.
 
 use super::*;
+use crate::atomic::Mutex;
 use crate::sync::mpsc;
-use std::sync::Mutex;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -119,13 +119,13 @@ fn advance_goes_from_deadline_to_deadline() {
                         crate::yield_now().await;
                     }
                     sleep(secs(1)).await;
-                    seen.lock().unwrap().push((after, start.elapsed().as_secs()));
+                    seen.lock().push((after, start.elapsed().as_secs()));
                 })
             })
             .collect();
         crate::yield_now().await;
         advance(secs(10)).await;
-        assert_eq!(*seen.lock().unwrap(), [(3, 4), (3, 4), (5, 6), (7, 8)]);
+        assert_eq!(*seen.lock(), [(3, 4), (3, 4), (5, 6), (7, 8)]);
         assert_eq!(start.elapsed(), secs(10));
         assert_eq!(tasks.iter().filter(|task| task.is_finished()).count(), 4);
     });
