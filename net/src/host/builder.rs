@@ -15,6 +15,7 @@ use crate::nic::irq::IrqLine;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::stack::Stack;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
+use crate::stack::tcp::sysctl::TcpSysctls;
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
@@ -188,6 +189,7 @@ impl HostBuilder {
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
             checksum_offload: false,
             limits: self.limits,
+            tcp: TcpSysctls::default(),
         }
     }
 
