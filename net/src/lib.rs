@@ -37,4 +37,5 @@ pub mod emulated {
     pub use crate::link::netem::Netem;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
+    pub use crate::stack::tcp::congestion::choice::CongestionChoice;
 }

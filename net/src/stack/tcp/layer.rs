@@ -294,6 +294,7 @@ impl TcpLayer {
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
             ts_offset: self.secrets.ts_offset(flow),
+            congestion: self.limits.congestion,
         }
     }
 

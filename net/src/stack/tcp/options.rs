@@ -1,5 +1,6 @@
 //! What two ends agree on in their SYNs: segment size, window scale, timestamps, SACK, ECN.
 
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_options::TcpOptions;
 
@@ -25,6 +26,7 @@ pub(crate) struct Offer {
     pub(crate) features: Features,
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
+    pub(crate) congestion: CongestionChoice,
 }
 
 /// The shift that we offer (RFC 7323 2.3), enough for a window of 8 MiB. Linux's with its default buffers.

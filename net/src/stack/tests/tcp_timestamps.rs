@@ -84,8 +84,8 @@ fn old_timestamps_are_answered_and_change_nothing() {
         assert_eq!(world.recv(SERVER, server).unwrap_or_default(), expected);
     };
     check(ack_flag, 0, 0, 0, b"text", None, &["S [.] 0"]);
-    check(ack_flag, 0, 0, 2, b"text", None, &["S [.] 0"]);
-    check(ack_flag, 0, 0, 3, b"text", Some(Mib::TcpExtPAWSEstab), &["S [.] 0"]);
+    check(ack_flag, 0, 0, 1, b"text", None, &["S [.] 0"]);
+    check(ack_flag, 0, 0, 2, b"text", Some(Mib::TcpExtPAWSEstab), &["S [.] 0"]);
     // A bare acknowledgement that was overtaken, and one from long ago.
     check(ack_flag, 0, 0, 100, b"", None, &[]);
     check(ack_flag, 0, 0, 3000, b"", Some(Mib::TcpExtPAWSEstab), &["S [.] 0"]);
