@@ -15,6 +15,7 @@ use crate::nic::irq::IrqLine;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::stack::Stack;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
@@ -77,6 +78,12 @@ impl HostBuilder {
     /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them.
     pub fn tcp_buffers(mut self, rcvbuf: usize, sndbuf: usize) -> HostBuilder {
         (self.limits.rcvbuf, self.limits.sndbuf) = (rcvbuf, sndbuf);
+        self
+    }
+
+    /// Which congestion control new TCP sockets have (`net.ipv4.tcp_congestion_control`).
+    pub fn tcp_congestion(mut self, choice: CongestionChoice) -> HostBuilder {
+        self.limits.congestion = choice;
         self
     }
 

@@ -1,5 +1,6 @@
 //! What a stack is told when it is built.
 
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -73,6 +74,8 @@ pub(crate) struct Limits {
     pub(crate) neigh_queue_max: usize,
     /// Segments that one connection holds out of order.
     pub(crate) out_of_order_max: usize,
+    /// Which congestion control new connections have (`net.ipv4.tcp_congestion_control`).
+    pub(crate) congestion: CongestionChoice,
 }
 
 impl Default for Limits {
@@ -88,6 +91,7 @@ impl Default for Limits {
             neigh_max: 1024,
             neigh_queue_max: 101,
             out_of_order_max: 1024,
+            congestion: CongestionChoice::default(),
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::NewReno;
+use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::options::{Agreed, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::recv_queue::RecvQueue;
@@ -63,7 +63,8 @@ pub(crate) struct ControlBlock {
     pub(super) ack: AckDue,
     /// How many acknowledgements are still sent at once (`icsk_ack.quick`).
     pub(super) quick: u8,
-    pub(super) dup_acks: u8,
+    /// Without SACK, each stands for a segment that has arrived out of order.
+    pub(super) dup_acks: u16,
     /// How often the timer fired without an answer: for a retransmission, or for a probe of a closed window.
     pub(super) retries: u8,
     pub(super) timer: Timer,
@@ -79,7 +80,7 @@ pub(crate) struct ControlBlock {
     pub(super) rtt: RttEstimator,
     /// The segment whose round trip is being measured: its end, and when it was sent.
     pub(super) timed: Option<(SeqNumber, Instant)>,
-    pub(super) congestion: NewReno,
+    pub(super) congestion: Congestion,
     /// SND.NXT when loss was last noticed (RFC 6582's `recover`).
     pub(super) recover: SeqNumber,
 
@@ -115,8 +116,6 @@ bitflags::bitflags! {
         const NO_USER = 1 << 7;
         /// The SYN was sent more than once.
         const SYN_REPEATED = 1 << 8;
-        /// The window held text back when the last acknowledgement came.
-        const CWND_LIMITED = 1 << 9;
         /// Text has arrived; the first one starts the quick phase.
         const TEXT_SEEN = 1 << 10;
         /// The peer's FIN has arrived, in order.
@@ -278,7 +277,7 @@ impl ControlBlock {
             out_of_order_max: offer.out_of_order_max,
             rtt: RttEstimator::new(),
             timed: None,
-            congestion: NewReno::new(offer.mss),
+            congestion: Congestion::new(offer.congestion, offer.mss),
             recover: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
@@ -295,7 +294,7 @@ impl ControlBlock {
         self.rcv_nxt = irs + 1;
         self.rcv_wup = self.rcv_nxt;
         self.snd_mss = agreed.snd_mss;
-        self.congestion = NewReno::new(agreed.snd_mss);
+        self.congestion.on_established(agreed.snd_mss);
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
             None => self.rcv_wscale = 0,
@@ -359,7 +358,11 @@ impl ControlBlock {
     pub(super) fn flight(&self) -> u32 {
         match self.recovery {
             Recovery::Loss { next } => (next - self.snd_una) + (self.snd_nxt - self.recover),
-            Recovery::Open | Recovery::Fast => self.snd_nxt - self.snd_una,
+            Recovery::Open => self.snd_nxt - self.snd_una,
+            Recovery::Fast => {
+                let arrived = u32::from(self.dup_acks) * u32::from(self.snd_mss);
+                (self.snd_nxt - self.snd_una).saturating_sub(arrived)
+            }
         }
     }
 

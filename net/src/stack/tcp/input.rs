@@ -4,13 +4,14 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::CongestionControl;
+use crate::stack::tcp::congestion::sample::AckSample;
 use crate::stack::tcp::control_block::{
     AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Recovery, Reset, Timer,
 };
 use crate::stack::tcp::options::Agreed;
 use crate::stack::tcp::state::{Cause, State};
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 /// What surrounds the control block while a segment arrives.
@@ -200,7 +201,7 @@ impl ControlBlock {
         } else if header.ack == self.snd_una {
             let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
             if bare && self.snd_una != self.snd_nxt && window == self.snd_wnd {
-                self.on_duplicate_ack(at.counters);
+                self.on_duplicate_ack(at.now, at.counters);
             }
         }
         // "This check prevents old segments from updating the window."
@@ -234,10 +235,10 @@ impl ControlBlock {
     /// SND.UNA advances: round-trip time, send queue, congestion window, timer.
     fn acknowledge(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
         let ack = at.header.ack;
-        let flight = self.flight();
+        let prior_in_flight = self.flight();
         let first_of_all = self.snd_una == self.iss;
         let acked = ack - self.snd_una - u32::from(first_of_all);
-        self.measure(at.now, ack);
+        let rtt = self.measure(at.now, ack);
         self.snd_una = ack;
         // What exceeds the queue is the FIN.
         self.send.release(acked, at.pool);
@@ -247,9 +248,11 @@ impl ControlBlock {
         self.retries = 0;
         if acked > 0 {
             done.notice |= Notice::WRITABLE;
-            self.recover_on_ack(acked, flight);
+            let delivered = self.settle_duplicates(acked);
+            self.recover_on_ack(at.now);
+            let sample = AckSample { acked, delivered, prior_in_flight, rtt, ..self.sample(at.now) };
+            self.congestion.on_ack(&sample);
         }
-        self.dup_acks = 0;
         // RFC 6298 (5.2), (5.3).
         if self.snd_una == self.snd_nxt {
             self.stop_timer();
@@ -260,57 +263,73 @@ impl ControlBlock {
     }
 
     /// RFC 6298 section 3, Karn's algorithm: `timed` only ever names a segment that was sent once.
-    fn measure(&mut self, now: Instant, ack: SeqNumber) {
-        if let Some((end, sent_at)) = self.timed
-            && !ack.is_before(end)
-        {
-            self.rtt.sample(now.saturating_duration_since(sent_at));
-            self.timed = None;
-        }
+    fn measure(&mut self, now: Instant, ack: SeqNumber) -> Option<Duration> {
+        let (_, sent_at) = self.timed.filter(|&(end, _)| !ack.is_before(end))?;
+        let rtt = now.saturating_duration_since(sent_at);
+        self.rtt.sample(rtt);
+        self.timed = None;
+        Some(rtt)
     }
 
-    fn recover_on_ack(&mut self, acked: u32, flight: u32) {
+    /// `tcp_remove_reno_sacks`: in recovery, what is acknowledged begins with the hole; behind it lies what duplicates
+    /// have reported. Returns how many bytes had not been reported.
+    fn settle_duplicates(&mut self, acked: u32) -> u32 {
+        let mss = u32::from(self.snd_mss);
+        let reported = u32::from(self.dup_acks) * mss;
+        let settled = if self.recovery == Recovery::Fast { acked.div_ceil(mss).saturating_sub(1) } else { u32::MAX };
+        self.dup_acks = u16::try_from(u32::from(self.dup_acks).saturating_sub(settled)).unwrap_or(u16::MAX);
+        acked.saturating_sub(reported).max(mss.min(acked))
+    }
+
+    fn recover_on_ack(&mut self, now: Instant) {
+        let over = !self.snd_una.is_before(self.recover);
         match self.recovery {
-            Recovery::Open => {
-                // RFC 7661 in short: a window that is not used proves nothing about the path.
-                let limited = self.flags.contains(Flags::CWND_LIMITED) || flight >= self.congestion.cwnd() / 2;
-                self.congestion.on_ack(acked, limited);
-                self.flags.remove(Flags::CWND_LIMITED);
-            }
-            Recovery::Fast if self.snd_una.is_before(self.recover) => {
-                // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
-                self.congestion.on_partial_ack(acked);
-                self.flags |= Flags::RETRANSMIT_DUE;
-            }
-            Recovery::Fast => {
-                self.congestion.on_recovered(self.snd_nxt - self.snd_una);
-                self.recovery = Recovery::Open;
-            }
-            Recovery::Loss { next } => {
-                self.congestion.on_ack(acked, true);
-                self.recovery = if self.snd_una.is_before(self.recover) {
-                    Recovery::Loss { next: next.max(self.snd_una) }
-                } else {
-                    Recovery::Open
-                };
-            }
+            Recovery::Open => return,
+            // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
+            Recovery::Fast if !over => self.flags |= Flags::RETRANSMIT_DUE,
+            Recovery::Loss { next } if !over => self.recovery = Recovery::Loss { next: next.max(self.snd_una) },
+            Recovery::Fast | Recovery::Loss { .. } => {}
+        }
+        if over {
+            self.dup_acks = 0;
+            self.recovery = Recovery::Open;
+            self.congestion.on_recovery_exit(now);
         }
     }
 
     /// RFC 5681 3.2.
-    fn on_duplicate_ack(&mut self, counters: &mut Counters) {
+    fn on_duplicate_ack(&mut self, now: Instant, counters: &mut Counters) {
+        let prior_in_flight = self.flight();
         self.dup_acks = self.dup_acks.saturating_add(1);
-        match self.recovery {
-            Recovery::Fast => self.congestion.on_duplicate_ack(),
-            // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
-            Recovery::Open if self.dup_acks == 3 && self.snd_una.is_after(self.recover) => {
-                counters.count(Mib::TcpExtTCPFastRetrans);
-                self.congestion.on_loss(self.snd_nxt - self.snd_una);
-                self.recovery = Recovery::Fast;
-                self.recover = self.snd_nxt;
-                self.flags |= Flags::RETRANSMIT_DUE;
-            }
-            _ => {}
+        let mut lost = 0;
+        // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
+        if self.recovery == Recovery::Open && self.dup_acks == 3 && self.snd_una.is_after(self.recover) {
+            counters.count(Mib::TcpExtTCPFastRetrans);
+            lost = self.snd_mss.into();
+            self.congestion.on_congestion_event(now);
+            self.recovery = Recovery::Fast;
+            self.recover = self.snd_nxt;
+            self.flags |= Flags::RETRANSMIT_DUE;
+        }
+        let delivered = self.snd_mss.into();
+        let sample = AckSample { delivered, lost, prior_in_flight, ..self.sample(now) };
+        self.congestion.on_ack(&sample);
+    }
+
+    /// The present, for congestion control.
+    fn sample(&self, now: Instant) -> AckSample {
+        AckSample {
+            now,
+            acked: 0,
+            delivered: 0,
+            lost: 0,
+            prior_in_flight: 0,
+            in_flight: self.flight(),
+            rtt: None,
+            srtt: self.rtt.srtt(),
+            una: self.snd_una,
+            nxt: self.snd_nxt,
+            rate: None,
         }
     }
 

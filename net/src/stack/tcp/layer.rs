@@ -284,7 +284,13 @@ impl TcpLayer {
     /// What this end offers to a peer.
     pub(super) fn offer(&self, ip: &IpLayer, rcvbuf: u32, sndbuf: u32) -> Offer {
         let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
-        Offer { mss, rcvbuf, sndbuf, out_of_order_max: self.limits.out_of_order_max as u32 }
+        Offer {
+            mss,
+            rcvbuf,
+            sndbuf,
+            out_of_order_max: self.limits.out_of_order_max as u32,
+            congestion: self.limits.congestion,
+        }
     }
 
     /// How many entries are in TIME-WAIT.

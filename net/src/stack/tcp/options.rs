@@ -1,5 +1,6 @@
 //! What two ends agree on in their SYNs: segment size and window scale.
 
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_options::TcpOptions;
 
@@ -11,6 +12,7 @@ pub(crate) struct Offer {
     pub(crate) rcvbuf: u32,
     pub(crate) sndbuf: u32,
     pub(crate) out_of_order_max: u32,
+    pub(crate) congestion: CongestionChoice,
 }
 
 /// The shift that we offer (RFC 7323 2.3), enough for a window of 8 MiB. Linux's with its default buffers.

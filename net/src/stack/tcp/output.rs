@@ -1,6 +1,6 @@
 //! What is to be sent, one segment at a time: RFC 9293 3.8, with Nagle's algorithm and silly-window avoidance.
 
-use crate::stack::tcp::congestion::CongestionControl;
+use crate::stack::tcp::congestion::sample::Transmitted;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Recovery, Timer};
 use crate::stack::tcp::options::{syn_options, syn_window};
 use crate::stack::tcp::state::State;
@@ -169,9 +169,6 @@ impl ControlBlock {
         if len == mss {
             return Some(len);
         }
-        if cwnd < unsent.min(mss).min(window) {
-            self.flags |= Flags::CWND_LIMITED;
-        }
         if len == unsent {
             // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
             let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
@@ -186,7 +183,7 @@ impl ControlBlock {
     fn restart_after_idle(&mut self, now: Instant) {
         let idle = now.saturating_duration_since(self.last_sent_at);
         if self.snd_una == self.snd_nxt && idle > self.rtt.rto() {
-            self.congestion.on_idle();
+            self.congestion.on_idle_restart(idle, self.rtt.rto());
         }
     }
 
@@ -222,6 +219,9 @@ impl ControlBlock {
         if now.saturating_duration_since(self.last_received_at) < DELAYED_ACK {
             self.flags |= Flags::PINGPONG;
         }
+        let idle = now.saturating_duration_since(self.last_sent_at);
+        let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
+        self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
         Outgoing { header: self.header(seq, flags), offset, len, again }
     }
