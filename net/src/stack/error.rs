@@ -31,6 +31,10 @@ pub(crate) enum SocketError {
     NetworkUnreachable,
     /// The peer's host does not speak the protocol (`ENOPROTOOPT`).
     ProtocolUnreachable,
+    /// The peer's host, or a router, finds a fault in the header (`EPROTO`).
+    ProtocolError,
+    /// An administrator, or the socket's own options, forbid it (`EACCES`).
+    PermissionDenied,
     /// The operation makes no sense for this socket or in this state (`EINVAL`).
     InvalidInput,
     /// An unconnected socket, and no destination (`EDESTADDRREQ`).
@@ -60,6 +64,8 @@ impl SocketError {
             SocketError::HostUnreachable => libc::EHOSTUNREACH,
             SocketError::NetworkUnreachable => libc::ENETUNREACH,
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
+            SocketError::ProtocolError => libc::EPROTO,
+            SocketError::PermissionDenied => libc::EACCES,
             SocketError::InvalidInput => libc::EINVAL,
             SocketError::DestinationRequired => libc::EDESTADDRREQ,
             SocketError::MessageTooLong => libc::EMSGSIZE,

@@ -9,7 +9,7 @@ use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
 use crate::stack::{Proto, Stack};
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,13 +27,12 @@ impl TcpStream {
     /// Sends the SYN. The stream is connected once [`TcpStream::poll_connected`] says so.
     pub(crate) fn start_connect(host: Arc<Machine>, remote: SocketAddr) -> io::Result<TcpStream> {
         let cpu = host.deal_cpu();
-        let (machine, local_ip) = (host.clone(), host.addr);
-        let returns_home = move |port: u16| match remote {
-            SocketAddr::V4(remote) if *remote.ip() != local_ip && !remote.ip().is_loopback() => {
-                machine.cpu_of_flow((*remote.ip(), remote.port()), (local_ip, port)) == cpu
-            }
-            _ => true,
-        };
+        let far = remote.ip().to_canonical();
+        // What a host sends to itself stays on the CPU that sends it.
+        let source = || host.with_stack_recent(cpu, |stack, _, _| stack.source_towards(far));
+        let local = if host.cpu_count() > 1 { source() } else { None };
+        let returns_home =
+            |port: u16| local.is_none_or(|local| host.cpu_of_flow((far, remote.port()), (local, port)) == cpu);
         let id = host.with_stack(cpu, |stack, now, fx| stack.tcp_connect(now, None, remote, &returns_home, fx))?;
         Ok(TcpStream { host, cpu, id })
     }
@@ -247,13 +246,6 @@ impl std::fmt::Debug for TcpListener {
 
 /// Replaces port 0 by a free one.
 pub(crate) fn with_port(host: &Machine, protocol: Proto, mut addr: SocketAddr) -> io::Result<SocketAddr> {
-    let ip = match addr {
-        SocketAddr::V4(addr) => *addr.ip(),
-        SocketAddr::V6(_) => return Err(SocketError::AddrNotAvailable.into()),
-    };
-    if ip != Ipv4Addr::UNSPECIFIED && ip != host.addr && !ip.is_loopback() {
-        return Err(SocketError::AddrNotAvailable.into());
-    }
     if addr.port() == 0 {
         let port = host.with_stack_recent(0, |stack, _, _| stack.pick_port(protocol, &|_| true));
         addr.set_port(port.ok_or(SocketError::AddrInUse)?);

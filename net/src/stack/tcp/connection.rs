@@ -4,6 +4,7 @@ use crate::event::{DropReason, Event};
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::effects::Effects;
+use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
@@ -15,6 +16,8 @@ use wakeline_runtime::wait_queue::{Events, WaitList};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) flow: FourTuple,
+    /// How the program sees the flow's addresses.
+    pub(crate) family: Family,
     pub(crate) block: ControlBlock,
     /// `socket_wq.wait`
     pub(crate) wait: WaitList,
@@ -46,9 +49,10 @@ pub(crate) enum Owner {
 
 impl Connection {
     /// A connection that nobody waits for yet.
-    pub(crate) fn new(flow: FourTuple, block: ControlBlock, owner: Owner) -> Connection {
+    pub(crate) fn new(flow: FourTuple, family: Family, block: ControlBlock, owner: Owner) -> Connection {
         Connection {
             flow,
+            family,
             block,
             wait: WaitList::new(),
             error: None,

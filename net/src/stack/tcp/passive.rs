@@ -181,6 +181,7 @@ impl TcpLayer {
         }
         listener.accept_queue.push_back(place);
         let (rcvbuf, sndbuf, nodelay) = (listener.rcvbuf, listener.sndbuf, listener.nodelay);
+        let family = listener.binding.family;
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
@@ -195,7 +196,7 @@ impl TcpLayer {
             lower.now,
         );
         block.set_nodelay(nodelay);
-        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener));
+        let connection = Connection::new(request.flow, family, block, Owner::Listener(request.listener));
         self.remove_request(sockets, index);
         if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
             self.demux.redirect(&request.flow, Target::Connection(place));
