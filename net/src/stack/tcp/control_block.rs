@@ -14,12 +14,13 @@
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::Congestion;
-use crate::stack::tcp::options::{Agreed, Offer, WINDOW_SCALE};
+use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::recv_queue::RecvQueue;
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::send_queue::SendQueue;
 use crate::stack::tcp::state::{Cause, State};
+use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -50,6 +51,7 @@ pub(crate) struct ControlBlock {
 
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
+    /// The largest text that we send, with timestamps taken off.
     pub(super) snd_mss: u16,
     /// The largest text that we have told the peer to send.
     pub(super) adv_mss: u16,
@@ -60,6 +62,8 @@ pub(crate) struct ControlBlock {
 
     pub(super) state: State,
     pub(super) flags: Flags,
+    /// What is offered, and after the handshake what both want.
+    pub(super) features: Features,
     pub(super) ack: AckDue,
     /// How many acknowledgements are still sent at once (`icsk_ack.quick`).
     pub(super) quick: u8,
@@ -77,6 +81,9 @@ pub(crate) struct ControlBlock {
     pub(super) rcvbuf: u32,
     pub(super) out_of_order_max: u32,
 
+    pub(super) ts: Timestamps,
+    /// TSval of the first SYN.
+    pub(super) retrans_stamp: u32,
     pub(super) rtt: RttEstimator,
     /// The segment whose round trip is being measured: its end, and when it was sent.
     pub(super) timed: Option<(SeqNumber, Instant)>,
@@ -228,7 +235,7 @@ impl ControlBlock {
         block.state = State::SynReceived;
         block.snd_nxt = iss + 1;
         block.rcv_wnd = offer.syn_window().into();
-        block.synchronize(irs, agreed);
+        block.synchronize(irs, agreed, now);
         block.timer = Timer::Retransmit;
         block.timer_at = now.saturating_add(block.rtt.rto());
         if repeated {
@@ -263,6 +270,7 @@ impl ControlBlock {
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
             flags: Flags::empty(),
+            features: offer.features,
             ack: AckDue::No,
             quick: 0,
             dup_acks: 0,
@@ -275,6 +283,8 @@ impl ControlBlock {
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
             out_of_order_max: offer.out_of_order_max,
+            ts: Timestamps::new(offer.ts_offset),
+            retrans_stamp: 0,
             rtt: RttEstimator::new(),
             timed: None,
             congestion: Congestion::new(offer.congestion, offer.mss),
@@ -289,11 +299,13 @@ impl ControlBlock {
     }
 
     /// Takes over what the peer's SYN says.
-    pub(super) fn synchronize(&mut self, irs: SeqNumber, agreed: Agreed) {
+    pub(super) fn synchronize(&mut self, irs: SeqNumber, agreed: Agreed, now: Instant) {
         self.irs = irs;
         self.rcv_nxt = irs + 1;
         self.rcv_wup = self.rcv_nxt;
         self.snd_mss = agreed.snd_mss;
+        self.features = agreed.features;
+        self.ts.update(agreed.ts_recent, now);
         self.congestion.on_established(agreed.snd_mss);
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
@@ -402,6 +414,15 @@ impl ControlBlock {
 
 #[cfg(test)]
 impl ControlBlock {
+    /// Our clock.
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
+        self.ts.value(now)
+    }
+
+    pub(crate) fn rto(&self) -> Duration {
+        self.rtt.rto()
+    }
+
     /// What must be true between any two calls.
     pub(crate) fn assert_invariants(&self) {
         if self.state == State::Closed {
