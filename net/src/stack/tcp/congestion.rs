@@ -2,6 +2,8 @@
 //!
 //! The control block detects loss and says so here; what follows for the window is decided here and nowhere else.
 
+pub(crate) mod choice;
+
 /// A congestion window and the rules that move it. All numbers are bytes.
 pub(crate) trait CongestionControl {
     /// How much may be in flight.

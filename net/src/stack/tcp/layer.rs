@@ -7,7 +7,8 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple, Target};
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
-use crate::stack::socket::{SocketId, Sockets};
+use crate::stack::socket::Sockets;
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
 use crate::stack::tcp::emit::{refuse, send_ack};
@@ -146,13 +147,6 @@ impl TcpLayer {
         }
     }
 
-    /// The same after a call that has changed a socket, if that is a connection.
-    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
-        if sockets.connection(id).is_ok() {
-            self.settle(sockets, id.index(), lower);
-        }
-    }
-
     fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let (flow, variables) = (connection.flow, connection.block.time_wait_variables());
@@ -285,6 +279,11 @@ impl TcpLayer {
     pub(super) fn offer(&self, ip: &IpLayer, rcvbuf: u32, sndbuf: u32) -> Offer {
         let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
         Offer { mss, rcvbuf, sndbuf, out_of_order_max: self.limits.out_of_order_max as u32 }
+    }
+
+    /// Which congestion control new connections have.
+    pub(super) fn default_congestion(&self) -> CongestionChoice {
+        CongestionChoice::default()
     }
 
     /// How many entries are in TIME-WAIT.
