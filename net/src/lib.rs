@@ -17,6 +17,8 @@ pub mod os;
 mod packet;
 mod sockopt;
 mod stack;
+#[cfg(target_os = "linux")]
+mod tap;
 mod tcp_info;
 mod wire;
 
@@ -43,4 +45,6 @@ pub mod emulated {
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
     pub use crate::stack::tcp::congestion::choice::CongestionChoice;
+    #[cfg(target_os = "linux")]
+    pub use crate::tap::{Tap, port::TapPort, pump::Carried as TapCarried};
 }

@@ -94,7 +94,7 @@ impl TcpLayer {
         if self.demux.exact(&flow).is_some() {
             return Err(SocketError::AddrNotAvailable);
         }
-        let offer = self.offer(lower.ip, settings.rcvbuf, settings.sndbuf);
+        let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
         let iss = self.secrets.isn(&flow, lower.now);
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
         let connection = Connection::new(flow, block, Owner::Program, settings);

@@ -1,7 +1,7 @@
 //! A snapshot of a control block in the terms of `TCP_INFO`.
 
-use crate::stack::tcp::congestion::CongestionControl;
 use crate::stack::tcp::control_block::{ControlBlock, Recovery};
+use crate::stack::tcp::options::Features;
 use crate::stack::tcp::state::State;
 use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
 use wakeline_runtime::clock::Instant;
@@ -12,6 +12,8 @@ impl ControlBlock {
         let mss = u32::from(self.snd_mss).max(1);
         let mut options = TcpInfoOptions::empty();
         options.set(TcpInfoOptions::WSCALE, self.rcv_wscale > 0);
+        options.set(TcpInfoOptions::TIMESTAMPS, self.features.contains(Features::TIMESTAMPS));
+        options.set(TcpInfoOptions::SACK, self.features.contains(Features::SACK));
         TcpInfo {
             state: self.state.as_linux(),
             ca_state: match self.recovery {
@@ -29,6 +31,11 @@ impl ControlBlock {
             unacked: (self.snd_nxt - self.snd_una).div_ceil(mss),
             last_data_sent: now.saturating_duration_since(self.last_sent_at),
             last_data_recv: now.saturating_duration_since(self.last_received_at),
+            snd_ssthresh: match self.congestion.ssthresh() {
+                // `TCP_INFINITE_SSTHRESH`
+                u32::MAX => i32::MAX as u32,
+                bytes => bytes / mss,
+            },
             snd_cwnd: self.congestion.cwnd() / mss,
             advmss: self.adv_mss.into(),
             notsent_bytes: self.unsent(),

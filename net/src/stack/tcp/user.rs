@@ -96,13 +96,14 @@ impl ControlBlock {
             Opt::RcvBuf => self.rcvbuf = settings.rcvbuf,
             Opt::SndBuf => self.sndbuf = settings.sndbuf,
             Opt::NoDelay => self.flags.set(Flags::NODELAY, settings.flags.contains(SettingFlags::NO_DELAY)),
+            Opt::Congestion => self.congestion.choose(settings.congestion),
             _ => {}
         }
     }
 
     /// Takes over all settings, of a listener or of a socket before it connects.
     pub(crate) fn configure_all(&mut self, settings: &Settings) {
-        for opt in [Opt::NoDelay, Opt::QuickAck, Opt::KeepAlive, Opt::UserTimeout] {
+        for opt in [Opt::NoDelay, Opt::Congestion, Opt::QuickAck, Opt::KeepAlive, Opt::UserTimeout] {
             self.configure(settings, opt);
         }
     }
