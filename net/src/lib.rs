@@ -16,6 +16,8 @@ mod nic;
 pub mod os;
 mod packet;
 mod stack;
+#[cfg(target_os = "linux")]
+mod tap;
 mod wire;
 
 pub use api::resolve::{ToSocketAddrs, lookup_host};
@@ -37,4 +39,7 @@ pub mod emulated {
     pub use crate::link::netem::Netem;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
+    pub use crate::stack::tcp::congestion::choice::CongestionChoice;
+    #[cfg(target_os = "linux")]
+    pub use crate::tap::{Tap, port::TapPort, pump::Carried as TapCarried};
 }

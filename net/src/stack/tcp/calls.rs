@@ -79,7 +79,7 @@ impl TcpLayer {
         if self.demux.exact(&flow).is_some() {
             return Err(SocketError::AddrNotAvailable);
         }
-        let offer = self.offer(lower.ip, self.limits.rcvbuf as u32, self.limits.sndbuf as u32);
+        let offer = self.offer(lower.ip, &flow, (self.limits.rcvbuf as u32, self.limits.sndbuf as u32));
         let iss = self.secrets.isn(&flow, lower.now);
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
         let connection = Connection::new(flow, block, Owner::Program);

@@ -129,7 +129,7 @@ fn one_batch_is_answered_with_one_acknowledgement() {
     world.run_ms(100);
     world.take_log();
     // All frames of a window arrive in one batch.
-    let bytes = pattern(10 * 1460);
+    let bytes = pattern(10 * 1448);
     let frames = world.call(CLIENT, |stack, now, fx| {
         assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
         std::mem::take(&mut fx.tx)

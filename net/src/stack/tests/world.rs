@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) pool: Pool,
     /// What was sent, as tcpdump prints it, with relative sequence numbers left as they are.
     pub(crate) log: Vec<String>,
+    /// The TCP options of what was sent, as tcpdump prints them.
+    pub(crate) options: Vec<String>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
     sent: u64,
     rng: Rng,
@@ -83,6 +85,7 @@ impl World {
             wire: Wire::default(),
             pool,
             log: Vec::new(),
+            options: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
             rng,
@@ -101,6 +104,7 @@ impl World {
         }
         for frame in std::mem::take(&mut fx.tx) {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
+            self.options.extend(tcp_options(frame.data()));
             self.transmit(1 - host, frame);
         }
         fx.wakes.wake_all();
@@ -254,6 +258,15 @@ pub(crate) fn describe(frame: &[u8]) -> String {
         protocol::UDP => UdpHeader::parse(rest).unwrap().to_string(),
         _ => IcmpHeader::parse(rest).unwrap().to_string(),
     }
+}
+
+/// The options of a TCP segment.
+fn tcp_options(frame: &[u8]) -> Option<String> {
+    let ethernet = EthernetHeader::parse(frame).unwrap();
+    let packet = &frame[EthernetHeader::LEN..];
+    let ip = (ethernet.ethertype != EtherType::Arp).then(|| Ipv4Header::parse(packet).unwrap())?;
+    let rest = &packet[ip.header_len.into()..];
+    (ip.protocol == protocol::TCP).then(|| TcpHeader::parse(rest).unwrap().0.options.to_string())
 }
 
 /// A waker that counts how often it was called.
