@@ -15,6 +15,8 @@ use crate::nic::irq::IrqLine;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::stack::Stack;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
+use crate::stack::tcp::congestion::choice::CongestionChoice;
+use crate::stack::tcp::sysctl::TcpSysctls;
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
@@ -80,6 +82,12 @@ impl HostBuilder {
         self
     }
 
+    /// Which congestion control new TCP sockets have (`net.ipv4.tcp_congestion_control`).
+    pub fn tcp_congestion(mut self, choice: CongestionChoice) -> HostBuilder {
+        self.limits.congestion = choice;
+        self
+    }
+
     /// How many sockets may exist on each CPU.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
@@ -115,7 +123,7 @@ impl HostBuilder {
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
-        let port = Arc::new(Port::new(station.mac, Sink::Nic(nic.clone()), self.link, &mut rng));
+        let port = Arc::new(Port::new(Some(station.mac), Sink::Nic(nic.clone()), self.link, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
         let now = self.lan.clock.now();
         let tracer = self.lan.trace.tracer(self.name.clone());
@@ -188,6 +196,7 @@ impl HostBuilder {
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
             checksum_offload: false,
             limits: self.limits,
+            tcp: TcpSysctls::default(),
         }
     }
 

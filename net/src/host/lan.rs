@@ -47,7 +47,7 @@ use wakeline_runtime::wait_queue::{Events, Mode};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Lan(Arc<LanInner>);
+pub struct Lan(pub(crate) Arc<LanInner>);
 
 #[derive(Debug)]
 pub(crate) struct LanInner {
@@ -125,7 +125,7 @@ impl Lan {
         let queue = Arc::new(RawQueue::default());
         let port = {
             let mut state = self.0.state();
-            Port::new(station.mac, Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
+            Port::new(Some(station.mac), Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
         };
         let port = Arc::new(port);
         let id = self.0.switch.plug(port.clone()).ok_or(io::ErrorKind::AddrInUse)?;

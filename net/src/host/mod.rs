@@ -4,6 +4,8 @@
 //! ([`driver`]), poll it ([`napi`]) and bring frames to the stack ([`machine`]). Its sockets ([`socket`]) are the system
 //! calls of tasks and threads on the same stack.
 
+#[cfg(target_os = "linux")]
+mod attach;
 pub(crate) mod builder;
 pub(crate) mod counters;
 pub(crate) mod cpu;

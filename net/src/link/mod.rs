@@ -10,3 +10,4 @@ pub(crate) mod delay;
 pub(crate) mod netem;
 pub(crate) mod port;
 pub(crate) mod switch;
+pub(crate) mod uplink;

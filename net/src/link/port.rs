@@ -1,8 +1,10 @@
-//! What is plugged into a switch: a device, or a raw port that a program reads and writes itself.
+//! What is plugged into a switch: a device, a raw port that a program reads and writes itself, or an uplink that leads on
+//! to another network.
 
 use crate::event::DropReason;
 use crate::link::delay::DelayLine;
 use crate::link::netem::{Netem, Wire};
+use crate::link::uplink::{Pushed, Uplink};
 use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::wire::ethernet::MacAddr;
@@ -14,7 +16,8 @@ use wakeline_runtime::wait_queue::{Events, WaitQueue};
 /// One port of a switch, with the two directions of its link.
 #[derive(Debug)]
 pub(crate) struct Port {
-    pub(crate) mac: MacAddr,
+    /// The one address behind the port; an uplink has none, because any number of stations may stand behind it.
+    pub(crate) mac: Option<MacAddr>,
     pub(crate) sink: Sink,
     /// From the device to the switch.
     pub(crate) up: Wire,
@@ -29,10 +32,12 @@ pub(crate) struct Port {
 pub(crate) enum Sink {
     Nic(Arc<Nic>),
     Raw(Arc<RawQueue>),
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has TAP devices"))]
+    Uplink(Arc<Uplink>),
 }
 
 impl Port {
-    pub(crate) fn new(mac: MacAddr, sink: Sink, netem: Netem, rng: &mut Rng) -> Port {
+    pub(crate) fn new(mac: Option<MacAddr>, sink: Sink, netem: Netem, rng: &mut Rng) -> Port {
         Port {
             mac,
             sink,
@@ -52,6 +57,15 @@ impl Port {
                     if !queue.push(frame.data()) {
                         self.down.count_drop(DropReason::RxMissed);
                     }
+                }
+            }
+            Sink::Uplink(uplink) => {
+                let (lost, reason) = match uplink.push(frames) {
+                    Pushed::Queued { lost } => (lost, DropReason::QdiscDrop),
+                    Pushed::Closed { lost } => (lost, DropReason::DevReady),
+                };
+                for _ in 0..lost {
+                    self.down.count_drop(reason);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The switch that joins the ports of a LAN: it forwards by destination address and copies only what goes to many.
 //!
-//! Ports announce their address when they are plugged in, so nothing has to be learnt. A frame's way is: up its sender's
+//! Ports announce their address when they are plugged in, so nothing has to be learnt; what is for none of them leaves by
+//! the uplinks, behind which anybody may stand. A frame's way is: up its sender's
 //! wire, through the table, down its receiver's wire, into the device. On plain wires all of that happens in the
 //! context of the sender's doorbell, and a batch for one receiver stays one batch.
 
@@ -37,6 +38,7 @@ struct Table {
     /// `None` where a port has been unplugged.
     ports: Vec<Option<Arc<Port>>>,
     by_mac: BTreeMap<MacAddr, PortId>,
+    uplinks: Vec<PortId>,
 }
 
 /// Where a frame goes.
@@ -54,11 +56,12 @@ impl Switch {
     /// Plugs a port in. Its address must not be on the switch already.
     pub(crate) fn plug(&self, port: Arc<Port>) -> Option<PortId> {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.by_mac.contains_key(&port.mac) {
-            return None;
-        }
         let id = table.ports.len();
-        table.by_mac.insert(port.mac, id);
+        match port.mac {
+            Some(mac) if table.by_mac.contains_key(&mac) => return None,
+            Some(mac) => drop(table.by_mac.insert(mac, id)),
+            None => table.uplinks.push(id),
+        }
         table.ports.push(Some(port));
         Some(id)
     }
@@ -68,8 +71,10 @@ impl Switch {
         let port = {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             let port = table.ports.get_mut(id).and_then(Option::take);
-            if let Some(port) = &port {
-                table.by_mac.remove(&port.mac);
+            match port.as_ref().map(|port| port.mac) {
+                Some(Some(mac)) => drop(table.by_mac.remove(&mac)),
+                Some(None) => table.uplinks.retain(|&uplink| uplink != id),
+                None => {}
             }
             port
         };
@@ -178,14 +183,25 @@ impl Switch {
             let others = table.ports.iter().enumerate().filter(|(id, _)| *id != from);
             return Route::Many(others.filter_map(|(_, port)| port.clone()).collect());
         }
-        match table.by_mac.get(&to).and_then(|&id| Some((id, table.ports[id].clone()?))) {
-            Some((id, port)) if id != from => Route::One(port),
-            _ => Route::Nowhere,
+        if let Some(&id) = table.by_mac.get(&to) {
+            return if id == from { Route::Nowhere } else { table.port(id).map_or(Route::Nowhere, Route::One) };
+        }
+        let mut uplinks = table.uplinks.iter().filter(|&&id| id != from).filter_map(|&id| table.port(id));
+        match (uplinks.next(), uplinks.next()) {
+            (None, _) => Route::Nowhere,
+            (Some(only), None) => Route::One(only),
+            (Some(first), Some(second)) => Route::Many([first, second].into_iter().chain(uplinks).collect()),
         }
     }
 
     fn port(&self, id: PortId) -> Option<Arc<Port>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).ports.get(id)?.clone()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).port(id)
+    }
+}
+
+impl Table {
+    fn port(&self, id: PortId) -> Option<Arc<Port>> {
+        self.ports.get(id)?.clone()
     }
 }
 

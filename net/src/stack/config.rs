@@ -1,5 +1,7 @@
 //! What a stack is told when it is built.
 
+use crate::stack::tcp::congestion::choice::CongestionChoice;
+use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(crate) struct StackConfig {
     /// Whether transport checksums are the device's business in both directions.
     pub(crate) checksum_offload: bool,
     pub(crate) limits: Limits,
+    pub(crate) tcp: TcpSysctls,
 }
 
 impl StackConfig {
@@ -46,6 +49,7 @@ impl StackConfig {
             shard: ShardOf { index: 0, count: 1 },
             checksum_offload: false,
             limits: Limits::default(),
+            tcp: TcpSysctls::default(),
         }
     }
 }
@@ -73,6 +77,8 @@ pub(crate) struct Limits {
     pub(crate) neigh_queue_max: usize,
     /// Segments that one connection holds out of order.
     pub(crate) out_of_order_max: usize,
+    /// Which congestion control new connections have (`net.ipv4.tcp_congestion_control`).
+    pub(crate) congestion: CongestionChoice,
 }
 
 impl Default for Limits {
@@ -88,6 +94,7 @@ impl Default for Limits {
             neigh_max: 1024,
             neigh_queue_max: 101,
             out_of_order_max: 1024,
+            congestion: CongestionChoice::default(),
         }
     }
 }

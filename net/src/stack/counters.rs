@@ -35,6 +35,7 @@ mibs! {
     TcpExtTCPTimeWaitOverflow, TcpExtTW, TcpExtTWRecycled, TcpExtOutOfWindowIcmps, TcpExtDelayedACKs,
     TcpExtTCPPureAcks, TcpExtTCPHPHits, TcpExtTCPHPAcks, TcpExtTCPWinProbe, TcpExtTCPToZeroWindowAdv,
     TcpExtTCPFromZeroWindowAdv,
+    TcpExtPAWSActive, TcpExtPAWSEstab, TcpExtPAWSOldAck, TcpExtTCPACKSkippedPAWS,
     UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
 }
 

@@ -13,13 +13,14 @@
 
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::NewReno;
-use crate::stack::tcp::options::{Agreed, Offer, WINDOW_SCALE};
+use crate::stack::tcp::congestion::Congestion;
+use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::recv_queue::RecvQueue;
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::send_queue::SendQueue;
 use crate::stack::tcp::state::{Cause, State};
+use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -50,6 +51,7 @@ pub(crate) struct ControlBlock {
 
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
+    /// The largest text that we send, with timestamps taken off.
     pub(super) snd_mss: u16,
     /// The largest text that we have told the peer to send.
     pub(super) adv_mss: u16,
@@ -60,10 +62,13 @@ pub(crate) struct ControlBlock {
 
     pub(super) state: State,
     pub(super) flags: Flags,
+    /// What is offered, and after the handshake what both want.
+    pub(super) features: Features,
     pub(super) ack: AckDue,
     /// How many acknowledgements are still sent at once (`icsk_ack.quick`).
     pub(super) quick: u8,
-    pub(super) dup_acks: u8,
+    /// Without SACK, each stands for a segment that has arrived out of order.
+    pub(super) dup_acks: u16,
     /// How often the timer fired without an answer: for a retransmission, or for a probe of a closed window.
     pub(super) retries: u8,
     pub(super) timer: Timer,
@@ -76,10 +81,13 @@ pub(crate) struct ControlBlock {
     pub(super) rcvbuf: u32,
     pub(super) out_of_order_max: u32,
 
+    pub(super) ts: Timestamps,
+    /// TSval of the first SYN.
+    pub(super) retrans_stamp: u32,
     pub(super) rtt: RttEstimator,
     /// The segment whose round trip is being measured: its end, and when it was sent.
     pub(super) timed: Option<(SeqNumber, Instant)>,
-    pub(super) congestion: NewReno,
+    pub(super) congestion: Congestion,
     /// SND.NXT when loss was last noticed (RFC 6582's `recover`).
     pub(super) recover: SeqNumber,
 
@@ -115,8 +123,6 @@ bitflags::bitflags! {
         const NO_USER = 1 << 7;
         /// The SYN was sent more than once.
         const SYN_REPEATED = 1 << 8;
-        /// The window held text back when the last acknowledgement came.
-        const CWND_LIMITED = 1 << 9;
         /// Text has arrived; the first one starts the quick phase.
         const TEXT_SEEN = 1 << 10;
         /// The peer's FIN has arrived, in order.
@@ -229,7 +235,7 @@ impl ControlBlock {
         block.state = State::SynReceived;
         block.snd_nxt = iss + 1;
         block.rcv_wnd = offer.syn_window().into();
-        block.synchronize(irs, agreed);
+        block.synchronize(irs, agreed, now);
         block.timer = Timer::Retransmit;
         block.timer_at = now.saturating_add(block.rtt.rto());
         if repeated {
@@ -264,6 +270,7 @@ impl ControlBlock {
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
             flags: Flags::empty(),
+            features: offer.features,
             ack: AckDue::No,
             quick: 0,
             dup_acks: 0,
@@ -276,9 +283,11 @@ impl ControlBlock {
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
             out_of_order_max: offer.out_of_order_max,
+            ts: Timestamps::new(offer.ts_offset),
+            retrans_stamp: 0,
             rtt: RttEstimator::new(),
             timed: None,
-            congestion: NewReno::new(offer.mss),
+            congestion: Congestion::new(offer.congestion, offer.mss),
             recover: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
@@ -290,12 +299,14 @@ impl ControlBlock {
     }
 
     /// Takes over what the peer's SYN says.
-    pub(super) fn synchronize(&mut self, irs: SeqNumber, agreed: Agreed) {
+    pub(super) fn synchronize(&mut self, irs: SeqNumber, agreed: Agreed, now: Instant) {
         self.irs = irs;
         self.rcv_nxt = irs + 1;
         self.rcv_wup = self.rcv_nxt;
         self.snd_mss = agreed.snd_mss;
-        self.congestion = NewReno::new(agreed.snd_mss);
+        self.features = agreed.features;
+        self.ts.update(agreed.ts_recent, now);
+        self.congestion.on_established(agreed.snd_mss);
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
             None => self.rcv_wscale = 0,
@@ -359,7 +370,11 @@ impl ControlBlock {
     pub(super) fn flight(&self) -> u32 {
         match self.recovery {
             Recovery::Loss { next } => (next - self.snd_una) + (self.snd_nxt - self.recover),
-            Recovery::Open | Recovery::Fast => self.snd_nxt - self.snd_una,
+            Recovery::Open => self.snd_nxt - self.snd_una,
+            Recovery::Fast => {
+                let arrived = u32::from(self.dup_acks) * u32::from(self.snd_mss);
+                (self.snd_nxt - self.snd_una).saturating_sub(arrived)
+            }
         }
     }
 
@@ -399,6 +414,15 @@ impl ControlBlock {
 
 #[cfg(test)]
 impl ControlBlock {
+    /// Our clock.
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
+        self.ts.value(now)
+    }
+
+    pub(crate) fn rto(&self) -> Duration {
+        self.rtt.rto()
+    }
+
     /// What must be true between any two calls.
     pub(crate) fn assert_invariants(&self) {
         if self.state == State::Closed {

@@ -4,13 +4,15 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::CongestionControl;
+use crate::stack::tcp::congestion::sample::AckSample;
 use crate::stack::tcp::control_block::{
     AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Recovery, Reset, Timer,
 };
-use crate::stack::tcp::options::Agreed;
+use crate::stack::tcp::options::{Agreed, Features};
 use crate::stack::tcp::state::{Cause, State};
-use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use crate::stack::tcp::timestamps::{PAWS_WINDOW, is_before};
+use crate::wire::tcp::{TcpFlags, TcpHeader};
+use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 /// What surrounds the control block while a segment arrives.
@@ -71,7 +73,11 @@ impl ControlBlock {
         if !header.flags.contains(TcpFlags::SYN) {
             return Err(Disposition::dropped(DropReason::TcpFlags));
         }
-        self.synchronize(header.seq, Agreed::new(self.adv_mss, header));
+        let agreed = Agreed::new(self.adv_mss, self.features, header);
+        if has_ack && agreed.features.contains(Features::TIMESTAMPS) {
+            self.check_syn_echo(at)?;
+        }
+        self.synchronize(header.seq, agreed, at.now);
         self.last_received_at = at.now;
         // RFC 7323 2.2: the window of a SYN is not scaled.
         self.take_window(header, header.window.into());
@@ -89,11 +95,24 @@ impl ControlBlock {
         }
     }
 
+    /// RFC 7323 3.2: the SYN-ACK echoes a timestamp that one of our SYNs has carried.
+    fn check_syn_echo(&mut self, at: &mut Arrival<'_>) -> Step {
+        let Some((_, echo)) = at.header.options.timestamps else { return Ok(()) };
+        let (first, last) = (self.retrans_stamp, self.ts.value(at.now));
+        if echo == 0 || !(is_before(echo, first) || is_before(last, echo)) {
+            return Ok(());
+        }
+        at.counters.count(Mib::TcpExtPAWSActive);
+        let reset = Some(Reset::At(at.header.ack));
+        Err(Disposition { reset, ..Disposition::dropped(DropReason::TcpRfc7323Tsecr) })
+    }
+
     // 3.10.7.4 OTHER STATES
 
     fn check_synchronized(&mut self, at: &mut Arrival<'_>, text_len: usize, done: &mut Disposition) -> Step {
         let crossing = self.is_crossing_syn_ack(at.header);
         if !crossing {
+            self.check_timestamps(at, text_len)?;
             self.check_sequence(at, text_len)?;
             self.check_reset(at)?;
             // Third, check security: there is none.
@@ -110,6 +129,52 @@ impl ControlBlock {
             && header.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN | TcpFlags::ACK
             && header.seq == self.irs
             && header.ack == self.snd_nxt
+    }
+
+    /// Before the first: RFC 7323 5.3 R1, protection against wrapped sequence numbers. A segment without the option
+    /// passes, as in Linux.
+    #[inline]
+    fn check_timestamps(&mut self, at: &mut Arrival<'_>, text_len: usize) -> Step {
+        match at.header.options.timestamps {
+            Some((value, _)) if self.ts.is_old(value, PAWS_WINDOW, at.now) => {
+                self.on_old_timestamp(at, text_len, value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `tcp_validate_incoming` for a segment that is older than TS.Recent.
+    #[cold]
+    fn on_old_timestamp(&mut self, at: &mut Arrival<'_>, text_len: usize, value: u32) -> Step {
+        let header = at.header;
+        if !self.features.contains(Features::TIMESTAMPS) || header.flags.contains(TcpFlags::RST) {
+            return Ok(());
+        }
+        // `tcp_disordered_ack_check`: acknowledgements that were overtaken on the way are no danger.
+        let bare = header.flags.contains(TcpFlags::ACK) && header.sequence_len(text_len) == 0;
+        if bare && header.seq == self.rcv_nxt {
+            let window = u32::from(header.window) << self.snd_wscale;
+            let wider = self.snd_wl1 == header.seq && (window > self.snd_wnd || window == 0);
+            let news = header.ack != self.snd_una || self.snd_wl1.is_before(header.seq) || wider;
+            let replay = Duration::from_millis(self.ts.behind(value).max(0).unsigned_abs().into());
+            if !news && replay <= self.rtt.rto() * 6 / 5 {
+                return Ok(());
+            }
+        }
+        if bare && header.seq.is_before(self.rcv_nxt) {
+            at.counters.count(Mib::TcpExtPAWSOldAck);
+            return Err(Disposition::dropped(DropReason::TcpRfc7323PawsAck));
+        }
+        if header.flags.contains(TcpFlags::SYN) {
+            return self.check_syn(at);
+        }
+        at.counters.count(Mib::TcpExtPAWSEstab);
+        if header.sequence_len(text_len) > 0 || self.may_challenge(at.now) {
+            self.ack = AckDue::Now;
+        } else {
+            at.counters.count(Mib::TcpExtTCPACKSkippedPAWS);
+        }
+        Err(Disposition::dropped(DropReason::TcpRfc7323Paws))
     }
 
     /// First, check the sequence number.
@@ -195,12 +260,18 @@ impl ControlBlock {
         if header.ack.is_after(self.snd_nxt) || header.ack.is_before(self.snd_una - self.max_window) {
             return Err(self.challenge(at, DropReason::TcpInvalidAck));
         }
+        if let Some((value, _)) = header.options.timestamps
+            && !header.seq.is_after(self.rcv_wup)
+        {
+            // RFC 7323 5.3 R3, with RCV.NXT as it was when an acknowledgement was last sent (Last.ACK.sent).
+            self.ts.update(value, at.now);
+        }
         if header.ack.is_after(self.snd_una) {
             self.acknowledge(at, done);
         } else if header.ack == self.snd_una {
             let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
             if bare && self.snd_una != self.snd_nxt && window == self.snd_wnd {
-                self.on_duplicate_ack(at.counters);
+                self.on_duplicate_ack(at.now, at.counters);
             }
         }
         // "This check prevents old segments from updating the window."
@@ -234,10 +305,10 @@ impl ControlBlock {
     /// SND.UNA advances: round-trip time, send queue, congestion window, timer.
     fn acknowledge(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
         let ack = at.header.ack;
-        let flight = self.flight();
+        let prior_in_flight = self.flight();
         let first_of_all = self.snd_una == self.iss;
         let acked = ack - self.snd_una - u32::from(first_of_all);
-        self.measure(at.now, ack);
+        let rtt = self.measure(at, acked);
         self.snd_una = ack;
         // What exceeds the queue is the FIN.
         self.send.release(acked, at.pool);
@@ -247,9 +318,11 @@ impl ControlBlock {
         self.retries = 0;
         if acked > 0 {
             done.notice |= Notice::WRITABLE;
-            self.recover_on_ack(acked, flight);
+            let delivered = self.settle_duplicates(acked);
+            self.recover_on_ack(at.now);
+            let sample = AckSample { acked, delivered, prior_in_flight, rtt, ..self.sample(at.now) };
+            self.congestion.on_ack(&sample);
         }
-        self.dup_acks = 0;
         // RFC 6298 (5.2), (5.3).
         if self.snd_una == self.snd_nxt {
             self.stop_timer();
@@ -260,57 +333,83 @@ impl ControlBlock {
     }
 
     /// RFC 6298 section 3, Karn's algorithm: `timed` only ever names a segment that was sent once.
-    fn measure(&mut self, now: Instant, ack: SeqNumber) {
-        if let Some((end, sent_at)) = self.timed
-            && !ack.is_before(end)
-        {
-            self.rtt.sample(now.saturating_duration_since(sent_at));
+    /// Where that tells nothing, a segment was sent more than once: the echo knows which of them has arrived
+    /// (RFC 7323 section 4), to the millisecond.
+    fn measure(&mut self, at: &Arrival<'_>, acked: u32) -> Option<Duration> {
+        let header = at.header;
+        if let Some((end, sent_at)) = self.timed {
+            if header.ack.is_before(end) {
+                return None;
+            }
+            let rtt = at.now.saturating_duration_since(sent_at);
+            self.rtt.sample(rtt);
             self.timed = None;
+            return Some(rtt);
         }
+        let (_, echo) = header.options.timestamps.filter(|_| acked > 0)?;
+        self.rtt.sample(self.ts.since(echo, at.now)?);
+        None
     }
 
-    fn recover_on_ack(&mut self, acked: u32, flight: u32) {
+    /// `tcp_remove_reno_sacks`: in recovery, what is acknowledged begins with the hole; behind it lies what duplicates
+    /// have reported. Returns how many bytes had not been reported.
+    fn settle_duplicates(&mut self, acked: u32) -> u32 {
+        let mss = u32::from(self.snd_mss);
+        let reported = u32::from(self.dup_acks) * mss;
+        let settled = if self.recovery == Recovery::Fast { acked.div_ceil(mss).saturating_sub(1) } else { u32::MAX };
+        self.dup_acks = u16::try_from(u32::from(self.dup_acks).saturating_sub(settled)).unwrap_or(u16::MAX);
+        acked.saturating_sub(reported).max(mss.min(acked))
+    }
+
+    fn recover_on_ack(&mut self, now: Instant) {
+        let over = !self.snd_una.is_before(self.recover);
         match self.recovery {
-            Recovery::Open => {
-                // RFC 7661 in short: a window that is not used proves nothing about the path.
-                let limited = self.flags.contains(Flags::CWND_LIMITED) || flight >= self.congestion.cwnd() / 2;
-                self.congestion.on_ack(acked, limited);
-                self.flags.remove(Flags::CWND_LIMITED);
-            }
-            Recovery::Fast if self.snd_una.is_before(self.recover) => {
-                // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
-                self.congestion.on_partial_ack(acked);
-                self.flags |= Flags::RETRANSMIT_DUE;
-            }
-            Recovery::Fast => {
-                self.congestion.on_recovered(self.snd_nxt - self.snd_una);
-                self.recovery = Recovery::Open;
-            }
-            Recovery::Loss { next } => {
-                self.congestion.on_ack(acked, true);
-                self.recovery = if self.snd_una.is_before(self.recover) {
-                    Recovery::Loss { next: next.max(self.snd_una) }
-                } else {
-                    Recovery::Open
-                };
-            }
+            Recovery::Open => return,
+            // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
+            Recovery::Fast if !over => self.flags |= Flags::RETRANSMIT_DUE,
+            Recovery::Loss { next } if !over => self.recovery = Recovery::Loss { next: next.max(self.snd_una) },
+            Recovery::Fast | Recovery::Loss { .. } => {}
+        }
+        if over {
+            self.dup_acks = 0;
+            self.recovery = Recovery::Open;
+            self.congestion.on_recovery_exit(now);
         }
     }
 
     /// RFC 5681 3.2.
-    fn on_duplicate_ack(&mut self, counters: &mut Counters) {
+    fn on_duplicate_ack(&mut self, now: Instant, counters: &mut Counters) {
+        let prior_in_flight = self.flight();
         self.dup_acks = self.dup_acks.saturating_add(1);
-        match self.recovery {
-            Recovery::Fast => self.congestion.on_duplicate_ack(),
-            // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
-            Recovery::Open if self.dup_acks == 3 && self.snd_una.is_after(self.recover) => {
-                counters.count(Mib::TcpExtTCPFastRetrans);
-                self.congestion.on_loss(self.snd_nxt - self.snd_una);
-                self.recovery = Recovery::Fast;
-                self.recover = self.snd_nxt;
-                self.flags |= Flags::RETRANSMIT_DUE;
-            }
-            _ => {}
+        let mut lost = 0;
+        // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
+        if self.recovery == Recovery::Open && self.dup_acks == 3 && self.snd_una.is_after(self.recover) {
+            counters.count(Mib::TcpExtTCPFastRetrans);
+            lost = self.snd_mss.into();
+            self.congestion.on_congestion_event(now);
+            self.recovery = Recovery::Fast;
+            self.recover = self.snd_nxt;
+            self.flags |= Flags::RETRANSMIT_DUE;
+        }
+        let delivered = self.snd_mss.into();
+        let sample = AckSample { delivered, lost, prior_in_flight, ..self.sample(now) };
+        self.congestion.on_ack(&sample);
+    }
+
+    /// The present, for congestion control.
+    fn sample(&self, now: Instant) -> AckSample {
+        AckSample {
+            now,
+            acked: 0,
+            delivered: 0,
+            lost: 0,
+            prior_in_flight: 0,
+            in_flight: self.flight(),
+            rtt: None,
+            srtt: self.rtt.srtt(),
+            una: self.snd_una,
+            nxt: self.snd_nxt,
+            rate: None,
         }
     }
 

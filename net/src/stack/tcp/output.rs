@@ -1,8 +1,8 @@
 //! What is to be sent, one segment at a time: RFC 9293 3.8, with Nagle's algorithm and silly-window avoidance.
 
-use crate::stack::tcp::congestion::CongestionControl;
+use crate::stack::tcp::congestion::sample::Transmitted;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Recovery, Timer};
-use crate::stack::tcp::options::{syn_options, syn_window};
+use crate::stack::tcp::options::{Features, syn_options, syn_window};
 use crate::stack::tcp::state::State;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
@@ -33,11 +33,11 @@ impl ControlBlock {
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Outgoing> {
         match self.state {
             State::Closed => None,
-            State::SynSent | State::SynReceived => self.next_syn(now).or_else(|| self.next_ack()),
+            State::SynSent | State::SynReceived => self.next_syn(now).or_else(|| self.next_ack(now)),
             state => {
                 let transmit = state.may_transmit();
                 let text = if transmit { self.next_again(now).or_else(|| self.next_new(now)) } else { None };
-                text.or_else(|| self.next_ack())
+                text.or_else(|| self.next_ack(now))
             }
         }
     }
@@ -55,6 +55,10 @@ impl ControlBlock {
         self.flags.remove(Flags::SYN_DUE);
         let first = self.snd_nxt == self.iss;
         let again = self.retries > 0;
+        let timestamps = (self.ts.value(now), self.ts.recent());
+        if first {
+            self.retrans_stamp = timestamps.0;
+        }
         self.snd_nxt = self.iss + 1;
         // Karn: measured only when it is sent once.
         self.timed = first.then_some((self.snd_nxt, now));
@@ -76,7 +80,7 @@ impl ControlBlock {
             flags,
             window,
             urgent: 0,
-            options: syn_options(self.adv_mss, self.rcv_wscale > 0),
+            options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
         Some(Outgoing { header, offset: 0, len: 0, again })
     }
@@ -169,9 +173,6 @@ impl ControlBlock {
         if len == mss {
             return Some(len);
         }
-        if cwnd < unsent.min(mss).min(window) {
-            self.flags |= Flags::CWND_LIMITED;
-        }
         if len == unsent {
             // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
             let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
@@ -186,7 +187,7 @@ impl ControlBlock {
     fn restart_after_idle(&mut self, now: Instant) {
         let idle = now.saturating_duration_since(self.last_sent_at);
         if self.snd_una == self.snd_nxt && idle > self.rtt.rto() {
-            self.congestion.on_idle();
+            self.congestion.on_idle_restart(idle, self.rtt.rto());
         }
     }
 
@@ -198,7 +199,7 @@ impl ControlBlock {
     }
 
     /// A probe or an acknowledgement, if one is due at once.
-    fn next_ack(&mut self) -> Option<Outgoing> {
+    fn next_ack(&mut self, now: Instant) -> Option<Outgoing> {
         let probe = self.flags.contains(Flags::PROBE_DUE);
         if !probe && self.ack != AckDue::Now {
             return None;
@@ -206,7 +207,7 @@ impl ControlBlock {
         self.flags.remove(Flags::PROBE_DUE);
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
-        let header = self.header(seq, TcpFlags::empty());
+        let header = self.header(now, seq, TcpFlags::empty());
         Some(Outgoing { header, offset: 0, len: 0, again: false })
     }
 
@@ -224,12 +225,15 @@ impl ControlBlock {
         if answers && now.saturating_duration_since(self.last_received_at) < DELAYED_ACK {
             self.flags |= Flags::PINGPONG;
         }
+        let idle = now.saturating_duration_since(self.last_sent_at);
+        let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
+        self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
-        Outgoing { header: self.header(seq, flags), offset, len, again }
+        Outgoing { header: self.header(now, seq, flags), offset, len, again }
     }
 
-    /// A header with everything that each segment carries: acknowledgement and window.
-    fn header(&mut self, seq: SeqNumber, flags: TcpFlags) -> TcpHeader {
+    /// A header with everything that each segment carries: acknowledgement, window and timestamps.
+    fn header(&mut self, now: Instant, seq: SeqNumber, flags: TcpFlags) -> TcpHeader {
         let window = self.select_window();
         self.ack_sent();
         TcpHeader {
@@ -240,8 +244,15 @@ impl ControlBlock {
             flags: flags | TcpFlags::ACK,
             window,
             urgent: 0,
-            options: TcpOptions::default(),
+            options: self.options(now),
         }
+    }
+
+    /// What each segment after the handshake carries (`tcp_established_options`).
+    #[inline]
+    fn options(&self, now: Instant) -> TcpOptions {
+        let timestamps = self.features.contains(Features::TIMESTAMPS);
+        TcpOptions { timestamps: timestamps.then(|| (self.ts.value(now), self.ts.recent())), ..TcpOptions::default() }
     }
 
     /// `tcp_select_window`: what the buffer allows, but never less than what was told before (3.8.6: the right edge

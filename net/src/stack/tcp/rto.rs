@@ -69,7 +69,6 @@ impl RttEstimator {
     }
 
     /// The smoothed round-trip time, or `None` before the first measurement.
-    #[cfg(test)]
     pub(crate) fn srtt(&self) -> Option<Duration> {
         (self.srtt_us > 0).then(|| Duration::from_micros(self.srtt_us.into()))
     }

@@ -3,7 +3,6 @@
 use crate::packet::PoolCache;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::CongestionControl;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Recovery, Timer};
 use crate::stack::tcp::state::State;
 use wakeline_runtime::clock::Instant;
@@ -40,7 +39,7 @@ impl ControlBlock {
         }
         self.retries += 1;
         match self.timer {
-            Timer::Retransmit => self.on_retransmission_timeout(counters),
+            Timer::Retransmit => self.on_retransmission_timeout(now, counters),
             Timer::Persist => self.on_persist(counters),
             Timer::Off => {}
         }
@@ -69,7 +68,7 @@ impl ControlBlock {
     }
 
     /// RFC 6298 (5.4) to (5.6), RFC 5681 3.1: everything in flight is taken for lost.
-    fn on_retransmission_timeout(&mut self, counters: &mut Counters) {
+    fn on_retransmission_timeout(&mut self, now: Instant, counters: &mut Counters) {
         self.timed = None;
         if !self.state.is_synchronized() {
             self.flags |= Flags::SYN_DUE;
@@ -77,7 +76,7 @@ impl ControlBlock {
             return;
         }
         counters.count(Mib::TcpExtTCPTimeouts);
-        self.congestion.on_timeout(self.snd_nxt - self.snd_una, self.retries == 1);
+        self.congestion.on_timeout(now, self.retries == 1);
         self.recovery = Recovery::Loss { next: self.snd_una };
         self.recover = self.snd_nxt;
         self.dup_acks = 0;

@@ -85,7 +85,7 @@ fn everything_at_once_over_a_long_wire() {
 fn a_single_loss_in_a_stream_is_repaired_without_a_timeout() {
     let mut world = World::new(1);
     let (client, server, _) = world.establish();
-    let bytes = pattern(14_600);
+    let bytes = pattern(14_480);
     world.call(CLIENT, |stack, now, fx| {
         assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
         fx.tx.remove(2);
@@ -103,7 +103,7 @@ fn a_single_loss_in_a_stream_is_repaired_without_a_timeout() {
 fn several_losses_in_a_window_are_repaired_one_per_round_trip() {
     let mut world = World::new(2);
     let (client, server, _) = world.establish();
-    let bytes = pattern(14_600);
+    let bytes = pattern(14_480);
     world.call(CLIENT, |stack, now, fx| {
         assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
         for lost in [5, 3, 1] {
