@@ -4,4 +4,5 @@
 
 mod emulated;
 mod flood;
+mod options;
 mod parity;

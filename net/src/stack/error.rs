@@ -35,6 +35,10 @@ pub(crate) enum SocketError {
     ProtocolError,
     /// An administrator, or the socket's own options, forbid it (`EACCES`).
     PermissionDenied,
+    /// The socket has no such option, or this is no value for it (`ENOPROTOOPT`).
+    OptionUnknown,
+    /// There is nothing of that name (`ENOENT`).
+    NotFound,
     /// The operation makes no sense for this socket or in this state (`EINVAL`).
     InvalidInput,
     /// An unconnected socket, and no destination (`EDESTADDRREQ`).
@@ -66,6 +70,8 @@ impl SocketError {
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
             SocketError::ProtocolError => libc::EPROTO,
             SocketError::PermissionDenied => libc::EACCES,
+            SocketError::OptionUnknown => libc::ENOPROTOOPT,
+            SocketError::NotFound => libc::ENOENT,
             SocketError::InvalidInput => libc::EINVAL,
             SocketError::DestinationRequired => libc::EDESTADDRREQ,
             SocketError::MessageTooLong => libc::EMSGSIZE,

@@ -4,10 +4,13 @@ use crate::event::Event;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::tcp::settings::Settings;
 use crate::stack::{Proto, Stack};
+use crate::tcp_info::TcpInfo;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -26,14 +29,28 @@ pub(crate) struct TcpStream {
 impl TcpStream {
     /// Sends the SYN. The stream is connected once [`TcpStream::poll_connected`] says so.
     pub(crate) fn start_connect(host: Arc<Machine>, remote: SocketAddr) -> io::Result<TcpStream> {
-        let cpu = host.deal_cpu();
+        let settings = host.with_stack_recent(0, |stack, _, _| stack.tcp_settings());
+        TcpStream::start_connect_from(host, None, remote, settings)
+    }
+
+    /// The same from a local address that was bound, with settings. Where the port is given, it says which CPU the
+    /// connection belongs to.
+    pub(crate) fn start_connect_from(
+        host: Arc<Machine>,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        settings: Settings,
+    ) -> io::Result<TcpStream> {
         let far = remote.ip().to_canonical();
         // What a host sends to itself stays on the CPU that sends it.
-        let source = || host.with_stack_recent(cpu, |stack, _, _| stack.source_towards(far));
-        let local = if host.cpu_count() > 1 { source() } else { None };
-        let returns_home =
-            |port: u16| local.is_none_or(|local| host.cpu_of_flow((far, remote.port()), (local, port)) == cpu);
-        let id = host.with_stack(cpu, |stack, now, fx| stack.tcp_connect(now, None, remote, &returns_home, fx))?;
+        let source = || host.with_stack_recent(0, |stack, _, _| stack.source_towards(far));
+        let source = if host.cpu_count() > 1 { source() } else { None };
+        let home = |port: u16| source.map(|source| host.cpu_of_flow((far, remote.port()), (source, port)));
+        let fixed = local.map(|local| local.port()).filter(|&port| port != 0);
+        let cpu = fixed.and_then(home).unwrap_or_else(|| host.deal_cpu());
+        let returns_home = |port: u16| home(port).is_none_or(|home| home == cpu);
+        let id =
+            host.with_stack(cpu, |stack, now, fx| stack.tcp_open(now, (local, remote), settings, &returns_home, fx))?;
         Ok(TcpStream { host, cpu, id })
     }
 
@@ -133,14 +150,21 @@ impl TcpStream {
         self.query(|stack, id| stack.peer_addr(id))
     }
 
-    pub(crate) fn nodelay(&self) -> io::Result<bool> {
-        self.query(|stack, id| stack.nodelay(id))
+    /// `getsockopt(2)`
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        self.query(|stack, id| stack.option(id, opt))
     }
 
-    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+    /// `setsockopt(2)`
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         self.host
-            .with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx))
+            .with_stack(self.cpu, |stack, now, fx| stack.set_option(now, self.id, (opt, value), fx))
             .map_err(Into::into)
+    }
+
+    /// `TCP_INFO`
+    pub(crate) fn info(&self) -> io::Result<TcpInfo> {
+        self.host.with_stack(self.cpu, |stack, now, _| stack.tcp_info(now, self.id)).map_err(Into::into)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -206,6 +230,22 @@ impl TcpListener {
         let addr = with_port(&host, Proto::Tcp, addr)?;
         let sockets = Spread::open(host, |stack| stack.tcp_listen(addr, backlog, false))?;
         Ok(TcpListener { sockets })
+    }
+
+    /// Lets a bound socket listen.
+    pub(crate) fn listen(sockets: Spread, backlog: u32, settings: Settings) -> io::Result<TcpListener> {
+        sockets.each(|stack, id| stack.tcp_listen_on(id, backlog, settings))?;
+        Ok(TcpListener { sockets })
+    }
+
+    /// `getsockopt(2)`
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        self.sockets.query(|stack, id| stack.option(id, opt))
+    }
+
+    /// `setsockopt(2)`
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        self.sockets.set_option(opt, value)
     }
 
     pub(crate) fn poll_accept(

@@ -9,7 +9,8 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
-use crate::stack::socket::{SocketId, Sockets};
+use crate::stack::socket::Sockets;
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
 use crate::stack::tcp::emit::{refuse, send_ack};
@@ -147,13 +148,6 @@ impl TcpLayer {
             State::Closed => self.retire(sockets, index, lower),
             State::TimeWait => self.enter_time_wait(sockets, index, lower),
             _ => self.timers.arm(index, connection.block.next_timer()),
-        }
-    }
-
-    /// The same after a call that has changed a socket, if that is a connection.
-    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
-        if sockets.connection(id).is_ok() {
-            self.settle(sockets, id.index(), lower);
         }
     }
 
@@ -298,6 +292,11 @@ impl TcpLayer {
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
         }
+    }
+
+    /// Which congestion control new connections have.
+    pub(super) fn default_congestion(&self) -> CongestionChoice {
+        self.limits.congestion
     }
 
     /// How many entries are in TIME-WAIT.

@@ -29,6 +29,9 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(index) = self.demux.bound(&segment.flow) else { return self.refuse(segment, lower) };
+        if sockets.listener_at(index).is_none_or(|listener| listener.backlog.is_none()) {
+            return self.refuse(segment, lower);
+        }
         let flags = segment.header.flags;
         // First, check for a RST.
         if flags.contains(TcpFlags::RST) {
@@ -69,7 +72,7 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         listener.half_open += 1;
-        let rcvbuf = listener.rcvbuf;
+        let rcvbuf = listener.settings.rcvbuf;
         let Segment { flow, header, text } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
@@ -109,7 +112,7 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(&request) = self.requests.get(index as usize) else { return };
-        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.rcvbuf);
+        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.settings.rcvbuf);
         let Segment { header, ref text, .. } = segment;
         let (flags, rcv_nxt) = (header.flags, request.irs + 1);
         let recent = lower.now < request.sent_at.saturating_add(CHALLENGE_INTERVAL);
@@ -180,23 +183,22 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         listener.accept_queue.push_back(place);
-        let (rcvbuf, sndbuf, nodelay) = (listener.rcvbuf, listener.sndbuf, listener.nodelay);
-        let family = listener.binding.family;
+        let (settings, family) = (listener.settings, listener.binding.family);
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
         lower.ip.counters.count(Mib::TcpPassiveOpens);
-        let offer = self.offer(lower.ip, &request.flow, (rcvbuf, sndbuf));
+        let offer = self.offer(lower.ip, &request.flow, (settings.rcvbuf, settings.sndbuf));
         let FourTuple { local, remote } = request.flow;
-        let mut block = ControlBlock::accept(
+        let block = ControlBlock::accept(
             (local.port(), remote.port()),
             (request.iss, request.irs),
             (&offer, request.agreed),
             (request.sent_at, request.retries > 0),
             lower.now,
         );
-        block.set_nodelay(nodelay);
-        let connection = Connection::new(request.flow, family, block, Owner::Listener(request.listener));
+        let owner = Owner::Listener(request.listener);
+        let connection = Connection::new(request.flow, family, block, owner, settings);
         self.remove_request(sockets, index);
         if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
             self.demux.redirect(&request.flow, Target::Connection(place));
@@ -243,7 +245,7 @@ impl TcpLayer {
         let expires_at = request.expires_at;
         self.request_timers.arm(index, expires_at);
         lower.ip.counters.count(Mib::TcpExtTCPTimeouts);
-        let rcvbuf = sockets.listener_at(listener).map_or(0, |listener| listener.rcvbuf);
+        let rcvbuf = sockets.listener_at(listener).map_or(0, |listener| listener.settings.rcvbuf);
         self.resend_syn_ack(index, rcvbuf, lower);
     }
 }

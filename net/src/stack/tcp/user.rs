@@ -1,7 +1,9 @@
 //! What the user does with a connection: SEND, RECEIVE, CLOSE and ABORT of RFC 9293 3.10.
 
 use crate::packet::PoolCache;
+use crate::sockopt::Opt;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
 use wakeline_runtime::clock::Instant;
 
@@ -49,6 +51,11 @@ impl ControlBlock {
         self.recv.len()
     }
 
+    /// Whether less than a segment may still come, so that waiting for more is in vain.
+    pub(crate) fn is_window_closed(&self) -> bool {
+        self.receive_window() <= u32::from(self.rcv_mss)
+    }
+
     /// Whether the peer's stream has ended; what can still be read came before.
     #[inline]
     pub(crate) fn peer_closed(&self) -> bool {
@@ -66,25 +73,39 @@ impl ControlBlock {
     }
 
     /// The receive buffer's size.
-    #[cfg(test)]
     pub(crate) fn rcvbuf(&self) -> u32 {
         self.rcvbuf
     }
 
-    /// SO_SNDBUF and SO_RCVBUF. The window that was told is never taken back; a smaller buffer only keeps it from moving.
-    #[cfg(test)]
-    pub(crate) fn set_buffers(&mut self, sndbuf: u32, rcvbuf: u32) {
-        (self.sndbuf, self.rcvbuf) = (sndbuf, rcvbuf);
+    /// The largest text that is sent.
+    pub(crate) fn mss(&self) -> u32 {
+        self.snd_mss.into()
     }
 
-    /// TCP_NODELAY.
-    pub(crate) fn nodelay(&self) -> bool {
-        self.flags.contains(Flags::NODELAY)
+    /// How many bytes were written and not sent yet.
+    pub(crate) fn unsent(&self) -> u32 {
+        self.send.len().saturating_sub(self.snd_nxt - self.send_base())
     }
 
-    /// Sets TCP_NODELAY; text that waited for it goes with the next poll.
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.flags.set(Flags::NODELAY, nodelay);
+    /// Takes over one of the settings, as far as it concerns the control block.
+    ///
+    /// The window that was told is never taken back; a smaller buffer only keeps it from moving. Text that waited for
+    /// TCP_NODELAY goes with the next poll.
+    pub(crate) fn configure(&mut self, settings: &Settings, opt: Opt) {
+        match opt {
+            Opt::RcvBuf => self.rcvbuf = settings.rcvbuf,
+            Opt::SndBuf => self.sndbuf = settings.sndbuf,
+            Opt::NoDelay => self.flags.set(Flags::NODELAY, settings.flags.contains(SettingFlags::NO_DELAY)),
+            Opt::Congestion => self.congestion.choose(settings.congestion),
+            _ => {}
+        }
+    }
+
+    /// Takes over all settings, of a listener or of a socket before it connects.
+    pub(crate) fn configure_all(&mut self, settings: &Settings) {
+        for opt in [Opt::NoDelay, Opt::Congestion, Opt::QuickAck, Opt::KeepAlive, Opt::UserTimeout] {
+            self.configure(settings, opt);
+        }
     }
 
     /// RFC 9293 3.10.4, CLOSE, as far as it concerns the peer: the user has no more to send.

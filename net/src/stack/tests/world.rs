@@ -2,6 +2,7 @@
 
 use crate::event::{Trace, Tracer};
 use crate::packet::{PacketBuf, Pool, copy};
+use crate::sockopt::{Opt, Value};
 use crate::stack::Stack;
 use crate::stack::addresses::{Cidr, link_local};
 use crate::stack::config::StackConfig;
@@ -231,6 +232,11 @@ impl World {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// SO_RCVBUF.
+    pub(crate) fn set_rcvbuf(&mut self, host: usize, id: SocketId, bytes: u32) {
+        self.call(host, |stack, now, fx| stack.set_option(now, id, (Opt::RcvBuf, Value::Number(bytes)), fx)).unwrap();
     }
 
     pub(crate) fn close(&mut self, host: usize, id: SocketId) {
