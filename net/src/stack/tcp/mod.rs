@@ -12,6 +12,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod control_block;
 pub(crate) mod delivery_rate;
+pub(crate) mod ecn;
 pub(crate) mod emit;
 pub(crate) mod info;
 pub(crate) mod input;

@@ -10,7 +10,7 @@ use crate::stack::tcp::control_block::{CHALLENGE_INTERVAL, ControlBlock, Reset};
 use crate::stack::tcp::emit::{send_ack, send_reset, send_segment};
 use crate::stack::tcp::layer::{Segment, TcpLayer, is_open};
 use crate::stack::tcp::listen::Request;
-use crate::stack::tcp::options::{Agreed, Features, syn_options, syn_window};
+use crate::stack::tcp::options::{Agreed, Features, syn_ecn, syn_options, syn_window};
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::timeouts::SYN_ACK_RETRIES;
 use crate::stack::tcp::timestamps::{Timestamps, is_before};
@@ -73,7 +73,7 @@ impl TcpLayer {
         }
         listener.half_open += 1;
         let rcvbuf = listener.settings.rcvbuf;
-        let Segment { flow, header, text } = segment;
+        let Segment { flow, header, text, .. } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let offer = self.offer(lower.ip, &flow, (0, 0));
@@ -95,7 +95,7 @@ impl TcpLayer {
             dst_port: request.flow.remote.port(),
             seq: request.iss,
             ack: request.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: TcpFlags::SYN | TcpFlags::ACK | syn_ecn(agreed.features, true),
             window: syn_window(rcvbuf),
             urgent: 0,
             options: syn_options(offer.mss, agreed.snd_wscale.is_some(), agreed.features, timestamps),
