@@ -81,9 +81,6 @@ struct Player {
     started: Instant,
     /// The time of the last event.
     base: Duration,
-    /// A nanosecond for each [`settle`](Player::settle). Events are so much later than the script says, so that the time
-    /// between two of them is never shorter: a round trip that the stack measures in whole microseconds is exact.
-    drift: Duration,
     tolerance: Duration,
 }
 
@@ -118,7 +115,6 @@ impl Player {
             blocked: Vec::new(),
             started: Instant::now(),
             base: Duration::ZERO,
-            drift: Duration::ZERO,
             tolerance: settings.tolerance,
         })
     }
@@ -145,7 +141,7 @@ impl Player {
                 self.now().as_secs_f64()
             )));
         }
-        sleep_until(self.started + from + self.drift).await;
+        sleep_until(self.started + from).await;
         self.settle().await;
         self.reap(from).await?;
         match &event.action {
@@ -174,8 +170,7 @@ impl Player {
     }
 
     /// Lets everybody run who can: the clock only moves when all wait.
-    async fn settle(&mut self) {
-        self.drift += Duration::from_nanos(1);
+    async fn settle(&self) {
         sleep_until(Instant::now() + Duration::from_nanos(1)).await;
     }
 
