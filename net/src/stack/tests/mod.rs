@@ -5,6 +5,7 @@ mod hostile;
 mod icmp;
 mod link;
 mod lossy;
+mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
