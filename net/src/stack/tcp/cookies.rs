@@ -88,7 +88,7 @@ pub(crate) fn unstamp(echo: u32) -> (Option<u8>, bool) {
 }
 
 fn sizes(flow: &FourTuple) -> &'static [u16; 4] {
-    if flow.words().len() > 2 { &SIZES_V6 } else { &SIZES_V4 }
+    if flow.local.ip().is_ipv6() { &SIZES_V6 } else { &SIZES_V4 }
 }
 
 fn minute(now: Instant) -> u32 {
@@ -98,11 +98,12 @@ fn minute(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::endpoint::Endpoint;
     use proptest::prelude::*;
-    use std::net::SocketAddrV4;
+    use std::net::SocketAddr;
 
     fn flow(remote: &str) -> FourTuple {
-        let end = |text: &str| text.parse::<SocketAddrV4>().unwrap();
+        let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().unwrap());
         FourTuple { local: end("10.0.0.1:80"), remote: end(remote) }
     }
 

@@ -239,7 +239,7 @@ impl TcpLayer {
             return None;
         }
         listener.accept_queue.push_back(place);
-        let settings = listener.settings;
+        let (settings, family) = (listener.settings, listener.binding.family);
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
@@ -253,7 +253,8 @@ impl TcpLayer {
             (request.sent_at, request.is_repeated),
             lower.now,
         );
-        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener), settings);
+        let owner = Owner::Listener(request.listener);
+        let connection = Connection::new(request.flow, family, block, owner, settings);
         // There is room, as was seen above.
         sockets.insert(Socket::Connection(Box::new(connection))).ok().map(|id| id.index())
     }
