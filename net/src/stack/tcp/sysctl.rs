@@ -1,6 +1,8 @@
 //! How this host's TCP behaves where Linux lets its owner choose (`net.ipv4.tcp_*`), with Linux's defaults.
 
 use crate::stack::tcp::options::Features;
+use crate::stack::tcp::rto::RTO_MIN;
+use std::time::Duration;
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub(crate) struct TcpSysctls {
     pub(crate) timestamps: bool,
     /// `tcp_sack`
     pub(crate) sack: bool,
+    /// `tcp_rto_min_us`: the least retransmission timeout beyond the round trip.
+    pub(crate) rto_min: Duration,
     /// `tcp_syncookies`
     pub(crate) syncookies: SynCookies,
     /// `tcp_max_syn_backlog`: without cookies, the last quarter of so many half-open connections is for peers that are
@@ -59,6 +63,7 @@ impl Default for TcpSysctls {
             tw_reuse: TwReuse::Loopback,
             rfc1337: false,
             max_orphans: 262_144,
+            rto_min: RTO_MIN,
         }
     }
 }
@@ -80,6 +85,7 @@ impl TcpSysctls {
             ("tcp_tw_reuse", 1) => self.tw_reuse = TwReuse::On,
             ("tcp_tw_reuse", 2) => self.tw_reuse = TwReuse::Loopback,
             ("tcp_rfc1337", 0..=1) => self.rfc1337 = value == 1,
+            ("tcp_rto_min_us", 1..) => self.rto_min = Duration::from_micros(value.into()),
             ("tcp_max_orphans", _) => self.max_orphans = value,
             _ => return false,
         }

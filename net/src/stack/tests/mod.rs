@@ -10,6 +10,7 @@ mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
+mod tcp_recovery;
 mod tcp_timestamps;
 mod udp;
 mod world;
