@@ -19,7 +19,7 @@ fn echo(criterion: &mut Criterion) {
     bench("os/tasks", &os_echo::wakeline);
     bench("os/threads", &os_echo::threads);
     bench("peers/tokio", &os_echo::tokio);
-    bench("peers/smoltcp's bare loop", &smoltcp_loop::measure);
+    bench("peers/smoltcp's bare loop", &smoltcp_loop::echo::measure);
     group.finish();
 }
 

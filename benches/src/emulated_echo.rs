@@ -4,6 +4,7 @@ use crate::request::{Requests, SIZE};
 use crate::run::{Measured, Run, Until};
 use crate::tasks;
 use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use wakeline::net::emulated::{Host, Lan};
 use wakeline::net::{TcpListener, TcpStream, blocking};
 use wakeline::runtime::Builder;
@@ -33,7 +34,7 @@ pub fn tasks(until: Until, idle: usize) -> io::Result<Measured> {
         let (server, client) = hosts()?;
         let listener = server.run(TcpListener::bind(ANY)).await?;
         drop(server.spawn(serve(listener)));
-        let idle = connect(&client, idle).await?;
+        let idle = connect_idle(&server, &client, idle).await?;
         let asking = client.spawn(async move {
             let mut stream = TcpStream::connect(SERVER).await?;
             stream.set_nodelay(true)?;
@@ -43,6 +44,23 @@ pub fn tasks(until: Until, idle: usize) -> io::Result<Measured> {
         drop(idle);
         measured
     })
+}
+
+/// From one address to one port go fewer than there are ephemeral ports.
+const CONNECTIONS_PER_PORT: usize = 25_000;
+
+/// Opens `count` connections to as many ports of `server` as it takes.
+async fn connect_idle(server: &Host, client: &Host, count: usize) -> io::Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(count);
+    let mut port = 7001;
+    while streams.len() < count {
+        let listener = server.run(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).await?;
+        drop(server.spawn(serve(listener)));
+        let more = CONNECTIONS_PER_PORT.min(count - streams.len());
+        streams.extend(connect(client, SocketAddr::new(server.addr(), port), more).await?);
+        port += 1;
+    }
+    Ok(streams)
 }
 
 /// Accepts for ever, a task for each connection.
@@ -57,15 +75,15 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Opens `count` connections from `client` to the server.
+/// Opens `count` connections from `client` to a server.
 ///
 /// # Errors
 /// Those of the sockets.
-pub async fn connect(client: &Host, count: usize) -> io::Result<Vec<TcpStream>> {
+pub async fn connect(client: &Host, server: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(count);
     while streams.len() < count {
         let batch = CONNECT_BATCH.min(count - streams.len());
-        let connecting: Vec<_> = (0..batch).map(|_| client.spawn(TcpStream::connect(SERVER))).collect();
+        let connecting: Vec<_> = (0..batch).map(|_| client.spawn(TcpStream::connect(server))).collect();
         for stream in connecting {
             streams.push(stream.await.map_err(io::Error::other)??);
         }

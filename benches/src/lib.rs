@@ -5,6 +5,8 @@
 //!
 //! The runtime: `src/bin/runtime_numbers` measures its [rows](runtime_rows), each written once for all
 //! [contestants](contestant).
+//!
+//! The transport: `src/bin/transport_numbers` measures its [work](transport) on both networks and by smoltcp's bare loop.
 
 pub mod child;
 pub mod contestant;
@@ -21,4 +23,6 @@ pub mod samples;
 pub mod servers;
 pub mod signal;
 pub mod smoltcp_loop;
+pub mod stream;
 pub mod tasks;
+pub mod transport;

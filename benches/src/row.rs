@@ -77,7 +77,7 @@ impl Row {
             "{}  {:<52} {:>12} {:<20} spread {:>3.0} %{noisy}",
             self.question,
             self.what,
-            grouped(self.samples.median()),
+            figure(self.samples.median()),
             self.unit,
             self.samples.spread() * 100.0,
         );
@@ -118,6 +118,33 @@ impl Row {
     }
 }
 
+/// Rows for a document.
+#[must_use]
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = String::from("| | work | figure | spread | bounds |\n|---|---|---:|---:|---|\n");
+    for row in rows {
+        let mut verdicts: Vec<_> = row.promises.iter().map(promise_text).collect();
+        verdicts.extend(row.more.iter().map(|(name, value)| format!("{name} {}", figure(*value))));
+        let noisy = if row.is_noisy() { " NOISY" } else { "" };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} {} | {:.0} %{noisy} | {} |",
+            row.question,
+            row.what,
+            figure(row.samples.median()),
+            row.unit,
+            row.samples.spread() * 100.0,
+            verdicts.join("; "),
+        );
+    }
+    text
+}
+
+fn promise_text(promise: &Promise) -> String {
+    let verdict = if promise.kept() { "kept" } else { "BROKEN" };
+    format!("{} {} {}: {verdict}", promise.ratio_of, figure(promise.ratio.median()), promise.bound.text())
+}
+
 fn promise_json(promise: &Promise) -> String {
     format!(
         "{{\"ratio_of\":{:?},\"median\":{},\"spread\":{},\"bound\":\"{}\",\"kept\":{}}}",
@@ -132,6 +159,11 @@ fn promise_json(promise: &Promise) -> String {
 /// JSON has no word for what is not a number.
 fn number(value: f64) -> String {
     if value.is_finite() { format!("{value:.4}") } else { "null".to_owned() }
+}
+
+/// `value` with two digits behind the point where it is small.
+fn figure(value: f64) -> String {
+    if value < 100.0 { format!("{value:.2}") } else { grouped(value) }
 }
 
 /// `value` without a fraction, its thousands apart.
@@ -173,6 +205,13 @@ mod tests {
         let text = row(4.0).to_text();
         assert!(text.contains("1,234,567") && text.contains("BROKEN") && !text.contains("NOISY"), "{text}");
         assert!(row(5.0).to_text().contains("kept"));
+    }
+
+    #[test]
+    fn a_document_has_a_line_for_each() {
+        let text = markdown(&[row(4.0)]);
+        let line = "| a | ours | 1,234,567 requests/s | 0 % | ours / theirs 4.00 >= 5: BROKEN; p50_us 1.50 |\n";
+        assert!(text.ends_with(line), "{text}");
     }
 
     #[test]

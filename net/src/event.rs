@@ -249,6 +249,12 @@ drop_reasons! {
     TcpOfoDrop = "TCP_OFO_DROP",
     /// An acknowledgement of data not sent, or otherwise unacceptable.
     TcpInvalidAck = "TCP_INVALID_ACK_SEQUENCE",
+    /// A timestamp that is older than what was heard before.
+    TcpRfc7323Paws = "TCP_RFC7323_PAWS",
+    /// The same in an acknowledgement that was overtaken on its way.
+    TcpRfc7323PawsAck = "TCP_RFC7323_PAWS_ACK",
+    /// An echoed timestamp that was never sent.
+    TcpRfc7323Tsecr = "TCP_RFC7323_TSECR",
     /// The accept queue, or the SYN queue, is full.
     TcpListenOverflow = "TCP_LISTEN_OVERFLOW",
     /// A reset outside the window.

@@ -15,19 +15,24 @@ mod netns;
 mod nic;
 pub mod os;
 mod packet;
+mod sockopt;
 mod stack;
 #[cfg(target_os = "linux")]
 mod tap;
+mod tcp_info;
 mod wire;
 
+pub use api::options::TcpKeepalive;
 pub use api::resolve::{ToSocketAddrs, lookup_host};
 pub use api::tcp::{TcpListener, TcpStream};
+pub use api::tcp_socket::TcpSocket;
 pub use api::udp::UdpSocket;
 
-/// The halves of a [`TcpStream`], and the stream of a [`TcpListener`]'s connections.
+/// The halves of a [`TcpStream`] and its figures, and the stream of a [`TcpListener`]'s connections.
 pub mod tcp {
     pub use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
     pub use crate::api::tcp::Incoming;
+    pub use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
 }
 
 /// The emulated network: LANs, hosts, links, and what they count.

@@ -76,7 +76,7 @@ impl Builder {
             virtual_clock: None,
             start_paused: false,
             event_interval: 61,
-            global_queue_interval: 31,
+            global_queue_interval: 8,
             rng_seed: None,
             hooks: Hooks::default(),
             blocked_after: None,
@@ -204,7 +204,7 @@ impl Builder {
         self
     }
 
-    /// How many polls a busy worker makes between two looks at the queue that all share; 31 unless set.
+    /// How many polls a busy worker makes between two looks at the queue that all share; 8 unless set.
     ///
     /// # Panics
     /// When `polls` is 0.

@@ -5,4 +5,5 @@
 mod capture;
 mod emulated;
 mod flood;
+mod options;
 mod parity;

@@ -12,10 +12,10 @@ use wakeline::net::{TcpListener, TcpStream, UdpSocket};
 use wakeline::runtime::Builder;
 use wakeline::time::timeout;
 
-type Body = fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Body = fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `body` with the address to bind on each network, on one worker and on two. A body that hangs fails.
-fn on_both_networks(body: Body) {
+pub(crate) fn on_both_networks(body: Body) {
     for workers in [1, 2] {
         let runtime = match workers {
             1 => Builder::new_current_thread().enable_all().build().unwrap(),
@@ -34,7 +34,7 @@ fn on_both_networks(body: Body) {
     }
 }
 
-async fn pair(bind: &str) -> (TcpStream, TcpStream) {
+pub(crate) async fn pair(bind: &str) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(bind).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let connecting = wakeline::spawn(async move { TcpStream::connect(addr).await.unwrap() });

@@ -4,7 +4,9 @@
 //! stands on. The emulated arm pays the task's budget in [`budget`], the operating system's in its source.
 
 pub(crate) mod budget;
+pub(crate) mod options;
 pub(crate) mod resolve;
 pub(crate) mod split;
 pub(crate) mod tcp;
+pub(crate) mod tcp_socket;
 pub(crate) mod udp;

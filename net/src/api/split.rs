@@ -1,6 +1,6 @@
 //! The two halves of a connection.
 
-use crate::api::tcp::{TcpSocket, TcpStream};
+use crate::api::tcp::{Connection, TcpStream};
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -12,25 +12,25 @@ use wakeline_runtime::wait_queue::WaitSlot;
 /// The reading half of [`TcpStream::split`].
 #[derive(Debug)]
 pub struct ReadHalf<'a> {
-    socket: &'a TcpSocket,
+    socket: &'a Connection,
     slot: &'a mut WaitSlot,
 }
 
 /// The writing half of [`TcpStream::split`].
 #[derive(Debug)]
 pub struct WriteHalf<'a> {
-    socket: &'a TcpSocket,
+    socket: &'a Connection,
     slot: &'a mut WaitSlot,
 }
 
 impl<'a> ReadHalf<'a> {
-    pub(crate) fn new(socket: &'a TcpSocket, slot: &'a mut WaitSlot) -> Self {
+    pub(crate) fn new(socket: &'a Connection, slot: &'a mut WaitSlot) -> Self {
         ReadHalf { socket, slot }
     }
 }
 
 impl<'a> WriteHalf<'a> {
-    pub(crate) fn new(socket: &'a TcpSocket, slot: &'a mut WaitSlot) -> Self {
+    pub(crate) fn new(socket: &'a Connection, slot: &'a mut WaitSlot) -> Self {
         WriteHalf { socket, slot }
     }
 }
@@ -38,20 +38,20 @@ impl<'a> WriteHalf<'a> {
 /// The reading half of [`TcpStream::into_split`].
 #[derive(Debug)]
 pub struct OwnedReadHalf {
-    socket: Arc<TcpSocket>,
+    socket: Arc<Connection>,
     slot: WaitSlot,
 }
 
 /// The writing half of [`TcpStream::into_split`]. Dropping it closes the writing direction, as tokio's does.
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
-    socket: Arc<TcpSocket>,
+    socket: Arc<Connection>,
     slot: WaitSlot,
     shut_down_on_drop: bool,
 }
 
 impl OwnedReadHalf {
-    pub(crate) fn new(socket: Arc<TcpSocket>) -> OwnedReadHalf {
+    pub(crate) fn new(socket: Arc<Connection>) -> OwnedReadHalf {
         OwnedReadHalf { socket, slot: WaitSlot::new() }
     }
 
@@ -87,7 +87,7 @@ impl OwnedReadHalf {
 }
 
 impl OwnedWriteHalf {
-    pub(crate) fn new(socket: Arc<TcpSocket>) -> OwnedWriteHalf {
+    pub(crate) fn new(socket: Arc<Connection>) -> OwnedWriteHalf {
         OwnedWriteHalf { socket, slot: WaitSlot::new(), shut_down_on_drop: true }
     }
 
@@ -96,7 +96,7 @@ impl OwnedWriteHalf {
         drop(self.keep_open());
     }
 
-    fn keep_open(mut self) -> Arc<TcpSocket> {
+    fn keep_open(mut self) -> Arc<Connection> {
         self.shut_down_on_drop = false;
         self.socket.clone()
     }

@@ -1,12 +1,15 @@
 //! TCP for tasks.
 
 use crate::api::budget::budgeted;
+use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
+use crate::sockopt::{Opt, Value};
+use crate::tcp_info::TcpInfo;
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
@@ -44,19 +47,19 @@ const BACKLOG: u32 = 1024;
 /// ```
 #[derive(Debug)]
 pub struct TcpStream {
-    socket: TcpSocket,
+    socket: Connection,
     read: WaitSlot,
     write: WaitSlot,
 }
 
 /// A connection on one of the two networks.
 #[derive(Debug)]
-pub(crate) enum TcpSocket {
+pub(crate) enum Connection {
     Os(os::TcpStream),
     Emulated(emulated::TcpStream),
 }
 
-impl TcpSocket {
+impl Connection {
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -64,15 +67,15 @@ impl TcpSocket {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         match self {
-            TcpSocket::Os(stream) => stream.poll_read(cx, slot, buf),
-            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_recv(cx, slot, buf)),
+            Connection::Os(stream) => stream.poll_read(cx, slot, buf),
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_recv(cx, slot, buf)),
         }
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            TcpSocket::Os(stream) => stream.poll_write(cx, slot, buf),
-            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_send(cx, slot, buf)),
+            Connection::Os(stream) => stream.poll_write(cx, slot, buf),
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_send(cx, slot, buf)),
         }
     }
 
@@ -83,8 +86,8 @@ impl TcpSocket {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
-            TcpSocket::Os(stream) => stream.poll_write_vectored(cx, slot, bufs),
-            TcpSocket::Emulated(stream) => {
+            Connection::Os(stream) => stream.poll_write_vectored(cx, slot, bufs),
+            Connection::Emulated(stream) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
                 budgeted(cx, |cx| stream.poll_send(cx, slot, first))
             }
@@ -93,62 +96,63 @@ impl TcpSocket {
 
     fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            TcpSocket::Os(stream) => stream.poll_peek(cx, slot, buf),
-            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_peek(cx, slot, buf)),
+            Connection::Os(stream) => stream.poll_peek(cx, slot, buf),
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_peek(cx, slot, buf)),
         }
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Events>> {
         match self {
-            TcpSocket::Os(stream) => stream.poll_ready(cx, slot, interest),
-            TcpSocket::Emulated(stream) => budgeted(cx, |cx| stream.poll_ready(cx, slot, interest)),
+            Connection::Os(stream) => stream.poll_ready(cx, slot, interest),
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_ready(cx, slot, interest)),
         }
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
-            TcpSocket::Os(stream) => stream.shutdown(how),
-            TcpSocket::Emulated(stream) => stream.shutdown(how),
+            Connection::Os(stream) => stream.shutdown(how),
+            Connection::Emulated(stream) => stream.shutdown(how),
         }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
-            TcpSocket::Os(stream) => stream.local_addr(),
-            TcpSocket::Emulated(stream) => stream.local_addr(),
+            Connection::Os(stream) => stream.local_addr(),
+            Connection::Emulated(stream) => stream.local_addr(),
         }
     }
 
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self {
-            TcpSocket::Os(stream) => stream.peer_addr(),
-            TcpSocket::Emulated(stream) => stream.peer_addr(),
+            Connection::Os(stream) => stream.peer_addr(),
+            Connection::Emulated(stream) => stream.peer_addr(),
         }
     }
 
     pub(crate) fn release(&self, slot: &mut WaitSlot) {
         match self {
-            TcpSocket::Os(stream) => stream.release(slot),
-            TcpSocket::Emulated(stream) => stream.release(slot),
+            Connection::Os(stream) => stream.release(slot),
+            Connection::Emulated(stream) => stream.release(slot),
         }
     }
 
-    async fn connect(addr: SocketAddr) -> io::Result<TcpSocket> {
+    async fn connect(addr: SocketAddr) -> io::Result<Connection> {
         match Netns::current() {
-            Netns::Os => Ok(TcpSocket::Os(os::TcpStream::connect(addr).await?)),
-            Netns::Emulated(host) => {
-                let stream = emulated::TcpStream::start_connect(host, addr)?;
-                // The slot needs no release: dropping the stream ends its wait queue.
-                let mut slot = WaitSlot::new();
-                poll_fn(|cx| stream.poll_connected(cx, &mut slot)).await?;
-                Ok(TcpSocket::Emulated(stream))
-            }
+            Netns::Os => Ok(Connection::Os(os::TcpStream::connect(addr).await?)),
+            Netns::Emulated(host) => Connection::finish(emulated::TcpStream::start_connect(host, addr)?).await,
         }
+    }
+
+    async fn finish(stream: emulated::TcpStream) -> io::Result<Connection> {
+        // The slot needs no release: dropping the stream ends its wait queue.
+        let mut slot = WaitSlot::new();
+        poll_fn(|cx| stream.poll_connected(cx, &mut slot)).await?;
+        Ok(Connection::Emulated(stream))
     }
 }
 
 impl TcpStream {
-    fn new(socket: TcpSocket) -> TcpStream {
+    fn new(socket: Connection) -> TcpStream {
         TcpStream { socket, read: WaitSlot::new(), write: WaitSlot::new() }
     }
 
@@ -164,7 +168,7 @@ impl TcpStream {
         let mut last = no_address();
         let target = target_of(&target);
         for addr in resolve(target).await? {
-            match TcpSocket::connect(addr).await {
+            match Connection::connect(addr).await {
                 Ok(socket) => return Ok(TcpStream::new(socket)),
                 Err(error) => last = error,
             }
@@ -234,25 +238,28 @@ impl TcpStream {
         self.socket.peer_addr()
     }
 
-    /// Whether small writes are sent at once (`TCP_NODELAY`).
+    /// The connection's figures at this moment (`TCP_INFO`).
     ///
     /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn nodelay(&self) -> io::Result<bool> {
+    /// Those of `getsockopt(2)`; `Unsupported` where the operating system has no such option.
+    pub fn tcp_info(&self) -> io::Result<TcpInfo> {
         match &self.socket {
-            TcpSocket::Os(stream) => stream.nodelay(),
-            TcpSocket::Emulated(stream) => stream.nodelay(),
+            Connection::Os(stream) => os::options::tcp_info(&stream.as_socket()),
+            Connection::Emulated(stream) => stream.info(),
         }
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`), or gathers them while data is unacknowledged (Nagle, the default).
-    ///
-    /// # Errors
-    /// Those of `setsockopt(2)`.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
         match &self.socket {
-            TcpSocket::Os(stream) => stream.set_nodelay(nodelay),
-            TcpSocket::Emulated(stream) => stream.set_nodelay(nodelay),
+            Connection::Os(stream) => os::options::get(stream.as_socket(), opt),
+            Connection::Emulated(stream) => stream.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.socket {
+            Connection::Os(stream) => os::options::set(stream.as_socket(), opt, value),
+            Connection::Emulated(stream) => stream.set_option(opt, value),
         }
     }
 
@@ -262,8 +269,8 @@ impl TcpStream {
     /// Those of `getsockopt(2)`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         match &self.socket {
-            TcpSocket::Os(stream) => stream.take_error(),
-            TcpSocket::Emulated(stream) => Ok(stream.take_error()),
+            Connection::Os(stream) => stream.take_error(),
+            Connection::Emulated(stream) => Ok(stream.take_error()),
         }
     }
 
@@ -281,10 +288,21 @@ impl TcpStream {
         (OwnedReadHalf::new(socket.clone()), OwnedWriteHalf::new(socket))
     }
 
-    pub(crate) fn from_halves(socket: TcpSocket) -> TcpStream {
+    pub(crate) fn of_os(stream: os::TcpStream) -> TcpStream {
+        TcpStream::new(Connection::Os(stream))
+    }
+
+    /// Waits until a connection is made that was begun.
+    pub(crate) async fn finish_connect(stream: emulated::TcpStream) -> io::Result<TcpStream> {
+        Ok(TcpStream::new(Connection::finish(stream).await?))
+    }
+
+    pub(crate) fn from_halves(socket: Connection) -> TcpStream {
         TcpStream::new(socket)
     }
 }
+
+tcp_options!(TcpStream);
 
 impl AsyncRead for TcpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -321,12 +339,12 @@ impl AsyncWrite for TcpStream {
 
 /// A slot of one async call, given back when the call ends or is dropped.
 struct SlotOf<'a> {
-    socket: &'a TcpSocket,
+    socket: &'a Connection,
     slot: WaitSlot,
 }
 
 impl<'a> SlotOf<'a> {
-    fn new(socket: &'a TcpSocket) -> Self {
+    fn new(socket: &'a Connection) -> Self {
         SlotOf { socket, slot: WaitSlot::new() }
     }
 }
@@ -407,12 +425,12 @@ impl TcpListener {
         let (socket, peer) = match &self.0 {
             Listener::Os(listener) => {
                 let (stream, peer) = std::task::ready!(listener.poll_accept(cx, &mut wait.os))?;
-                (TcpSocket::Os(stream), peer)
+                (Connection::Os(stream), peer)
             }
             Listener::Emulated(listener) => {
                 let accepted = budgeted(cx, |cx| listener.poll_accept(cx, &mut wait.emulated));
                 let (stream, peer) = std::task::ready!(accepted)?;
-                (TcpSocket::Emulated(stream), peer)
+                (Connection::Emulated(stream), peer)
             }
         };
         Poll::Ready(Ok((TcpStream::new(socket), peer)))
@@ -429,6 +447,44 @@ impl TcpListener {
         }
     }
 }
+
+impl TcpListener {
+    pub(crate) fn of_os(listener: os::TcpListener) -> TcpListener {
+        TcpListener(Listener::Os(listener))
+    }
+
+    pub(crate) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
+        TcpListener(Listener::Emulated(listener))
+    }
+
+    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Listener::Os(listener) => listener.as_socket().take_error(),
+            // Nothing that happens to a listener of an emulated host outlasts the call that meets it.
+            Listener::Emulated(_) => Ok(None),
+        }
+    }
+
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
+        match &self.0 {
+            Listener::Os(listener) => os::options::get(listener.as_socket(), opt),
+            Listener::Emulated(listener) => listener.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.0 {
+            Listener::Os(listener) => os::options::set(listener.as_socket(), opt, value),
+            Listener::Emulated(listener) => listener.set_option(opt, value),
+        }
+    }
+}
+
+tcp_options!(TcpListener);
 
 /// The stream of [`TcpListener::incoming`].
 #[derive(Debug)]

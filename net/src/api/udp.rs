@@ -1,11 +1,14 @@
 //! UDP for tasks.
 
 use crate::api::budget::budgeted;
+use crate::api::options::socket_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
+use crate::sockopt::{Opt, Value};
+use socket2::SockRef;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -130,6 +133,31 @@ impl UdpSocket {
         }
     }
 
+    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Socket::Os(socket) => socket.take_error(),
+            Socket::Emulated(socket) => Ok(socket.take_error()),
+        }
+    }
+
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
+        match &self.0 {
+            Socket::Os(socket) => os::options::get(SockRef::from(socket.get_ref()), opt),
+            Socket::Emulated(socket) => socket.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => os::options::set(SockRef::from(socket.get_ref()), opt, value),
+            Socket::Emulated(socket) => socket.set_option(opt, value),
+        }
+    }
+
     async fn send_datagram(&self, buf: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let mut wait = Slots::new(self);
         poll_fn(|cx| match &self.0 {
@@ -161,6 +189,8 @@ impl UdpSocket {
         }
     }
 }
+
+socket_options!(UdpSocket);
 
 /// The places of one call in the wait queues, given back when it ends or is dropped.
 struct Slots<'a> {

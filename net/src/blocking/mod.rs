@@ -8,7 +8,9 @@
 //! [`Host::enter`](crate::emulated::Host::enter).
 
 mod tcp;
+mod tcp_socket;
 mod udp;
 
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use tcp_socket::TcpSocket;
 pub use udp::UdpSocket;

@@ -1,8 +1,13 @@
 //! TCP for threads.
 
+use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, resolve_blocking, target_of};
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
+use crate::os;
+use crate::sockopt::{Opt, Value};
+use crate::tcp_info::TcpInfo;
+use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +56,11 @@ impl TcpStream {
         })
     }
 
-    fn emulated(socket: emulated::TcpStream) -> TcpStream {
+    pub(super) fn of_os(stream: std::net::TcpStream) -> TcpStream {
+        TcpStream(Stream::Os(stream))
+    }
+
+    pub(super) fn emulated(socket: emulated::TcpStream) -> TcpStream {
         TcpStream(Stream::Emulated(Arc::new(Emulated { socket, timeouts: Mutex::default() })))
     }
 
@@ -99,14 +108,39 @@ impl TcpStream {
         }
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`), or gathers them (Nagle, the default).
+    /// The connection's figures at this moment (`TCP_INFO`).
     ///
     /// # Errors
-    /// Those of `setsockopt(2)`.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+    /// Those of `getsockopt(2)`; `Unsupported` where the operating system has no such option.
+    pub fn tcp_info(&self) -> io::Result<TcpInfo> {
         match &self.0 {
-            Stream::Os(stream) => stream.set_nodelay(nodelay),
-            Stream::Emulated(stream) => stream.socket.set_nodelay(nodelay),
+            Stream::Os(stream) => os::options::tcp_info(&SockRef::from(stream)),
+            Stream::Emulated(stream) => stream.socket.info(),
+        }
+    }
+
+    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Stream::Os(stream) => stream.take_error(),
+            Stream::Emulated(stream) => Ok(stream.socket.take_error()),
+        }
+    }
+
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
+        match &self.0 {
+            Stream::Os(stream) => os::options::get(SockRef::from(stream), opt),
+            Stream::Emulated(stream) => stream.socket.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => os::options::set(SockRef::from(stream), opt, value),
+            Stream::Emulated(stream) => stream.socket.set_option(opt, value),
         }
     }
 
@@ -138,6 +172,8 @@ impl TcpStream {
         }
     }
 }
+
+tcp_options!(TcpStream);
 
 impl Emulated {
     fn timeouts(&self) -> MutexGuard<'_, Timeouts> {
@@ -254,6 +290,32 @@ impl TcpListener {
         }
     }
 }
+
+impl TcpListener {
+    pub(super) fn of_os(listener: std::net::TcpListener) -> TcpListener {
+        TcpListener(Listener::Os(listener))
+    }
+
+    pub(super) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
+        TcpListener(Listener::Emulated(listener))
+    }
+
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
+        match &self.0 {
+            Listener::Os(listener) => os::options::get(SockRef::from(listener), opt),
+            Listener::Emulated(listener) => listener.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.0 {
+            Listener::Os(listener) => os::options::set(SockRef::from(listener), opt, value),
+            Listener::Emulated(listener) => listener.set_option(opt, value),
+        }
+    }
+}
+
+tcp_options!(TcpListener);
 
 /// The iterator of [`TcpListener::incoming`].
 #[derive(Debug)]

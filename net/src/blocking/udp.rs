@@ -1,9 +1,13 @@
 //! UDP for threads.
 
+use crate::api::options::socket_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
+use crate::os;
+use crate::sockopt::{Opt, Value};
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -117,6 +121,31 @@ impl UdpSocket {
         }
     }
 
+    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match &self.0 {
+            Socket::Os(socket) => socket.take_error(),
+            Socket::Emulated { socket, .. } => Ok(socket.take_error()),
+        }
+    }
+
+    fn get_option(&self, opt: Opt) -> io::Result<Value> {
+        match &self.0 {
+            Socket::Os(socket) => os::options::get(SockRef::from(socket), opt),
+            Socket::Emulated { socket, .. } => socket.option(opt),
+        }
+    }
+
+    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => os::options::set(SockRef::from(socket), opt, value),
+            Socket::Emulated { socket, .. } => socket.set_option(opt, value),
+        }
+    }
+
     /// The address that was bound, with the port that was chosen for port 0.
     ///
     /// # Errors
@@ -139,3 +168,5 @@ impl UdpSocket {
         }
     }
 }
+
+socket_options!(UdpSocket);

@@ -16,6 +16,7 @@ use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::stack::Stack;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
 use crate::stack::tcp::congestion::choice::CongestionChoice;
+use crate::stack::tcp::sysctl::TcpSysctls;
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
@@ -196,6 +197,7 @@ impl HostBuilder {
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
             checksum_offload: false,
             limits: self.limits,
+            tcp: TcpSysctls::default(),
         }
     }
 

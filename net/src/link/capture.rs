@@ -127,7 +127,8 @@ impl Spool {
         let time = if stands(clock) {
             Timeline::Virtual
         } else {
-            Timeline::Real(clock.now(), SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default())
+            let time_of_day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            Timeline::Real(clock.now(), time_of_day.unwrap_or_default())
         };
         Spool { scope, time, state: Mutex::default(), filled: Condvar::new(), drained: Condvar::new() }
     }

@@ -2,7 +2,7 @@
 
 use super::tcp::TcpStream;
 use super::transfer::retry;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -110,6 +110,11 @@ impl TcpListener {
     /// Those of `setsockopt(2)`.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.source.get_ref().set_ttl(ttl)
+    }
+
+    /// The socket itself, for its options.
+    pub(crate) fn as_socket(&self) -> SockRef<'_> {
+        SockRef::from(self.source.get_ref())
     }
 
     /// Gives up a slot that was used to poll this listener.

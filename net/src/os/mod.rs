@@ -9,6 +9,7 @@
 //! Only the `AsyncRead` and `AsyncWrite` of a stream use slots that live in the stream, one for each direction.
 
 mod listener;
+pub(crate) mod options;
 mod tcp;
 mod transfer;
 mod udp;

@@ -2,7 +2,7 @@
 
 use super::transfer::{retry, sum, transfer};
 use futures_io::{AsyncRead, AsyncWrite};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
@@ -307,6 +307,11 @@ impl TcpStream {
     /// Those of `getsockopt(2)`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.source.get_ref().take_error()
+    }
+
+    /// The socket itself, for its options.
+    pub(crate) fn as_socket(&self) -> SockRef<'_> {
+        SockRef::from(self.source.get_ref())
     }
 
     /// Gives up a slot that was used to poll this stream. Who polls and goes away before the stream has to.

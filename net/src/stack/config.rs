@@ -1,6 +1,7 @@
 //! What a stack is told when it is built.
 
 use crate::stack::tcp::congestion::choice::CongestionChoice;
+use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::wire::ethernet::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) struct StackConfig {
     /// Whether transport checksums are the device's business in both directions.
     pub(crate) checksum_offload: bool,
     pub(crate) limits: Limits,
+    pub(crate) tcp: TcpSysctls,
 }
 
 impl StackConfig {
@@ -47,6 +49,7 @@ impl StackConfig {
             shard: ShardOf { index: 0, count: 1 },
             checksum_offload: false,
             limits: Limits::default(),
+            tcp: TcpSysctls::default(),
         }
     }
 }

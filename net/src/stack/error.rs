@@ -31,6 +31,10 @@ pub(crate) enum SocketError {
     NetworkUnreachable,
     /// The peer's host does not speak the protocol (`ENOPROTOOPT`).
     ProtocolUnreachable,
+    /// The socket has no such option, or this is no value for it (`ENOPROTOOPT`).
+    OptionUnknown,
+    /// There is nothing of that name (`ENOENT`).
+    NotFound,
     /// The operation makes no sense for this socket or in this state (`EINVAL`).
     InvalidInput,
     /// An unconnected socket, and no destination (`EDESTADDRREQ`).
@@ -60,6 +64,8 @@ impl SocketError {
             SocketError::HostUnreachable => libc::EHOSTUNREACH,
             SocketError::NetworkUnreachable => libc::ENETUNREACH,
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
+            SocketError::OptionUnknown => libc::ENOPROTOOPT,
+            SocketError::NotFound => libc::ENOENT,
             SocketError::InvalidInput => libc::EINVAL,
             SocketError::DestinationRequired => libc::EDESTADDRREQ,
             SocketError::MessageTooLong => libc::EMSGSIZE,

@@ -32,6 +32,7 @@ mod tests;
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
+use crate::sockopt::{Opt, Value};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::effects::Effects;
@@ -41,8 +42,10 @@ use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
+use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::timers::earlier;
 use crate::stack::udp::UdpLayer;
+use crate::tcp_info::TcpInfo;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::icmp::unreachable;
 use crate::wire::ipv4::protocol;
@@ -178,8 +181,34 @@ impl Stack {
         backlog: u32,
         reuse_port: bool,
     ) -> Result<SocketId, SocketError> {
+        let mut settings = self.tcp.default_settings();
+        settings.flags |= SettingFlags::REUSE_ADDR;
+        settings.flags.set(SettingFlags::REUSE_PORT, reuse_port);
+        let id = self.tcp_bind(local, settings)?;
+        self.tcp.listen(&mut self.sockets, id, backlog, settings)?;
+        Ok(id)
+    }
+
+    /// Gives an address, whose port has been chosen, to a socket that does not listen yet.
+    ///
+    /// # Errors
+    /// As [`tcp_listen`](Self::tcp_listen).
+    pub(crate) fn tcp_bind(&mut self, local: SocketAddr, settings: Settings) -> Result<SocketId, SocketError> {
         let local = self.bindable(local)?;
-        self.tcp.listen(&mut self.sockets, local, backlog, reuse_port, self.ip.config.addr)
+        self.tcp.bind(&mut self.sockets, local, settings, self.ip.config.addr)
+    }
+
+    /// Lets a bound socket listen, with these settings from now on.
+    ///
+    /// # Errors
+    /// `AddrInUse` when another one listens there, `Stale`.
+    pub(crate) fn tcp_listen_on(&mut self, id: SocketId, backlog: u32, settings: Settings) -> Result<(), SocketError> {
+        self.tcp.listen(&mut self.sockets, id, backlog, settings)
+    }
+
+    /// The settings of a new TCP socket.
+    pub(crate) fn tcp_settings(&self) -> Settings {
+        self.tcp.default_settings()
     }
 
     /// Begins to connect; an ephemeral port is chosen among those that `port_filter` accepts.
@@ -187,6 +216,7 @@ impl Stack {
     /// # Errors
     /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
+    #[cfg(test)]
     pub(crate) fn tcp_connect(
         &mut self,
         now: Instant,
@@ -195,10 +225,25 @@ impl Stack {
         port_filter: &dyn Fn(u16) -> bool,
         fx: &mut Effects,
     ) -> Result<SocketId, SocketError> {
+        self.tcp_open(now, (local, remote), self.tcp.default_settings(), port_filter, fx)
+    }
+
+    /// The same, for a socket that has been prepared: perhaps bound, and with settings.
+    ///
+    /// # Errors
+    /// As [`tcp_connect`](Self::tcp_connect).
+    pub(crate) fn tcp_open(
+        &mut self,
+        now: Instant,
+        (local, remote): (Option<SocketAddr>, SocketAddr),
+        settings: Settings,
+        port_filter: &dyn Fn(u16) -> bool,
+        fx: &mut Effects,
+    ) -> Result<SocketId, SocketError> {
         self.check_up()?;
         let local = local.map(v4).transpose()?;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.connect(&mut self.sockets, local, v4(remote)?, port_filter, lower)
+        self.tcp.connect(&mut self.sockets, local, v4(remote)?, settings, port_filter, lower)
     }
 
     /// Takes a connection out of a listener's accept queue.
@@ -282,36 +327,44 @@ impl Stack {
         self.sockets.connection(id)?.connect_result()
     }
 
-    /// TCP_NODELAY, on a connection or, for those it will accept, on a listener.
+    /// `setsockopt(2)`. A listener's options are those of the connections that it will accept.
     ///
     /// # Errors
-    /// `Stale`, and `InvalidInput` for UDP.
-    pub(crate) fn set_nodelay(
+    /// `InvalidInput` for a value out of range, `NotFound`, `OptionUnknown`, `Stale`.
+    pub(crate) fn set_option(
         &mut self,
         now: Instant,
         id: SocketId,
-        nodelay: bool,
+        (opt, value): (Opt, Value),
         fx: &mut Effects,
     ) -> Result<(), SocketError> {
-        match self.sockets.get_mut(id)? {
-            Socket::Connection(connection) => connection.block.set_nodelay(nodelay),
-            Socket::Listener(listener) => listener.nodelay = nodelay,
-            Socket::Udp(_) => return Err(SocketError::InvalidInput),
+        if let Ok(socket) = self.sockets.udp(id) {
+            return socket.set_option(opt, value);
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.settle_call(&mut self.sockets, id, lower);
-        Ok(())
+        self.tcp.set_option(&mut self.sockets, id, (opt, value), lower)
     }
 
-    /// Whether TCP_NODELAY is set.
+    /// `getsockopt(2)`
     ///
     /// # Errors
-    /// As [`set_nodelay`](Self::set_nodelay).
-    pub(crate) fn nodelay(&self, id: SocketId) -> Result<bool, SocketError> {
+    /// `OptionUnknown`, `Stale`.
+    pub(crate) fn option(&self, id: SocketId, opt: Opt) -> Result<Value, SocketError> {
         match self.sockets.get(id)? {
-            Socket::Connection(connection) => Ok(connection.block.nodelay()),
-            Socket::Listener(listener) => Ok(listener.nodelay),
-            Socket::Udp(_) => Err(SocketError::InvalidInput),
+            Socket::Udp(socket) => socket.option(opt),
+            _ => TcpLayer::option(&self.sockets, id, opt),
+        }
+    }
+
+    /// `TCP_INFO` of a connection; of a listener, the lengths of its queues.
+    ///
+    /// # Errors
+    /// `Stale`, `OptionUnknown` for UDP.
+    pub(crate) fn tcp_info(&self, now: Instant, id: SocketId) -> Result<TcpInfo, SocketError> {
+        match self.sockets.get(id)? {
+            Socket::Connection(connection) => Ok(connection.block.info(now)),
+            Socket::Listener(listener) => Ok(listener.info()),
+            Socket::Udp(_) => Err(SocketError::OptionUnknown),
         }
     }
 
@@ -431,34 +484,6 @@ impl Stack {
         }
     }
 
-    /// SO_RCVBUF as it stands, in bytes of `truesize`.
-    ///
-    /// # Errors
-    /// `Stale`.
-    #[cfg(test)]
-    pub(crate) fn rcvbuf(&self, id: SocketId) -> Result<usize, SocketError> {
-        Ok(match self.sockets.get(id)? {
-            Socket::Connection(connection) => connection.block.rcvbuf() as usize,
-            Socket::Listener(listener) => listener.rcvbuf as usize,
-            Socket::Udp(socket) => socket.rcvbuf,
-        })
-    }
-
-    /// Sets SO_RCVBUF: twice what is asked for, within Linux's bounds. A listener's is that of its connections.
-    ///
-    /// # Errors
-    /// `Stale`.
-    #[cfg(test)]
-    pub(crate) fn set_rcvbuf(&mut self, id: SocketId, bytes: usize) -> Result<(), SocketError> {
-        let bytes = bytes.saturating_mul(2).clamp(RCVBUF_MIN, BUF_MAX);
-        match self.sockets.get_mut(id)? {
-            Socket::Connection(connection) => connection.block.set_buffers(connection.block.sndbuf(), bytes as u32),
-            Socket::Listener(listener) => listener.rcvbuf = bytes as u32,
-            Socket::Udp(socket) => socket.rcvbuf = bytes,
-        }
-        Ok(())
-    }
-
     /// Who waits for a socket (`socket_wq.wait`): to be joined under the lock under which the condition was tested.
     pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
         self.sockets.wait_list(id)
@@ -552,10 +577,3 @@ fn v4(addr: SocketAddr) -> Result<SocketAddrV4, SocketError> {
         SocketAddr::V6(_) => Err(SocketError::AddrFamilyNotSupported),
     }
 }
-
-/// `SOCK_MIN_RCVBUF`
-#[cfg(test)]
-const RCVBUF_MIN: usize = 2304;
-/// Twice `net.core.rmem_max` and `wmem_max`.
-#[cfg(test)]
-const BUF_MAX: usize = 8 << 20;

@@ -2,12 +2,14 @@
 
 use crate::event::{DropReason, Event};
 use crate::packet::{PacketBuf, PoolCache};
+use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple};
 use crate::stack::error::SocketError;
 use crate::stack::icmp::send_unreachable;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
 use crate::wire::checksum::Sum;
 use crate::wire::icmp::unreachable;
 use crate::wire::ipv4::{Ipv4Header, protocol};
@@ -16,6 +18,9 @@ use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use wakeline_runtime::wait_queue::{Events, WaitList};
+
+/// `net.core.wmem_default`
+const SNDBUF_DEFAULT: u32 = 212_992;
 
 /// One shard's UDP.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub(crate) struct UdpSocket {
     pub(crate) error: Option<SocketError>,
     /// In bytes of `truesize`.
     pub(crate) rcvbuf: usize,
+    /// What SO_SNDBUF was set to. Nothing else looks at it.
+    sndbuf: u32,
     queue: VecDeque<Datagram>,
     charged: usize,
     /// Datagrams that found the buffer full (`sk_drops`).
@@ -61,6 +68,33 @@ impl UdpSocket {
             events |= Events::ERR;
         }
         events
+    }
+
+    /// `setsockopt(2)`
+    ///
+    /// # Errors
+    /// `OptionUnknown`.
+    pub(crate) fn set_option(&mut self, opt: Opt, value: Value) -> Result<(), SocketError> {
+        match (opt, value) {
+            (Opt::RcvBuf, Value::Number(n)) => {
+                self.rcvbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(RCVBUF_MIN) as usize
+            }
+            (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
+            _ => return Err(SocketError::OptionUnknown),
+        }
+        Ok(())
+    }
+
+    /// `getsockopt(2)`
+    ///
+    /// # Errors
+    /// `OptionUnknown`.
+    pub(crate) fn option(&self, opt: Opt) -> Result<Value, SocketError> {
+        match opt {
+            Opt::RcvBuf => Ok(Value::Number(self.rcvbuf as u32)),
+            Opt::SndBuf => Ok(Value::Number(self.sndbuf)),
+            _ => Err(SocketError::OptionUnknown),
+        }
     }
 
     fn flow(&self) -> Option<FourTuple> {
@@ -159,8 +193,17 @@ impl UdpLayer {
         if !self.demux.bind(local, sockets.next_index(), false, own) {
             return Err(SocketError::AddrInUse);
         }
-        let (peer, error, queue) = (None, None, VecDeque::new());
-        let socket = UdpSocket { local, peer, wait: WaitList::new(), error, rcvbuf, queue, charged: 0, drops: 0 };
+        let socket = UdpSocket {
+            local,
+            peer: None,
+            wait: WaitList::new(),
+            error: None,
+            rcvbuf,
+            sndbuf: SNDBUF_DEFAULT,
+            queue: VecDeque::new(),
+            charged: 0,
+            drops: 0,
+        };
         sockets.insert(Socket::Udp(Box::new(socket)))
     }
 

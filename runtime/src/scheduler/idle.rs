@@ -215,8 +215,13 @@ impl Idle {
         self.alarm.store(ALARMED_NAPS, Ordering::Relaxed);
     }
 
-    /// Whether the watch is alarmed for one nap more. Only the watch asks.
+    /// Whether a worker that was stuck has lately been seen.
     pub(super) fn is_alarmed(&self) -> bool {
+        self.alarm.load(Ordering::Relaxed) > 0
+    }
+
+    /// The watch naps once more; says whether a short nap. Only the watch asks.
+    pub(super) fn naps_short(&self) -> bool {
         let left = self.alarm.load(Ordering::Relaxed);
         self.alarm.store(left.saturating_sub(1), Ordering::Relaxed);
         left > 0
@@ -322,9 +327,11 @@ mod tests {
     #[test]
     fn an_alarm_lasts_for_a_number_of_naps() {
         let idle = Idle::new(2, true);
-        assert!(!idle.is_alarmed());
+        assert!(!idle.is_alarmed() && !idle.naps_short());
         idle.alarm();
-        assert_eq!((0..2 * ALARMED_NAPS).filter(|_| idle.is_alarmed()).count(), ALARMED_NAPS);
+        assert!(idle.is_alarmed());
+        assert_eq!((0..2 * ALARMED_NAPS).filter(|_| idle.naps_short()).count(), ALARMED_NAPS);
+        assert!(!idle.is_alarmed());
     }
 
     #[test]

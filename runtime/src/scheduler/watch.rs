@@ -1,11 +1,13 @@
 //! What the watch does: naps, and what it looks at between them.
 
 use crate::scheduler::core::Core;
+use crate::scheduler::idle::Idle;
 use crate::scheduler::shared::Shared;
 use crate::scheduler::steal;
 use std::time::Duration;
 
-/// What a worker remembers while it is the watch.
+/// What a worker remembers of its time as the watch. It keeps it while it works in between: who stands in for a worker that is
+/// stuck is called away by each event, and would otherwise begin anew after each.
 #[derive(Default)]
 pub(super) struct Watch {
     /// Nobody was in the driver the last time.
@@ -17,9 +19,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// The worker falls asleep, and may become the watch.
+    pub(super) fn begins(&mut self, idle: &Idle) {
+        self.quiet = 0;
+        if !idle.is_alarmed() {
+            self.unattended = false;
+        }
+    }
+
     /// How long to sleep this time.
     pub(super) fn nap(&self, shared: &Shared) -> Duration {
-        if shared.idle.is_alarmed() { NAP } else { CALM_NAP }
+        if shared.idle.naps_short() { NAP } else { CALM_NAP }
     }
 
     /// Nobody is in the driver; says whether to stay in it.
@@ -47,7 +57,8 @@ impl Watch {
         self.quiet <= QUIET_MAX || !shared.idle.resign(core.index)
     }
 
-    /// Whether some worker was awake for a whole nap and polled nothing.
+    /// Whether some worker is awake and has polled nothing since the last look, which was at least a nap ago. It may have slept
+    /// in between; then the watch is alarmed for nothing, once.
     fn sees_stuck(&mut self, shared: &Shared, me: usize) -> bool {
         let first = self.polls.is_empty();
         self.polls.resize(shared.workers.len(), 0);
@@ -68,3 +79,20 @@ const NAP: Duration = Duration::from_micros(100);
 const CALM_NAP: Duration = Duration::from_millis(1);
 /// After so many quiet naps the watch sleeps for good; then waking the first worker costs waking the watch too.
 const QUIET_MAX: u32 = 5;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_alarmed_watch_remembers_that_nobody_was_in_the_driver() {
+        let idle = Idle::new(2, true);
+        let mut watch = Watch { unattended: true, quiet: 3, polls: vec![4, 5] };
+        idle.alarm();
+        watch.begins(&idle);
+        assert_eq!((watch.unattended, watch.quiet, &*watch.polls), (true, 0, &[4, 5][..]));
+        while idle.naps_short() {}
+        watch.begins(&idle);
+        assert_eq!((watch.unattended, &*watch.polls), (false, &[4, 5][..]));
+    }
+}

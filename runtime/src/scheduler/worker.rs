@@ -71,7 +71,13 @@ pub(super) fn run<M: Main>(context: &Context, main: &mut M) {
     let Some(core) = context.take() else { return };
     let shared = &context.shared;
     let counters = &shared.workers[core.index].counters;
-    let mut worker = Worker { context, counters, unturned: 0, awake: Awake::now(shared.driver_handle.clock()) };
+    let mut worker = Worker {
+        context,
+        counters,
+        unturned: 0,
+        awake: Awake::now(shared.driver_handle.clock()),
+        watch: Watch::default(),
+    };
     if let Some(core) = worker.run(core, main) {
         context.put(core);
     }
@@ -85,6 +91,7 @@ struct Worker<'a> {
     /// Polls since the last look at the driver.
     unturned: u32,
     awake: Awake,
+    watch: Watch,
 }
 
 impl Worker<'_> {
@@ -202,7 +209,8 @@ impl Worker<'_> {
         self.awake.ends(self.counters);
         self.unturned = 0;
         let mut role = idle.sleep(index, std::mem::take(&mut core.searching));
-        let mut watch = Watch::default();
+        let mut watch = std::mem::take(&mut self.watch);
+        watch.begins(idle);
         // May wake this worker: then the sleep below ends at once.
         shared.look_again();
         loop {
@@ -224,6 +232,7 @@ impl Worker<'_> {
                 role = Role::Sleeper;
             }
         }
+        self.watch = watch;
         if shared.workers.len() > 1 {
             if core.queue.ring_len() > 0 {
                 // The driver woke several tasks; one is enough for this worker.

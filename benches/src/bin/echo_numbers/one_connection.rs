@@ -81,7 +81,7 @@ impl OneConnection {
             OneConnection::OsThreads => os_echo::threads(until),
             OneConnection::OsTasks => os_echo::wakeline(until),
             OneConnection::OsTokio => os_echo::tokio(until),
-            OneConnection::Smoltcp => smoltcp_loop::measure(until),
+            OneConnection::Smoltcp => smoltcp_loop::echo::measure(until),
         }
     }
 }

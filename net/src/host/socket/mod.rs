@@ -3,4 +3,5 @@
 pub(crate) mod attempt;
 pub(crate) mod spread;
 pub(crate) mod tcp;
+pub(crate) mod tcp_socket;
 pub(crate) mod udp;

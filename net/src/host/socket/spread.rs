@@ -7,6 +7,7 @@
 
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::sockopt::{Opt, Value};
 use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -90,6 +91,20 @@ impl Spread {
     pub(crate) fn each(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>) -> io::Result<()> {
         for (cpu, &id) in self.ids.iter().enumerate() {
             self.host.with_stack_recent(cpu, |stack, _, _| f(stack, id))?;
+        }
+        Ok(())
+    }
+
+    /// The first thing that a member has to say.
+    pub(crate) fn find<R>(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Option<R>) -> Option<R> {
+        let mut members = self.ids.iter().enumerate();
+        members.find_map(|(cpu, &id)| self.host.with_stack_recent(cpu, |stack, _, _| f(stack, id)))
+    }
+
+    /// Sets an option on every member; the first error wins.
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        for (cpu, &id) in self.ids.iter().enumerate() {
+            self.host.with_stack(cpu, |stack, now, fx| stack.set_option(now, id, (opt, value), fx))?;
         }
         Ok(())
     }

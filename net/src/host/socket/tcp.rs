@@ -4,10 +4,13 @@ use crate::event::Event;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::tcp::settings::Settings;
 use crate::stack::{Proto, Stack};
+use crate::tcp_info::TcpInfo;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -26,7 +29,25 @@ pub(crate) struct TcpStream {
 impl TcpStream {
     /// Sends the SYN. The stream is connected once [`TcpStream::poll_connected`] says so.
     pub(crate) fn start_connect(host: Arc<Machine>, remote: SocketAddr) -> io::Result<TcpStream> {
-        let cpu = host.deal_cpu();
+        let settings = host.with_stack_recent(0, |stack, _, _| stack.tcp_settings());
+        TcpStream::start_connect_from(host, None, remote, settings)
+    }
+
+    /// The same from a local address that was bound, with settings. Where the port is given, it says which CPU the
+    /// connection belongs to.
+    pub(crate) fn start_connect_from(
+        host: Arc<Machine>,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        settings: Settings,
+    ) -> io::Result<TcpStream> {
+        let fixed = local.filter(|local| local.port() != 0);
+        let cpu = match (fixed, remote) {
+            (Some(local), SocketAddr::V4(remote)) if *remote.ip() != host.addr && !remote.ip().is_loopback() => {
+                host.cpu_of_flow((*remote.ip(), remote.port()), (host.addr, local.port()))
+            }
+            _ => host.deal_cpu(),
+        };
         let (machine, local_ip) = (host.clone(), host.addr);
         let returns_home = move |port: u16| match remote {
             SocketAddr::V4(remote) if *remote.ip() != local_ip && !remote.ip().is_loopback() => {
@@ -34,7 +55,8 @@ impl TcpStream {
             }
             _ => true,
         };
-        let id = host.with_stack(cpu, |stack, now, fx| stack.tcp_connect(now, None, remote, &returns_home, fx))?;
+        let id =
+            host.with_stack(cpu, |stack, now, fx| stack.tcp_open(now, (local, remote), settings, &returns_home, fx))?;
         Ok(TcpStream { host, cpu, id })
     }
 
@@ -134,14 +156,21 @@ impl TcpStream {
         self.query(|stack, id| stack.peer_addr(id))
     }
 
-    pub(crate) fn nodelay(&self) -> io::Result<bool> {
-        self.query(|stack, id| stack.nodelay(id))
+    /// `getsockopt(2)`
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        self.query(|stack, id| stack.option(id, opt))
     }
 
-    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+    /// `setsockopt(2)`
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         self.host
-            .with_stack(self.cpu, |stack, now, fx| stack.set_nodelay(now, self.id, nodelay, fx))
+            .with_stack(self.cpu, |stack, now, fx| stack.set_option(now, self.id, (opt, value), fx))
             .map_err(Into::into)
+    }
+
+    /// `TCP_INFO`
+    pub(crate) fn info(&self) -> io::Result<TcpInfo> {
+        self.host.with_stack(self.cpu, |stack, now, _| stack.tcp_info(now, self.id)).map_err(Into::into)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -207,6 +236,22 @@ impl TcpListener {
         let addr = with_port(&host, Proto::Tcp, addr)?;
         let sockets = Spread::open(host, |stack| stack.tcp_listen(addr, backlog, false))?;
         Ok(TcpListener { sockets })
+    }
+
+    /// Lets a bound socket listen.
+    pub(crate) fn listen(sockets: Spread, backlog: u32, settings: Settings) -> io::Result<TcpListener> {
+        sockets.each(|stack, id| stack.tcp_listen_on(id, backlog, settings))?;
+        Ok(TcpListener { sockets })
+    }
+
+    /// `getsockopt(2)`
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        self.sockets.query(|stack, id| stack.option(id, opt))
+    }
+
+    /// `setsockopt(2)`
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        self.sockets.set_option(opt, value)
     }
 
     pub(crate) fn poll_accept(

@@ -4,6 +4,7 @@ use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
+use crate::sockopt::{Opt, Value};
 use crate::stack::Proto;
 use crate::stack::error::SocketError;
 use std::io;
@@ -100,6 +101,21 @@ impl UdpSocket {
         let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
         self.release(&mut slots);
         result
+    }
+
+    /// `getsockopt(2)`
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        self.sockets.query(|stack, id| stack.option(id, opt))
+    }
+
+    /// `setsockopt(2)`
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        self.sockets.set_option(opt, value)
+    }
+
+    /// What was reported about a datagram that was sent, once, by whichever CPU heard of it.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        self.sockets.find(|stack, id| stack.take_error(id)).map(Into::into)
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -10,6 +10,7 @@ use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::emit::send_reset;
 use crate::stack::tcp::layer::TcpLayer;
 use crate::stack::tcp::listen::Listener;
+use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
@@ -19,24 +20,22 @@ use wakeline_runtime::wait_queue::WaitList;
 pub(crate) const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 impl TcpLayer {
-    /// Passive OPEN.
-    pub(crate) fn listen(
+    /// Gives an address to a socket that does not listen yet.
+    pub(crate) fn bind(
         &mut self,
         sockets: &mut Sockets,
         local: SocketAddrV4,
-        backlog: u32,
-        reuse_port: bool,
+        settings: Settings,
         own: Ipv4Addr,
     ) -> Result<SocketId, SocketError> {
+        let reuse_port = settings.flags.contains(SettingFlags::REUSE_PORT);
         let listener = Listener {
             local,
-            backlog: backlog.min(self.limits.somaxconn),
+            backlog: None,
             accept_queue: VecDeque::new(),
             half_open: 0,
             wait: WaitList::new(),
-            rcvbuf: self.limits.rcvbuf as u32,
-            sndbuf: self.limits.sndbuf as u32,
-            nodelay: false,
+            settings,
             is_down: false,
         };
         if !self.demux.bind(local, sockets.next_index(), reuse_port, own) {
@@ -47,12 +46,28 @@ impl TcpLayer {
         })
     }
 
+    /// Passive OPEN of a bound socket; on one that listens already it changes the backlog.
+    pub(crate) fn listen(
+        &mut self,
+        sockets: &mut Sockets,
+        id: SocketId,
+        backlog: u32,
+        settings: Settings,
+    ) -> Result<(), SocketError> {
+        let backlog = backlog.min(self.limits.somaxconn);
+        let listener = sockets.listener(id)?;
+        listener.backlog = Some(backlog);
+        listener.settings = settings;
+        Ok(())
+    }
+
     /// Active OPEN. `port_filter` says which ephemeral ports will do.
     pub(crate) fn connect(
         &mut self,
         sockets: &mut Sockets,
         local: Option<SocketAddrV4>,
         remote: SocketAddrV4,
+        settings: Settings,
         port_filter: &dyn Fn(u16) -> bool,
         lower: &mut Lower<'_>,
     ) -> Result<SocketId, SocketError> {
@@ -79,10 +94,10 @@ impl TcpLayer {
         if self.demux.exact(&flow).is_some() {
             return Err(SocketError::AddrNotAvailable);
         }
-        let offer = self.offer(lower.ip, self.limits.rcvbuf as u32, self.limits.sndbuf as u32);
+        let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
         let iss = self.secrets.isn(&flow, lower.now);
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
-        let connection = Connection::new(flow, block, Owner::Program);
+        let connection = Connection::new(flow, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
         let id = sockets.insert(Socket::Connection(Box::new(connection)))?;
         self.demux.insert(flow, Target::Connection(id.index()));
@@ -150,7 +165,8 @@ impl TcpLayer {
             state if !state.may_send() => return Err(SocketError::BrokenPipe),
             _ => {}
         }
-        let n = connection.block.write(bytes, &mut lower.ip.pool);
+        let may_write = connection.may_write_more();
+        let n = if may_write { connection.block.write(bytes, &mut lower.ip.pool) } else { 0 };
         if n < bytes.len() {
             connection.no_space = true;
         }
@@ -223,10 +239,12 @@ impl TcpLayer {
             return self.close_listener(sockets, id, lower);
         }
         sockets.disown(id.index());
-        self.close_connection(sockets, id.index(), false, lower);
+        // SO_LINGER with a time of zero: `tcp_disconnect`.
+        let abort = sockets.connection_at(id.index()).is_some_and(|it| it.settings.linger_s == Some(0));
+        self.close_connection(sockets, id.index(), abort, lower);
     }
 
-    /// Leaves a connection to itself; with `abort` its peer is told that nobody ever wanted it.
+    /// Leaves a connection to itself; with `abort` what was not delivered is thrown away and the peer is told.
     fn close_connection(&mut self, sockets: &mut Sockets, index: u32, abort: bool, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
@@ -240,7 +258,8 @@ impl TcpLayer {
             connection.block.close(lower.now, &mut lower.ip.pool)
         };
         if let Some(reset) = reset {
-            lower.ip.counters.count(Mib::TcpExtTCPAbortOnClose);
+            let mib = if abort { Mib::TcpExtTCPAbortOnData } else { Mib::TcpExtTCPAbortOnClose };
+            lower.ip.counters.count(mib);
             send_reset(lower, &connection.flow, reset);
         }
         connection.trace_state(before, lower.fx);

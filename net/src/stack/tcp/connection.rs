@@ -8,6 +8,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::emit::{send_reset, send_segment};
+use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::{Events, WaitList};
 
@@ -23,6 +24,8 @@ pub(crate) struct Connection {
     /// What the network says, without ending the connection (`sk_err_soft`).
     pub(crate) soft_error: Option<SocketError>,
     pub(crate) owner: Owner,
+    /// What the program has set.
+    pub(crate) settings: Settings,
     /// Somebody found the send buffer full (`SOCK_NOSPACE`).
     pub(crate) no_space: bool,
     /// The user has shut down reading.
@@ -46,7 +49,8 @@ pub(crate) enum Owner {
 
 impl Connection {
     /// A connection that nobody waits for yet.
-    pub(crate) fn new(flow: FourTuple, block: ControlBlock, owner: Owner) -> Connection {
+    pub(crate) fn new(flow: FourTuple, mut block: ControlBlock, owner: Owner, settings: Settings) -> Connection {
+        block.configure_all(&settings);
         Connection {
             flow,
             block,
@@ -54,6 +58,7 @@ impl Connection {
             error: None,
             soft_error: None,
             owner,
+            settings,
             no_space: false,
             read_shut_down: false,
             is_done: false,
@@ -66,13 +71,19 @@ impl Connection {
     pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
         while self.block.has_something_due() {
             let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
-            if outgoing.again {
+            if let Some(mib) = outgoing.again {
+                lower.ip.counters.count(mib);
                 lower.ip.counters.count(Mib::TcpRetransSegs);
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
             send_segment(lower, &self.flow, &outgoing.header, outgoing.len as usize, copy);
+        }
+        if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
+            // `tcp_check_space`: what was sent has made room.
+            self.no_space = false;
+            self.wait.wake(Events::WRITABLE, 1, &mut lower.fx.wakes);
         }
     }
 
@@ -117,7 +128,7 @@ impl Connection {
             // `tcp_fin`: first the change of state, then, below, the data.
             self.wait.wake_all(wakes);
         }
-        if notice.contains(Notice::READABLE) {
+        if notice.contains(Notice::READABLE) && self.is_readable() {
             let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
             lower.fx.tracer.emit(event);
             self.wait.wake(Events::READABLE, 1, wakes);
@@ -146,10 +157,30 @@ impl Connection {
         self.wait.wake_all(&mut lower.fx.wakes);
     }
 
-    /// Whether at least a third of the send buffer is free (`sk_stream_is_writeable`).
+    /// Whether at least a third of the send buffer is free, and little enough of it is unsent
+    /// (`sk_stream_is_writeable`).
     #[inline]
     pub(crate) fn is_writable(&self) -> bool {
-        u64::from(self.block.queued()) * 3 <= u64::from(self.block.sndbuf()) * 2
+        u64::from(self.block.queued()) * 3 <= u64::from(self.block.sndbuf()) * 2 && self.may_write_more()
+    }
+
+    /// TCP_NOTSENT_LOWAT (`tcp_stream_memory_free`).
+    #[inline]
+    pub(crate) fn may_write_more(&self) -> bool {
+        self.settings.notsent_lowat == u32::MAX || self.block.unsent() < self.settings.notsent_lowat
+    }
+
+    /// Whether there is as much to read as somebody wants at once: SO_RCVLOWAT, but no more than can come
+    /// (`tcp_stream_is_readable`).
+    #[inline]
+    pub(crate) fn is_readable(&self) -> bool {
+        let readable = self.block.readable();
+        readable > 0 && (readable >= self.settings.rcvlowat || self.block.is_window_closed() || self.has_ended())
+    }
+
+    /// Whether nothing more will come.
+    fn has_ended(&self) -> bool {
+        self.block.peer_closed() || self.read_shut_down || self.block.state() == State::Closed
     }
 
     /// `tcp_poll`
@@ -166,7 +197,7 @@ impl Connection {
             events |= Events::IN | Events::RDNORM | Events::RDHUP;
         }
         if !matches!(state, State::SynSent | State::SynReceived) {
-            if self.block.readable() > 0 {
+            if self.is_readable() {
                 events |= Events::IN | Events::RDNORM;
             }
             if write_closed || self.is_writable() {

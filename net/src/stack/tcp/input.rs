@@ -4,13 +4,13 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::sample::AckSample;
 use crate::stack::tcp::control_block::{
-    AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Recovery, Reset, Timer,
+    AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Reset, Timer,
 };
-use crate::stack::tcp::options::Agreed;
+use crate::stack::tcp::options::{Agreed, Features};
 use crate::stack::tcp::state::{Cause, State};
-use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use crate::stack::tcp::timestamps::{PAWS_WINDOW, is_before};
+use crate::wire::tcp::{TcpFlags, TcpHeader};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
@@ -35,6 +35,10 @@ impl ControlBlock {
     /// Takes a segment of this connection; `text` has been pulled to what follows the header.
     pub(crate) fn on_segment(&mut self, mut at: Arrival<'_>, text: PacketBuf) -> Disposition {
         let mut done = Disposition::default();
+        self.stats.segs_in = self.stats.segs_in.wrapping_add(1);
+        if !text.is_empty() {
+            self.stats.data_segs_in = self.stats.data_segs_in.wrapping_add(1);
+        }
         let checked = match self.state {
             State::Closed => Err(Disposition::dropped(DropReason::TcpClose)),
             State::SynSent => self.check_syn_sent(&mut at, &mut done),
@@ -72,12 +76,16 @@ impl ControlBlock {
         if !header.flags.contains(TcpFlags::SYN) {
             return Err(Disposition::dropped(DropReason::TcpFlags));
         }
-        self.synchronize(header.seq, Agreed::new(self.adv_mss, header));
+        let agreed = Agreed::new(self.adv_mss, self.features, header);
+        if has_ack && agreed.features.contains(Features::TIMESTAMPS) {
+            self.check_syn_echo(at)?;
+        }
+        self.synchronize(header.seq, agreed, at.now);
         self.last_received_at = at.now;
         // RFC 7323 2.2: the window of a SYN is not scaled.
         self.take_window(header, header.window.into());
         if has_ack {
-            self.acknowledge(at, done);
+            self.take_ack(at, false, done);
             self.step(Cause::SynAck);
             self.ack = AckDue::Now;
             done.notice |= Notice::CONNECTED | Notice::WRITABLE;
@@ -90,11 +98,24 @@ impl ControlBlock {
         }
     }
 
+    /// RFC 7323 3.2: the SYN-ACK echoes a timestamp that one of our SYNs has carried.
+    fn check_syn_echo(&mut self, at: &mut Arrival<'_>) -> Step {
+        let Some((_, echo)) = at.header.options.timestamps else { return Ok(()) };
+        let (first, last) = (self.retrans_stamp, self.ts.value(at.now));
+        if echo == 0 || !(is_before(echo, first) || is_before(last, echo)) {
+            return Ok(());
+        }
+        at.counters.count(Mib::TcpExtPAWSActive);
+        let reset = Some(Reset::At(at.header.ack));
+        Err(Disposition { reset, ..Disposition::dropped(DropReason::TcpRfc7323Tsecr) })
+    }
+
     // 3.10.7.4 OTHER STATES
 
     fn check_synchronized(&mut self, at: &mut Arrival<'_>, text_len: usize, done: &mut Disposition) -> Step {
         let crossing = self.is_crossing_syn_ack(at.header);
         if !crossing {
+            self.check_timestamps(at, text_len)?;
             self.check_sequence(at, text_len)?;
             self.check_reset(at)?;
             // Third, check security: there is none.
@@ -111,6 +132,52 @@ impl ControlBlock {
             && header.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN | TcpFlags::ACK
             && header.seq == self.irs
             && header.ack == self.snd_nxt
+    }
+
+    /// Before the first: RFC 7323 5.3 R1, protection against wrapped sequence numbers. A segment without the option
+    /// passes, as in Linux.
+    #[inline]
+    fn check_timestamps(&mut self, at: &mut Arrival<'_>, text_len: usize) -> Step {
+        match at.header.options.timestamps {
+            Some((value, _)) if self.ts.is_old(value, PAWS_WINDOW, at.now) => {
+                self.on_old_timestamp(at, text_len, value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `tcp_validate_incoming` for a segment that is older than TS.Recent.
+    #[cold]
+    fn on_old_timestamp(&mut self, at: &mut Arrival<'_>, text_len: usize, value: u32) -> Step {
+        let header = at.header;
+        if !self.features.contains(Features::TIMESTAMPS) || header.flags.contains(TcpFlags::RST) {
+            return Ok(());
+        }
+        // `tcp_disordered_ack_check`: acknowledgements that were overtaken on the way are no danger.
+        let bare = header.flags.contains(TcpFlags::ACK) && header.sequence_len(text_len) == 0;
+        if bare && header.seq == self.rcv_nxt {
+            let window = u32::from(header.window) << self.snd_wscale;
+            let wider = self.snd_wl1 == header.seq && (window > self.snd_wnd || window == 0);
+            let news = header.ack != self.snd_una || self.snd_wl1.is_before(header.seq) || wider;
+            let replay = Duration::from_millis(self.ts.behind(value).max(0).unsigned_abs().into());
+            if !news && replay <= self.rtt.rto() * 6 / 5 {
+                return Ok(());
+            }
+        }
+        if bare && header.seq.is_before(self.rcv_nxt) {
+            at.counters.count(Mib::TcpExtPAWSOldAck);
+            return Err(Disposition::dropped(DropReason::TcpRfc7323PawsAck));
+        }
+        if header.flags.contains(TcpFlags::SYN) {
+            return self.check_syn(at);
+        }
+        at.counters.count(Mib::TcpExtPAWSEstab);
+        if header.sequence_len(text_len) > 0 || self.may_challenge(at.now) {
+            self.ack = AckDue::Now;
+        } else {
+            at.counters.count(Mib::TcpExtTCPACKSkippedPAWS);
+        }
+        Err(Disposition::dropped(DropReason::TcpRfc7323Paws))
     }
 
     /// First, check the sequence number.
@@ -135,6 +202,10 @@ impl ControlBlock {
         if (len > 0 && !syn) || self.may_challenge(at.now) {
             if syn {
                 at.counters.count(Mib::TcpExtTCPSYNChallenge);
+            }
+            if text_len > 0 && old {
+                // `tcp_send_dupack`
+                self.note_twice(header.seq, header.seq + text_len as u32, at.counters);
             }
             self.ack = AckDue::Now;
         } else {
@@ -196,14 +267,14 @@ impl ControlBlock {
         if header.ack.is_after(self.snd_nxt) || header.ack.is_before(self.snd_una - self.max_window) {
             return Err(self.challenge(at, DropReason::TcpInvalidAck));
         }
-        if header.ack.is_after(self.snd_una) {
-            self.acknowledge(at, done);
-        } else if header.ack == self.snd_una {
-            let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
-            if bare && self.snd_una != self.snd_nxt && window == self.snd_wnd {
-                self.on_duplicate_ack(at.now, at.counters);
-            }
+        if let Some((value, _)) = header.options.timestamps
+            && !header.seq.is_after(self.rcv_wup)
+        {
+            // RFC 7323 5.3 R3, with RCV.NXT as it was when an acknowledgement was last sent (Last.ACK.sent).
+            self.ts.update(value, at.now);
         }
+        let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
+        self.take_ack(at, bare && window == self.snd_wnd, done);
         // "This check prevents old segments from updating the window."
         if self.snd_wl1.is_before(header.seq) || (self.snd_wl1 == header.seq && !self.snd_wl2.is_after(header.ack)) {
             self.take_window(header, window);
@@ -229,107 +300,6 @@ impl ControlBlock {
                 self.stop_timer();
                 self.rtt.reset_backoff();
             }
-        }
-    }
-
-    /// SND.UNA advances: round-trip time, send queue, congestion window, timer.
-    fn acknowledge(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
-        let ack = at.header.ack;
-        let prior_in_flight = self.flight();
-        let first_of_all = self.snd_una == self.iss;
-        let acked = ack - self.snd_una - u32::from(first_of_all);
-        let rtt = self.measure(at.now, ack);
-        self.snd_una = ack;
-        // What exceeds the queue is the FIN.
-        self.send.release(acked, at.pool);
-        if first_of_all && self.flags.contains(Flags::SYN_REPEATED) {
-            self.rtt.fall_back();
-        }
-        self.retries = 0;
-        if acked > 0 {
-            done.notice |= Notice::WRITABLE;
-            let delivered = self.settle_duplicates(acked);
-            self.recover_on_ack(at.now);
-            let sample = AckSample { acked, delivered, prior_in_flight, rtt, ..self.sample(at.now) };
-            self.congestion.on_ack(&sample);
-        }
-        // RFC 6298 (5.2), (5.3).
-        if self.snd_una == self.snd_nxt {
-            self.stop_timer();
-        } else {
-            self.timer = Timer::Retransmit;
-            self.timer_at = at.now.saturating_add(self.rtt.rto());
-        }
-    }
-
-    /// RFC 6298 section 3, Karn's algorithm: `timed` only ever names a segment that was sent once.
-    fn measure(&mut self, now: Instant, ack: SeqNumber) -> Option<Duration> {
-        let (_, sent_at) = self.timed.filter(|&(end, _)| !ack.is_before(end))?;
-        let rtt = now.saturating_duration_since(sent_at);
-        self.rtt.sample(rtt);
-        self.timed = None;
-        Some(rtt)
-    }
-
-    /// `tcp_remove_reno_sacks`: in recovery, what is acknowledged begins with the hole; behind it lies what duplicates
-    /// have reported. Returns how many bytes had not been reported.
-    fn settle_duplicates(&mut self, acked: u32) -> u32 {
-        let mss = u32::from(self.snd_mss);
-        let reported = u32::from(self.dup_acks) * mss;
-        let settled = if self.recovery == Recovery::Fast { acked.div_ceil(mss).saturating_sub(1) } else { u32::MAX };
-        self.dup_acks = u16::try_from(u32::from(self.dup_acks).saturating_sub(settled)).unwrap_or(u16::MAX);
-        acked.saturating_sub(reported).max(mss.min(acked))
-    }
-
-    fn recover_on_ack(&mut self, now: Instant) {
-        let over = !self.snd_una.is_before(self.recover);
-        match self.recovery {
-            Recovery::Open => return,
-            // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
-            Recovery::Fast if !over => self.flags |= Flags::RETRANSMIT_DUE,
-            Recovery::Loss { next } if !over => self.recovery = Recovery::Loss { next: next.max(self.snd_una) },
-            Recovery::Fast | Recovery::Loss { .. } => {}
-        }
-        if over {
-            self.dup_acks = 0;
-            self.recovery = Recovery::Open;
-            self.congestion.on_recovery_exit(now);
-        }
-    }
-
-    /// RFC 5681 3.2.
-    fn on_duplicate_ack(&mut self, now: Instant, counters: &mut Counters) {
-        let prior_in_flight = self.flight();
-        self.dup_acks = self.dup_acks.saturating_add(1);
-        let mut lost = 0;
-        // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
-        if self.recovery == Recovery::Open && self.dup_acks == 3 && self.snd_una.is_after(self.recover) {
-            counters.count(Mib::TcpExtTCPFastRetrans);
-            lost = self.snd_mss.into();
-            self.congestion.on_congestion_event(now);
-            self.recovery = Recovery::Fast;
-            self.recover = self.snd_nxt;
-            self.flags |= Flags::RETRANSMIT_DUE;
-        }
-        let delivered = self.snd_mss.into();
-        let sample = AckSample { delivered, lost, prior_in_flight, ..self.sample(now) };
-        self.congestion.on_ack(&sample);
-    }
-
-    /// The present, for congestion control.
-    fn sample(&self, now: Instant) -> AckSample {
-        AckSample {
-            now,
-            acked: 0,
-            delivered: 0,
-            lost: 0,
-            prior_in_flight: 0,
-            in_flight: self.flight(),
-            rtt: None,
-            srtt: self.rtt.srtt(),
-            una: self.snd_una,
-            nxt: self.snd_nxt,
-            rate: None,
         }
     }
 

@@ -26,6 +26,13 @@ impl Secrets {
         SeqNumber((f as u32).wrapping_add((now.as_nanos() >> 6) as u32))
     }
 
+    /// RFC 7323 7.1: where a connection's timestamps begin. The same for the same ends, so that a connection that takes the
+    /// place of one in TIME-WAIT goes on from there.
+    pub(crate) fn ts_offset(&self, flow: &FourTuple) -> u32 {
+        let ([a, b], [c, d]) = (self.isn, self.port);
+        keyed_hash([a ^ d, b ^ c], &flow.words()) as u32
+    }
+
     /// RFC 6056 algorithm 3: where in the range of ephemeral ports to begin the search.
     pub(crate) fn port_offset(&self, local: Ipv4Addr, remote: SocketAddrV4) -> u32 {
         let local = SocketAddrV4::new(local, 0);

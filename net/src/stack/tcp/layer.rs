@@ -7,7 +7,8 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple, Target};
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
-use crate::stack::socket::{SocketId, Sockets};
+use crate::stack::socket::Sockets;
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
 use crate::stack::tcp::emit::{refuse, send_ack};
@@ -16,6 +17,7 @@ use crate::stack::tcp::isn::Secrets;
 use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::Offer;
 use crate::stack::tcp::state::State;
+use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
 use crate::stack::timers::{TimerHeap, earlier};
 use crate::wire::ipv4::Ipv4Header;
@@ -32,6 +34,7 @@ pub(crate) struct TcpLayer {
     pub(super) request_timers: TimerHeap,
     pub(super) secrets: Secrets,
     pub(super) limits: Limits,
+    pub(super) sysctls: TcpSysctls,
     /// How many ephemeral ports were chosen (RFC 6056's `next_ephemeral`).
     pub(super) ports_chosen: u32,
     time_wait: TimeWaitTable,
@@ -59,6 +62,7 @@ impl TcpLayer {
             request_timers: TimerHeap::new(),
             secrets: Secrets::new(config.secret),
             limits: config.limits,
+            sysctls: config.tcp,
             ports_chosen: 0,
             time_wait: TimeWaitTable::new(config.limits.time_wait_max),
             timers: TimerHeap::new(),
@@ -143,13 +147,6 @@ impl TcpLayer {
             State::Closed => self.retire(sockets, index, lower),
             State::TimeWait => self.enter_time_wait(sockets, index, lower),
             _ => self.timers.arm(index, connection.block.next_timer()),
-        }
-    }
-
-    /// The same after a call that has changed a socket, if that is a connection.
-    pub(crate) fn settle_call(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
-        if sockets.connection(id).is_ok() {
-            self.settle(sockets, id.index(), lower);
         }
     }
 
@@ -282,15 +279,23 @@ impl TcpLayer {
     }
 
     /// What this end offers to a peer.
-    pub(super) fn offer(&self, ip: &IpLayer, rcvbuf: u32, sndbuf: u32) -> Offer {
+    pub(super) fn offer(&self, ip: &IpLayer, flow: &FourTuple, (rcvbuf, sndbuf): (u32, u32)) -> Offer {
         let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
         Offer {
             mss,
             rcvbuf,
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
+            features: self.sysctls.features(),
+            rto_min: self.sysctls.rto_min,
+            ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
         }
+    }
+
+    /// Which congestion control new connections have.
+    pub(super) fn default_congestion(&self) -> CongestionChoice {
+        self.limits.congestion
     }
 
     /// How many entries are in TIME-WAIT.

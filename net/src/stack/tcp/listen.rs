@@ -5,6 +5,8 @@
 
 use crate::stack::demux::FourTuple;
 use crate::stack::tcp::options::Agreed;
+use crate::stack::tcp::settings::Settings;
+use crate::tcp_info::{TcpInfo, TcpState};
 use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -15,15 +17,15 @@ use wakeline_runtime::wait_queue::WaitList;
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) local: SocketAddrV4,
-    pub(crate) backlog: u32,
+    /// How many connections may wait to be accepted; `None` while the socket is bound and does not listen.
+    pub(crate) backlog: Option<u32>,
     /// The places of established connections, oldest first.
     pub(crate) accept_queue: VecDeque<u32>,
     /// How many half-open connections there are.
     pub(crate) half_open: u32,
     pub(crate) wait: WaitList,
-    pub(crate) rcvbuf: u32,
-    pub(crate) sndbuf: u32,
-    pub(crate) nodelay: bool,
+    /// What the connections will have that it accepts.
+    pub(crate) settings: Settings,
     /// The host went down.
     pub(crate) is_down: bool,
 }
@@ -31,12 +33,22 @@ pub(crate) struct Listener {
 impl Listener {
     /// `sk_acceptq_is_full`: the comparison is "greater", so that `listen(n)` holds `n + 1`.
     pub(crate) fn accept_queue_is_full(&self) -> bool {
-        self.accept_queue.len() as u64 > u64::from(self.backlog)
+        self.accept_queue.len() as u64 > u64::from(self.backlog.unwrap_or(0))
+    }
+
+    /// What `TCP_INFO` says of a listener (`tcp_get_info`): its queue, and how long it may become.
+    pub(crate) fn info(&self) -> TcpInfo {
+        TcpInfo {
+            state: if self.backlog.is_some() { TcpState::Listen } else { TcpState::Closed },
+            unacked: self.accept_queue.len() as u32,
+            sacked: self.backlog.unwrap_or(0),
+            ..TcpInfo::default()
+        }
     }
 
     /// `inet_csk_reqsk_queue_is_full`
     pub(crate) fn syn_queue_is_full(&self) -> bool {
-        self.half_open > self.backlog
+        self.half_open > self.backlog.unwrap_or(0)
     }
 }
 

@@ -10,9 +10,10 @@ use crate::stack::tcp::control_block::{CHALLENGE_INTERVAL, ControlBlock, Reset};
 use crate::stack::tcp::emit::{send_ack, send_reset, send_segment};
 use crate::stack::tcp::layer::{Segment, TcpLayer, is_open};
 use crate::stack::tcp::listen::Request;
-use crate::stack::tcp::options::{Agreed, syn_options, syn_window};
+use crate::stack::tcp::options::{Agreed, Features, syn_options, syn_window};
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::timeouts::SYN_ACK_RETRIES;
+use crate::stack::tcp::timestamps::{Timestamps, is_before};
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use wakeline_runtime::wait_queue::Events;
@@ -28,6 +29,9 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(index) = self.demux.bound(&segment.flow) else { return self.refuse(segment, lower) };
+        if sockets.listener_at(index).is_none_or(|listener| listener.backlog.is_none()) {
+            return self.refuse(segment, lower);
+        }
         let flags = segment.header.flags;
         // First, check for a RST.
         if flags.contains(TcpFlags::RST) {
@@ -68,11 +72,12 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         listener.half_open += 1;
-        let rcvbuf = listener.rcvbuf;
+        let rcvbuf = listener.settings.rcvbuf;
         let Segment { flow, header, text } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
-        let agreed = Agreed::new(self.offer(lower.ip, 0, 0).mss, header);
+        let offer = self.offer(lower.ip, &flow, (0, 0));
+        let agreed = Agreed::new(offer.mss, offer.features, header);
         let expires_at = lower.now.saturating_add(RttEstimator::new().rto());
         let (irs, sent_at) = (header.seq, lower.now);
         let request = Request { flow, listener: index, iss, irs, agreed, retries: 0, sent_at, expires_at };
@@ -83,6 +88,8 @@ impl TcpLayer {
     }
 
     fn send_syn_ack(&self, request: &Request, rcvbuf: u32, lower: &mut Lower<'_>) {
+        let (offer, agreed) = (self.offer(lower.ip, &request.flow, (0, 0)), request.agreed);
+        let timestamps = (Timestamps::new(offer.ts_offset).value(lower.now), agreed.ts_recent);
         let header = TcpHeader {
             src_port: request.flow.local.port(),
             dst_port: request.flow.remote.port(),
@@ -91,7 +98,7 @@ impl TcpLayer {
             flags: TcpFlags::SYN | TcpFlags::ACK,
             window: syn_window(rcvbuf),
             urgent: 0,
-            options: syn_options(self.offer(lower.ip, 0, 0).mss, request.agreed.snd_wscale.is_some()),
+            options: syn_options(offer.mss, agreed.snd_wscale.is_some(), agreed.features, timestamps),
         };
         send_segment(lower, &request.flow, &header, 0, |_| Sum::default());
     }
@@ -105,7 +112,7 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(&request) = self.requests.get(index as usize) else { return };
-        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.rcvbuf);
+        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.settings.rcvbuf);
         let Segment { header, ref text, .. } = segment;
         let (flags, rcv_nxt) = (header.flags, request.irs + 1);
         let recent = lower.now < request.sent_at.saturating_add(CHALLENGE_INTERVAL);
@@ -119,7 +126,13 @@ impl TcpLayer {
         // First, check the sequence number.
         let window = u32::from(syn_window(rcvbuf));
         let end = header.seq + header.sequence_len(text.len());
-        let acceptable = !end.is_before(rcv_nxt) && !header.seq.is_after(rcv_nxt + window);
+        let old = request.agreed.features.contains(Features::TIMESTAMPS)
+            && header.options.timestamps.is_some_and(|(value, _)| is_before(value, request.agreed.ts_recent));
+        if old && !flags.contains(TcpFlags::RST) {
+            // `tcp_check_req`: RFC 7323 5.3 R1.
+            lower.ip.counters.count(Mib::TcpExtPAWSEstab);
+        }
+        let acceptable = !end.is_before(rcv_nxt) && !header.seq.is_after(rcv_nxt + window) && !old;
         if !acceptable || flags.contains(TcpFlags::SYN) {
             // Fourth, check the SYN bit; RFC 5961 4.2: it is answered like any other that is out of place.
             let answer = !flags.contains(TcpFlags::RST) && !recent;
@@ -170,22 +183,21 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         listener.accept_queue.push_back(place);
-        let (rcvbuf, sndbuf, nodelay) = (listener.rcvbuf, listener.sndbuf, listener.nodelay);
+        let settings = listener.settings;
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
         lower.ip.counters.count(Mib::TcpPassiveOpens);
-        let offer = self.offer(lower.ip, rcvbuf, sndbuf);
+        let offer = self.offer(lower.ip, &request.flow, (settings.rcvbuf, settings.sndbuf));
         let FourTuple { local, remote } = request.flow;
-        let mut block = ControlBlock::accept(
+        let block = ControlBlock::accept(
             (local.port(), remote.port()),
             (request.iss, request.irs),
             (&offer, request.agreed),
             (request.sent_at, request.retries > 0),
             lower.now,
         );
-        block.set_nodelay(nodelay);
-        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener));
+        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener), settings);
         self.remove_request(sockets, index);
         if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
             self.demux.redirect(&request.flow, Target::Connection(place));
@@ -232,7 +244,7 @@ impl TcpLayer {
         let expires_at = request.expires_at;
         self.request_timers.arm(index, expires_at);
         lower.ip.counters.count(Mib::TcpExtTCPTimeouts);
-        let rcvbuf = sockets.listener_at(listener).map_or(0, |listener| listener.rcvbuf);
+        let rcvbuf = sockets.listener_at(listener).map_or(0, |listener| listener.settings.rcvbuf);
         self.resend_syn_ack(index, rcvbuf, lower);
     }
 }

@@ -1,17 +1,30 @@
 //! What the user does with a connection: SEND, RECEIVE, CLOSE and ABORT of RFC 9293 3.10.
 
 use crate::packet::PoolCache;
+use crate::sockopt::Opt;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
     /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
     pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+        self.note_app_limited();
         let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
         let n = bytes.len().min(room);
         self.send.append(&bytes[..n], pool);
         n
+    }
+
+    /// `tcp_rate_check_app_limited`: until now there was nothing to send, although there was room, and nothing lost that
+    /// has not been sent again.
+    fn note_app_limited(&mut self) {
+        let flight = self.flight();
+        let lost = self.loss.as_ref().is_some_and(|loss| loss.board.has_due());
+        if self.unsent() < self.snd_mss.into() && flight < self.congestion.cwnd() && !lost {
+            self.delivery.on_app_limited(flight);
+        }
     }
 
     /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
@@ -49,6 +62,11 @@ impl ControlBlock {
         self.recv.len()
     }
 
+    /// Whether less than a segment may still come, so that waiting for more is in vain.
+    pub(crate) fn is_window_closed(&self) -> bool {
+        self.receive_window() <= u32::from(self.rcv_mss)
+    }
+
     /// Whether the peer's stream has ended; what can still be read came before.
     #[inline]
     pub(crate) fn peer_closed(&self) -> bool {
@@ -66,25 +84,39 @@ impl ControlBlock {
     }
 
     /// The receive buffer's size.
-    #[cfg(test)]
     pub(crate) fn rcvbuf(&self) -> u32 {
         self.rcvbuf
     }
 
-    /// SO_SNDBUF and SO_RCVBUF. The window that was told is never taken back; a smaller buffer only keeps it from moving.
-    #[cfg(test)]
-    pub(crate) fn set_buffers(&mut self, sndbuf: u32, rcvbuf: u32) {
-        (self.sndbuf, self.rcvbuf) = (sndbuf, rcvbuf);
+    /// The largest text that is sent.
+    pub(crate) fn mss(&self) -> u32 {
+        self.snd_mss.into()
     }
 
-    /// TCP_NODELAY.
-    pub(crate) fn nodelay(&self) -> bool {
-        self.flags.contains(Flags::NODELAY)
+    /// How many bytes were written and not sent yet.
+    pub(crate) fn unsent(&self) -> u32 {
+        self.send.len().saturating_sub(self.snd_nxt - self.send_base())
     }
 
-    /// Sets TCP_NODELAY; text that waited for it goes with the next poll.
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.flags.set(Flags::NODELAY, nodelay);
+    /// Takes over one of the settings, as far as it concerns the control block.
+    ///
+    /// The window that was told is never taken back; a smaller buffer only keeps it from moving. Text that waited for
+    /// TCP_NODELAY goes with the next poll.
+    pub(crate) fn configure(&mut self, settings: &Settings, opt: Opt) {
+        match opt {
+            Opt::RcvBuf => self.rcvbuf = settings.rcvbuf,
+            Opt::SndBuf => self.sndbuf = settings.sndbuf,
+            Opt::NoDelay => self.flags.set(Flags::NODELAY, settings.flags.contains(SettingFlags::NO_DELAY)),
+            Opt::Congestion => self.congestion.choose(settings.congestion),
+            _ => {}
+        }
+    }
+
+    /// Takes over all settings, of a listener or of a socket before it connects.
+    pub(crate) fn configure_all(&mut self, settings: &Settings) {
+        for opt in [Opt::NoDelay, Opt::Congestion, Opt::QuickAck, Opt::KeepAlive, Opt::UserTimeout] {
+            self.configure(settings, opt);
+        }
     }
 
     /// RFC 9293 3.10.4, CLOSE, as far as it concerns the peer: the user has no more to send.
@@ -136,7 +168,9 @@ impl ControlBlock {
         self.ack = AckDue::No;
         self.ack_at = Instant::FAR_FUTURE;
         self.send.clear(pool);
+        self.sent.clear();
         self.out_of_order.clear(pool);
+        (self.loss, self.sacks) = (None, None);
         if self.flags.contains(Flags::NO_USER) {
             self.recv.clear(pool);
         }

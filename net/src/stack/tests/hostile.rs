@@ -1,52 +1,13 @@
 //! What a peer must not be able to do: forged resets, SYNs and text, and plain rubbish.
 
+use super::forge::*;
 use super::world::*;
-use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
-use crate::stack::socket::SocketId;
-use crate::stack::tcp::control_block::ControlBlock;
-use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
-use crate::wire::tcp_options::TcpOptions;
 use proptest::prelude::*;
 use std::time::Duration;
-
-/// A segment from the client's address to the server's.
-fn forge(header: &TcpHeader, text: &[u8]) -> Vec<u8> {
-    let len = header.header_len() + text.len();
-    let mut sum = Sum::pseudo_header(ADDR[CLIENT], ADDR[SERVER], protocol::TCP, len);
-    sum.add(text);
-    let mut tcp = vec![0; header.header_len()];
-    header.emit(&mut tcp, Some(sum));
-    let (mut ethernet, mut ip) = ([0; EthernetHeader::LEN], [0; Ipv4Header::LEN]);
-    EthernetHeader { dst: MAC[SERVER], src: MAC[CLIENT], ethertype: EtherType::Ipv4 }.emit(&mut ethernet);
-    Ipv4Header::new(ADDR[CLIENT], ADDR[SERVER], protocol::TCP, len).emit(&mut ip);
-    [&ethernet[..], &ip, &tcp, text].concat()
-}
-
-fn inject(world: &mut World, bytes: &[u8]) {
-    if let Some(frame) = PacketBuf::from_bytes(&world.pool, bytes) {
-        world.call(SERVER, |stack, now, fx| {
-            stack.on_frame(now, frame, fx);
-            stack.on_batch_end(now, fx);
-        });
-    }
-}
-
-fn block(world: &mut World, id: SocketId) -> &ControlBlock {
-    &world.stacks[SERVER].sockets.connection_at(id.index()).unwrap().block
-}
-
-/// A header that the client could have sent now: exactly in order.
-fn in_order(world: &mut World, client: SocketId, server: SocketId, flags: TcpFlags) -> TcpHeader {
-    let src_port = world.stacks[CLIENT].local_addr(client).unwrap().port();
-    let (_, rcv_nxt, _) = block(world, server).time_wait_variables();
-    let (snd_nxt, _, _) = block(world, server).send_variables();
-    let (ack, options) = (SeqNumber(snd_nxt), TcpOptions::default());
-    TcpHeader { src_port, dst_port: 7, seq: rcv_nxt, ack, flags, window: 1000, urgent: 0, options }
-}
 
 /// RFC 5961: a reset must hit exactly, a SYN does nothing, an acknowledgement must be of something sent.
 #[test]
@@ -153,6 +114,7 @@ struct Forged {
     len: usize,
     wait_ms: u64,
     what: u8,
+    blocks: Vec<(i32, i32)>,
 }
 
 fn near() -> impl Strategy<Value = i32> {
@@ -163,8 +125,12 @@ fn forged() -> impl Strategy<Value = Forged> {
     let flags = prop_oneof![3 => Just(0x10u8), 1 => any::<u8>()];
     let len = prop_oneof![Just(0usize), 1usize..1460];
     let wait_ms = prop_oneof![4 => Just(0u64), 1 => 0u64..3000];
-    let all = (flags, near(), near(), any::<u16>(), len, wait_ms, any::<u8>());
-    all.prop_map(|(flags, seq, ack, window, len, wait_ms, what)| Forged { flags, seq, ack, window, len, wait_ms, what })
+    let blocks = prop::collection::vec((-9000i32..90, 0i32..6000), 0..4);
+    let all = (flags, near(), near(), any::<u16>(), len, wait_ms, any::<u8>(), blocks);
+    all.prop_map(|(flags, seq, ack, window, len, wait_ms, what, blocks)| {
+        let blocks = if what % 2 == 0 { blocks } else { Vec::new() };
+        Forged { flags, seq, ack, window, len, wait_ms, what, blocks }
+    })
 }
 
 proptest! {
@@ -183,6 +149,10 @@ proptest! {
             header.seq = header.seq + step.seq as u32;
             header.ack = header.ack + step.ack as u32;
             header.window = step.window;
+            for (from, len) in step.blocks {
+                let from = header.ack + from as u32;
+                header.options.sack.push(from, from + len as u32);
+            }
             inject(&mut world, &forge(&header, &pattern(step.len)));
             match step.what {
                 0..60 => drop(world.send(SERVER, server, &pattern(step.len))),

@@ -1,5 +1,6 @@
 //! Two stacks and a wire under virtual time.
 
+mod forge;
 mod hostile;
 mod icmp;
 mod link;
@@ -7,5 +8,7 @@ mod lossy;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
+mod tcp_recovery;
+mod tcp_timestamps;
 mod udp;
 mod world;

@@ -51,7 +51,7 @@ fn a_handshake_that_finds_the_accept_queue_full_is_finished_later() {
     world.run(Duration::from_micros(60));
     assert_eq!(world.stacks[SERVER].half_open_count(), 2);
     // Room for one only.
-    world.stacks[SERVER].sockets.listener(listener).unwrap().backlog = 0;
+    world.stacks[SERVER].sockets.listener(listener).unwrap().backlog = Some(0);
     world.run_ms(5);
     assert_eq!((world.stacks[SERVER].accept_backlog(listener), world.stacks[SERVER].half_open_count()), (1, 1));
     assert!(world.count(SERVER, Mib::TcpExtListenOverflows) > 0);

@@ -79,7 +79,7 @@ fn the_receive_buffer_is_charged_by_truesize() {
 fn an_empty_queue_accepts_one_datagram_beyond_its_buffer() {
     let mut world = World::with(3, |config| config.mtu = 9000);
     let [client, server] = pair(&mut world);
-    world.stacks[SERVER].set_rcvbuf(server, 1).unwrap();
+    world.set_rcvbuf(SERVER, server, 1);
     for _ in 0..2 {
         send(&mut world, CLIENT, client, &[7; 8000], Some(at(SERVER, 101))).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use crate::event::{Trace, Tracer};
 use crate::packet::{PacketBuf, Pool, copy};
+use crate::sockopt::{Opt, Value};
 use crate::stack::Stack;
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Mib;
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) pool: Pool,
     /// What was sent, as tcpdump prints it, with relative sequence numbers left as they are.
     pub(crate) log: Vec<String>,
+    /// The TCP options of what was sent, as tcpdump prints them.
+    pub(crate) options: Vec<String>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
     sent: u64,
     rng: Rng,
@@ -83,6 +86,7 @@ impl World {
             wire: Wire::default(),
             pool,
             log: Vec::new(),
+            options: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
             rng,
@@ -101,6 +105,7 @@ impl World {
         }
         for frame in std::mem::take(&mut fx.tx) {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
+            self.options.extend(tcp_options(frame.data()));
             self.transmit(1 - host, frame);
         }
         fx.wakes.wake_all();
@@ -123,6 +128,13 @@ impl World {
             self.put_in_flight(to, twin);
         }
         self.put_in_flight(to, frame);
+    }
+
+    /// Puts a frame on the wire that comes later than others.
+    pub(crate) fn transmit_late(&mut self, to: usize, frame: PacketBuf, extra: Duration) {
+        self.sent += 1;
+        let at = self.now + Duration::from_micros(self.wire.delay_us) + extra;
+        self.in_flight.insert((at, self.sent), (to, frame));
     }
 
     fn put_in_flight(&mut self, to: usize, frame: PacketBuf) {
@@ -213,6 +225,11 @@ impl World {
         }
     }
 
+    /// SO_RCVBUF.
+    pub(crate) fn set_rcvbuf(&mut self, host: usize, id: SocketId, bytes: u32) {
+        self.call(host, |stack, now, fx| stack.set_option(now, id, (Opt::RcvBuf, Value::Number(bytes)), fx)).unwrap();
+    }
+
     pub(crate) fn close(&mut self, host: usize, id: SocketId) {
         self.call(host, |stack, now, fx| stack.close(now, id, fx));
     }
@@ -254,6 +271,15 @@ pub(crate) fn describe(frame: &[u8]) -> String {
         protocol::UDP => UdpHeader::parse(rest).unwrap().to_string(),
         _ => IcmpHeader::parse(rest).unwrap().to_string(),
     }
+}
+
+/// The options of a TCP segment.
+fn tcp_options(frame: &[u8]) -> Option<String> {
+    let ethernet = EthernetHeader::parse(frame).unwrap();
+    let packet = &frame[EthernetHeader::LEN..];
+    let ip = (ethernet.ethertype != EtherType::Arp).then(|| Ipv4Header::parse(packet).unwrap())?;
+    let rest = &packet[ip.header_len.into()..];
+    (ip.protocol == protocol::TCP).then(|| TcpHeader::parse(rest).unwrap().0.options.to_string())
 }
 
 /// A waker that counts how often it was called.

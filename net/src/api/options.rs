@@ -1,0 +1,222 @@
+//! The options of sockets, once for all types that have them: tasks' and threads', prepared, listening and connected.
+//!
+//! A type that has options has two functions, `get_option` and `set_option`; the macros here give it the methods, with
+//! the names of the standard library, tokio and socket2, in that order of preference.
+
+use std::time::Duration;
+
+/// When and how a quiet connection is asked whether its peer is still there, as `socket2::TcpKeepalive`.
+///
+/// What is not set stays as it is. Linux begins with two hours, 75 seconds and nine probes.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use std::time::Duration;
+/// use wakeline_net::{TcpKeepalive, TcpStream};
+///
+/// let stream = TcpStream::connect("server:7000").await?;
+/// let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_retries(3);
+/// stream.set_tcp_keepalive(&keepalive)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    pub(crate) time: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) retries: Option<u32>,
+}
+
+impl TcpKeepalive {
+    /// Nothing but SO_KEEPALIVE itself.
+    #[must_use]
+    pub const fn new() -> TcpKeepalive {
+        TcpKeepalive { time: None, interval: None, retries: None }
+    }
+
+    /// How long a connection is quiet before it is probed, in whole seconds from 1 to 32767 (`TCP_KEEPIDLE`).
+    #[must_use]
+    pub const fn with_time(self, time: Duration) -> TcpKeepalive {
+        TcpKeepalive { time: Some(time), ..self }
+    }
+
+    /// The time between two probes, in whole seconds from 1 to 32767 (`TCP_KEEPINTVL`).
+    #[must_use]
+    pub const fn with_interval(self, interval: Duration) -> TcpKeepalive {
+        TcpKeepalive { interval: Some(interval), ..self }
+    }
+
+    /// How many probes may stay unanswered, from 1 to 127 (`TCP_KEEPCNT`).
+    #[must_use]
+    pub const fn with_retries(self, retries: u32) -> TcpKeepalive {
+        TcpKeepalive { retries: Some(retries), ..self }
+    }
+}
+
+/// Methods `$get` and `$set` for one option.
+macro_rules! option {
+    ($(#[$doc:meta])* $get:ident -> $type:ty, $opt:ident) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// Those of `getsockopt(2)`; `Unsupported` where the operating system has no such option.
+        pub fn $get(&self) -> std::io::Result<$type> {
+            $crate::sockopt::typed(self.get_option($crate::sockopt::Opt::$opt))
+        }
+    };
+    ($(#[$doc:meta])* $get:ident, $set:ident: $kind:ident($type:ty), $opt:ident) => {
+        $crate::api::options::option!($(#[$doc])* $get -> $type, $opt);
+
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// Those of `setsockopt(2)`: `InvalidInput` for a value out of range; `Unsupported` where the operating system
+        /// has no such option.
+        pub fn $set(&self, value: $type) -> std::io::Result<()> {
+            self.set_option($crate::sockopt::Opt::$opt, $crate::sockopt::Value::$kind(value))
+        }
+    };
+}
+
+/// What sockets of every protocol have.
+macro_rules! socket_options {
+    ($socket:ty) => {
+        impl $socket {
+            $crate::api::options::option! {
+                /// The receive buffer, in bytes with their overhead (`SO_RCVBUF`). As in Linux, what is read is twice
+                /// what was set, within the host's bounds; and once it is set, the buffer no longer grows by itself.
+                recv_buffer_size, set_recv_buffer_size: Number(u32), RcvBuf
+            }
+            $crate::api::options::option! {
+                /// The send buffer, in bytes with their overhead (`SO_SNDBUF`), doubled as the receive buffer is.
+                send_buffer_size, set_send_buffer_size: Number(u32), SndBuf
+            }
+        }
+    };
+}
+
+/// What sockets of TCP have besides, whether they are connected, listen, or do not do either yet. Those of a listener are
+/// inherited by the connections that it accepts.
+macro_rules! tcp_options {
+    ($socket:ty) => {
+        $crate::api::options::socket_options!($socket);
+
+        impl $socket {
+            $crate::api::options::option! {
+                /// Whether small writes are sent at once (`TCP_NODELAY`), or gathered while data is unacknowledged
+                /// (Nagle's algorithm, the default).
+                nodelay, set_nodelay: Flag(bool), NoDelay
+            }
+            $crate::api::options::option! {
+                /// The time to live of the packets that are sent (`IP_TTL`), from 1 to 255.
+                ttl, set_ttl: Number(u32), Ttl
+            }
+            $crate::api::options::option! {
+                /// What closing does with data that is not through yet (`SO_LINGER`), in whole seconds.
+                ///
+                /// `None`, the default, leaves it to the stack to deliver. Zero throws it away and resets the
+                /// connection. A longer time means nothing on an emulated host: dropping a socket never waits there. On
+                /// the operating system's network the drop sleeps until the peer has acknowledged everything or the
+                /// time has passed, which is no place for a task to be.
+                linger, set_linger: Time(Option<std::time::Duration>), Linger
+            }
+            $crate::api::options::option! {
+                /// Whether a quiet connection is probed (`SO_KEEPALIVE`).
+                keepalive, set_keepalive: Flag(bool), KeepAlive
+            }
+            $crate::api::options::option! {
+                /// Whether an address may be bound that only connections of the past still use (`SO_REUSEADDR`).
+                /// [`TcpListener::bind`](crate::TcpListener::bind) sets it.
+                reuseaddr, set_reuseaddr: Flag(bool), ReuseAddr
+            }
+            $crate::api::options::option! {
+                /// Whether several sockets that all want it may listen on one address and share its connections
+                /// (`SO_REUSEPORT`). To be set before binding.
+                reuseport, set_reuseport: Flag(bool), ReusePort
+            }
+            $crate::api::options::option! {
+                /// Whether a socket of IPv6 stays away from IPv4 (`IPV6_V6ONLY`). To be set before binding.
+                only_v6, set_only_v6: Flag(bool), OnlyV6
+            }
+            $crate::api::options::option! {
+                /// How long written data may stay unacknowledged before the connection is given up with `TimedOut`
+                /// (`TCP_USER_TIMEOUT`, RFC 5482); `None` for what the retransmissions take.
+                tcp_user_timeout, set_tcp_user_timeout: Time(Option<std::time::Duration>), UserTimeout
+            }
+            $crate::api::options::option! {
+                /// Whether data is acknowledged at once (`TCP_QUICKACK`). It does not last: the stack goes back to
+                /// delaying acknowledgements when text flows in both directions.
+                tcp_quickack, set_tcp_quickack: Flag(bool), QuickAck
+            }
+            $crate::api::options::option! {
+                /// From how many bytes on a socket counts as readable (`SO_RCVLOWAT`), from 1 to half the receive
+                /// buffer. A read that does not wait still takes less.
+                rcvlowat, set_rcvlowat: Number(u32), RcvLowat
+            }
+            $crate::api::options::option! {
+                /// Below how many unsent bytes a socket counts as writable (`TCP_NOTSENT_LOWAT`); zero for no such
+                /// bound.
+                tcp_notsent_lowat, set_tcp_notsent_lowat: Number(u32), NotSentLowat
+            }
+            $crate::api::options::option! {
+                /// How long a listener waits for a connection's first data before it is given to
+                /// `accept` all the same (`TCP_DEFER_ACCEPT`), in whole seconds, rounded as the retransmissions of the
+                /// SYN-ACK fall; `None` for not at all.
+                tcp_defer_accept, set_tcp_defer_accept: Time(Option<std::time::Duration>), DeferAccept
+            }
+            $crate::api::options::option! {
+                /// How long a connection is quiet before it is probed (`TCP_KEEPIDLE`).
+                tcp_keepalive_time -> Option<std::time::Duration>, KeepIdle
+            }
+            $crate::api::options::option! {
+                /// The time between two probes (`TCP_KEEPINTVL`).
+                tcp_keepalive_interval -> Option<std::time::Duration>, KeepInterval
+            }
+            $crate::api::options::option! {
+                /// How many probes may stay unanswered (`TCP_KEEPCNT`).
+                tcp_keepalive_retries -> u32, KeepCount
+            }
+            $crate::api::options::option! {
+                /// The largest text of a segment, in bytes (`TCP_MAXSEG`).
+                tcp_mss -> u32, MaxSeg
+            }
+            $crate::api::options::option! {
+                /// The name of the congestion control (`TCP_CONGESTION`).
+                tcp_congestion -> String, Congestion
+            }
+
+            /// Turns probing on, with these times.
+            ///
+            /// # Errors
+            /// Those of `setsockopt(2)`: `InvalidInput` for a time below a second. What comes before the refused value,
+            /// in the order of [`TcpKeepalive`](crate::TcpKeepalive)'s methods, is set.
+            pub fn set_tcp_keepalive(&self, keepalive: &$crate::api::options::TcpKeepalive) -> std::io::Result<()> {
+                use $crate::sockopt::{Opt, Value};
+                self.set_option(Opt::KeepAlive, Value::Flag(true))?;
+                if let Some(time) = keepalive.time {
+                    self.set_option(Opt::KeepIdle, Value::Time(Some(time)))?;
+                }
+                if let Some(interval) = keepalive.interval {
+                    self.set_option(Opt::KeepInterval, Value::Time(Some(interval)))?;
+                }
+                match keepalive.retries {
+                    Some(retries) => self.set_option(Opt::KeepCount, Value::Number(retries)),
+                    None => Ok(()),
+                }
+            }
+
+            /// Chooses the congestion control (`TCP_CONGESTION`).
+            ///
+            /// # Errors
+            /// `NotFound` when there is none of that name, and those of `setsockopt(2)`.
+            pub fn set_tcp_congestion(&self, name: &str) -> std::io::Result<()> {
+                use $crate::sockopt::{Name, Opt, Value};
+                let name = Name::new(name).ok_or(std::io::ErrorKind::NotFound)?;
+                self.set_option(Opt::Congestion, Value::Name(name))
+            }
+        }
+    };
+}
+
+pub(crate) use {option, socket_options, tcp_options};

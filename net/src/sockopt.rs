@@ -1,0 +1,137 @@
+//! The options of sockets, by the names of `setsockopt(2)`: the vocabulary in which the API asks either network.
+//!
+//! It knows neither network. Which values make sense is each network's own business; both give Linux's errors.
+
+use std::io;
+use std::time::Duration;
+
+/// The name of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opt {
+    /// `SO_REUSEADDR`, a flag.
+    ReuseAddr,
+    /// `SO_REUSEPORT`, a flag.
+    ReusePort,
+    /// `SO_RCVBUF`, a number: what is read is twice what was set.
+    RcvBuf,
+    /// `SO_SNDBUF`, likewise.
+    SndBuf,
+    /// `SO_LINGER`, a time.
+    Linger,
+    /// `SO_KEEPALIVE`, a flag.
+    KeepAlive,
+    /// `SO_RCVLOWAT`, a number.
+    RcvLowat,
+    /// `IP_TTL`, a number.
+    Ttl,
+    /// `IPV6_V6ONLY`, a flag.
+    OnlyV6,
+    /// `TCP_NODELAY`, a flag.
+    NoDelay,
+    /// `TCP_KEEPIDLE`, a time.
+    KeepIdle,
+    /// `TCP_KEEPINTVL`, a time.
+    KeepInterval,
+    /// `TCP_KEEPCNT`, a number.
+    KeepCount,
+    /// `TCP_USER_TIMEOUT`, a time; none is the default.
+    UserTimeout,
+    /// `TCP_QUICKACK`, a flag.
+    QuickAck,
+    /// `TCP_CONGESTION`, a name.
+    Congestion,
+    /// `TCP_MAXSEG`, a number.
+    MaxSeg,
+    /// `TCP_NOTSENT_LOWAT`, a number.
+    NotSentLowat,
+    /// `TCP_DEFER_ACCEPT`, a time; none is off.
+    DeferAccept,
+}
+
+/// The value of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Flag(bool),
+    Number(u32),
+    Time(Option<Duration>),
+    Name(Name),
+}
+
+/// A short name, as `TCP_CONGESTION` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    bytes: [u8; Name::MAX],
+    len: u8,
+}
+
+impl Name {
+    /// `TCP_CA_NAME_MAX`
+    pub(crate) const MAX: usize = 16;
+
+    /// The name, or `None` when it is longer than names are.
+    pub(crate) fn new(text: &str) -> Option<Name> {
+        let mut bytes = [0; Name::MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Name { bytes, len: text.len() as u8 })
+    }
+
+    /// The name as text.
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+/// What an option's value is in the API.
+pub(crate) trait Typed: Sized {
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Typed for bool {
+    fn of(value: Value) -> Option<bool> {
+        if let Value::Flag(flag) = value { Some(flag) } else { None }
+    }
+}
+
+impl Typed for u32 {
+    fn of(value: Value) -> Option<u32> {
+        if let Value::Number(number) = value { Some(number) } else { None }
+    }
+}
+
+impl Typed for Option<Duration> {
+    fn of(value: Value) -> Option<Option<Duration>> {
+        if let Value::Time(time) = value { Some(time) } else { None }
+    }
+}
+
+impl Typed for String {
+    fn of(value: Value) -> Option<String> {
+        if let Value::Name(name) = &value { Some(name.as_str().to_owned()) } else { None }
+    }
+}
+
+/// An answer as the type that the option has.
+///
+/// # Errors
+/// `InvalidData` when a network answers with another type, which is a bug of that network.
+pub(crate) fn typed<T: Typed>(answer: io::Result<Value>) -> io::Result<T> {
+    T::of(answer?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_a_bound() {
+        assert_eq!(Name::new("cubic").unwrap().as_str(), "cubic");
+        assert_eq!(Name::new("sixteen-letters!").unwrap().as_str(), "sixteen-letters!");
+        assert_eq!(Name::new("seventeen-letters"), None);
+    }
+
+    #[test]
+    fn an_answer_of_another_type_is_an_error_and_no_panic() {
+        assert!(typed::<bool>(Ok(Value::Flag(true))).unwrap());
+        assert_eq!(typed::<bool>(Ok(Value::Number(1))).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
