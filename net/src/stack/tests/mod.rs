@@ -3,8 +3,10 @@
 mod forge;
 mod hostile;
 mod icmp;
+mod ipv6;
 mod link;
 mod lossy;
+mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
