@@ -15,6 +15,7 @@ use crate::event::DropReason;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::delivery_rate::Delivery;
+use crate::stack::tcp::keepalive::KeepAlive;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::MinRtt;
 use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
@@ -26,6 +27,7 @@ use crate::stack::tcp::send_queue::SendQueue;
 use crate::stack::tcp::sent_queue::{Marks, Sent, SentQueue};
 use crate::stack::tcp::state::{Cause, State};
 use crate::stack::tcp::timestamps::Timestamps;
+use crate::stack::tcp::tuning::ReceiveTuning;
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -62,6 +64,8 @@ pub(crate) struct ControlBlock {
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
     pub(super) rcv_mss: u16,
+    /// The largest packet that the path takes.
+    pub(super) pmtu: u16,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
 
@@ -89,6 +93,12 @@ pub(crate) struct ControlBlock {
     pub(super) received: u64,
     /// The same of ours that is acknowledged.
     pub(super) bytes_acked: u64,
+    /// How the receive buffer is fitted to the reader, once there is something to measure.
+    pub(super) tuning: Option<Box<ReceiveTuning>>,
+    /// SO_KEEPALIVE.
+    pub(super) keep: Option<Box<KeepAlive>>,
+    /// TCP_USER_TIMEOUT; zero is none.
+    pub(super) user_timeout_ms: u32,
     pub(super) stats: Stats,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
@@ -106,11 +116,13 @@ pub(crate) struct ControlBlock {
 
     pub(super) timer_at: Instant,
     pub(super) ack_at: Instant,
-    /// The end of a bounded FIN-WAIT-2.
-    pub(super) linger_at: Instant,
+    /// Keep-alive, or the end of a bounded FIN-WAIT-2.
+    pub(super) slow_timer_at: Instant,
     pub(super) last_received_at: Instant,
     pub(super) last_sent_at: Instant,
     pub(super) last_ack_at: Instant,
+    /// Since when what is out, or waits for the peer's window, has made no progress (RFC 5482).
+    pub(super) stuck_since: Instant,
     /// When an unacceptable segment was last answered.
     pub(super) last_challenge_at: Option<Instant>,
 }
@@ -172,6 +184,12 @@ bitflags::bitflags! {
         const ECN_SEEN = 1 << 17;
         /// The peer is to be told that the window has shrunk (`TCP_ECN_QUEUE_CWR`).
         const CWR_DUE = 1 << 18;
+        /// SO_RCVBUF was set (`SOCK_RCVBUF_LOCK`).
+        const RCVBUF_LOCK = 1 << 19;
+        /// SO_SNDBUF was set.
+        const SNDBUF_LOCK = 1 << 20;
+        /// Segments become smaller when large ones seem to vanish.
+        const MTU_PROBING = 1 << 21;
     }
 }
 
@@ -297,10 +315,11 @@ impl ControlBlock {
             snd_mss: offer.mss,
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
+            pmtu: offer.mtu,
             snd_wscale: 0,
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
-            flags: Flags::empty(),
+            flags: if offer.mtu_probing { Flags::MTU_PROBING } else { Flags::empty() },
             features: offer.features,
             ack: AckDue::No,
             quick: 0,
@@ -315,6 +334,9 @@ impl ControlBlock {
             sacks: None,
             received: 0,
             bytes_acked: 0,
+            tuning: None,
+            keep: None,
+            user_timeout_ms: 0,
             stats: Stats::default(),
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
@@ -328,10 +350,11 @@ impl ControlBlock {
             high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
-            linger_at: Instant::FAR_FUTURE,
+            slow_timer_at: Instant::FAR_FUTURE,
             last_received_at: now,
             last_sent_at: now,
             last_ack_at: now,
+            stuck_since: now,
             last_challenge_at: None,
         }
     }
@@ -377,7 +400,7 @@ impl ControlBlock {
         match next {
             State::Closed | State::TimeWait => {
                 self.stop_timer();
-                self.linger_at = Instant::FAR_FUTURE;
+                self.slow_timer_at = Instant::FAR_FUTURE;
             }
             // Text may come, so acknowledgements wait for the user's own FIN (`tcp_fin`).
             State::CloseWait => self.flags |= Flags::PINGPONG,
@@ -394,7 +417,7 @@ impl ControlBlock {
     /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
     #[inline]
     pub(crate) fn next_timer(&self) -> Instant {
-        self.timer_at.min(self.ack_at).min(self.linger_at)
+        self.timer_at.min(self.ack_at).min(self.slow_timer_at)
     }
 
     /// How much of the window that was told is left (RCV.WND).
@@ -424,6 +447,11 @@ impl ControlBlock {
             None => out,
             Some(loss) => loss.board.in_flight(out),
         }
+    }
+
+    /// TCP_USER_TIMEOUT, if that is set.
+    pub(super) fn user_timeout(&self) -> Option<Duration> {
+        (self.user_timeout_ms > 0).then(|| Duration::from_millis(self.user_timeout_ms.into()))
     }
 
     /// Whether there is text, or a FIN, that was never sent.

@@ -311,6 +311,8 @@ impl TcpLayer {
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
+            mtu: ip.mtu().min(u16::MAX.into()) as u16,
+            mtu_probing: self.sysctls.mtu_probing,
             rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,

@@ -29,6 +29,9 @@ pub(crate) struct Offer {
     pub(crate) sndbuf: u32,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The largest packet of our link.
+    pub(crate) mtu: u16,
+    pub(crate) mtu_probing: bool,
     /// The least retransmission timeout.
     pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
@@ -78,7 +81,7 @@ pub(crate) struct Agreed {
 }
 
 /// `tcp_min_snd_mss`: a peer that asks for less wants us to waste our time.
-const MIN_MSS: u16 = 48;
+pub(crate) const MIN_MSS: u16 = 48;
 
 impl Agreed {
     /// RFC 9293 3.7.1: what a peer can take that does not say.

@@ -11,6 +11,7 @@ mod tcp;
 mod tcp_close;
 mod tcp_ecn;
 mod tcp_listen;
+mod tcp_patience;
 mod tcp_recovery;
 mod tcp_timestamps;
 mod udp;
