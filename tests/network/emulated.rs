@@ -230,18 +230,18 @@ fn a_runtime_that_ends_wakes_the_threads_that_wait_on_its_hosts() {
         let _in_runtime = runtime.enter();
         lan.host("host").build().unwrap()
     };
+    let (connected, is_connected) = std::sync::mpsc::channel();
     let reader = {
         let host = host.clone();
         std::thread::spawn(move || {
             let _here = host.enter();
             let listener = blocking::TcpListener::bind("127.0.0.1:0").unwrap();
             let mut stream = blocking::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            connected.send(()).unwrap();
             stream.read(&mut [0; 8]).unwrap_err()
         })
     };
-    while host.counters().sockets < 3 {
-        std::thread::yield_now();
-    }
+    is_connected.recv().unwrap();
     drop(runtime);
     assert_eq!(reader.join().unwrap().kind(), ErrorKind::NetworkDown);
 }

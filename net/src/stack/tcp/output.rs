@@ -220,7 +220,9 @@ impl ControlBlock {
         again: bool,
     ) -> Outgoing {
         // `tcp_event_data_sent`: an answer soon after the question. The next acknowledgement can wait for its answer.
-        if now.saturating_duration_since(self.last_received_at) < DELAYED_ACK {
+        // Neither a FIN nor what comes before any question is one.
+        let answers = len > 0 && self.flags.contains(Flags::TEXT_SEEN);
+        if answers && now.saturating_duration_since(self.last_received_at) < DELAYED_ACK {
             self.flags |= Flags::PINGPONG;
         }
         let idle = now.saturating_duration_since(self.last_sent_at);

@@ -44,12 +44,21 @@ impl ControlBlock {
         self.note_arrival(at.now, text.len());
         if text.is_empty() {
             at.pool.free(text);
+            if seq != self.rcv_nxt {
+                // RFC 5681 4.2: a FIN that comes early tells of a hole, as text does.
+                self.quicken();
+                self.ack = AckDue::Now;
+            }
         } else if seq == self.rcv_nxt {
             self.queue_in_order(at, text, done);
         } else {
             self.queue_out_of_order(at, seq, text, done);
         }
         if self.fin_at == Some(self.rcv_nxt) && !self.peer_closed() {
+            if !fin {
+                // It came before the text that this segment brings, which so has filled a hole.
+                self.ack = AckDue::Now;
+            }
             self.on_fin(at.now, done);
         }
         self.schedule_ack(at.now);

@@ -6,19 +6,22 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CongestionChoice {
-    /// NewReno (RFC 5681, RFC 6582): one segment more a round trip, half at a loss.
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
     #[default]
+    Cubic,
+    /// NewReno (RFC 5681, RFC 6582): one segment more a round trip, half at a loss.
     Reno,
 }
 
 impl CongestionChoice {
     /// All of them, in the order of `tcp_available_congestion_control`.
-    pub const ALL: &'static [CongestionChoice] = &[CongestionChoice::Reno];
+    pub const ALL: &'static [CongestionChoice] = &[CongestionChoice::Reno, CongestionChoice::Cubic];
 
     /// Linux's name for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            CongestionChoice::Cubic => "cubic",
             CongestionChoice::Reno => "reno",
         }
     }

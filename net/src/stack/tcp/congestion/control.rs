@@ -28,6 +28,9 @@ pub(crate) trait CongestionControl: fmt::Debug {
     /// that work on the window, outside of recovery.
     fn on_ack(&mut self, window: &mut Window, ack: &AckSample);
 
+    /// Bytes were acknowledged while something else limited the sender; the window does not grow.
+    fn on_unused_ack(&mut self, _now: Instant) {}
+
     /// Loss, or a mark: returns the new ssthresh. The window itself is `Congestion`'s to move.
     fn on_congestion_event(&mut self, window: &mut Window, now: Instant) -> u32;
 

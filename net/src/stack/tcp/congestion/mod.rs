@@ -20,6 +20,8 @@
 
 pub(crate) mod choice;
 pub(crate) mod control;
+pub(crate) mod cubic;
+pub(crate) mod hystart;
 pub(crate) mod new_reno;
 pub(crate) mod prr;
 pub(crate) mod sample;
@@ -30,6 +32,7 @@ mod tests;
 
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::congestion::control::CongestionControl;
+use crate::stack::tcp::congestion::cubic::Cubic;
 use crate::stack::tcp::congestion::new_reno::NewReno;
 use crate::stack::tcp::congestion::prr::Prr;
 use crate::stack::tcp::congestion::sample::{AckSample, Transmitted};
@@ -56,12 +59,14 @@ struct Undo {
 /// The algorithms; each but the simplest has its state in one box, made when it is first needed.
 #[derive(Debug)]
 enum Algorithm {
+    Cubic(Cubic),
     Reno(NewReno),
 }
 
 impl Algorithm {
     fn new(choice: CongestionChoice) -> Algorithm {
         match choice {
+            CongestionChoice::Cubic => Algorithm::Cubic(Cubic::default()),
             CongestionChoice::Reno => Algorithm::Reno(NewReno),
         }
     }
@@ -69,6 +74,7 @@ impl Algorithm {
     #[inline]
     fn get(&self) -> &dyn CongestionControl {
         match self {
+            Algorithm::Cubic(cubic) => cubic,
             Algorithm::Reno(reno) => reno,
         }
     }
@@ -76,6 +82,7 @@ impl Algorithm {
     #[inline]
     fn get_mut(&mut self) -> &mut dyn CongestionControl {
         match self {
+            Algorithm::Cubic(cubic) => cubic,
             Algorithm::Reno(reno) => reno,
         }
     }
@@ -129,8 +136,12 @@ impl Congestion {
             algorithm.on_ack(&mut self.window, ack);
         } else if self.window.phase == Phase::Reduction {
             self.prr.on_ack(&mut self.window, ack);
-        } else if ack.acked > 0 && self.window.is_limited() {
-            algorithm.on_ack(&mut self.window, ack);
+        } else if self.window.is_limited() {
+            if ack.acked > 0 {
+                algorithm.on_ack(&mut self.window, ack);
+            }
+        } else {
+            algorithm.on_unused_ack(ack.now);
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Window {
     /// The largest text of a segment.
     mss: u16,
     pub(crate) phase: Phase,
+    /// Text leaves at a pace, not in bursts.
+    pub(crate) paced: bool,
     /// The window held text back during the window of data that ends at `usage_until`.
     filled: bool,
     /// The most that was in flight during it.
@@ -42,6 +44,7 @@ impl Window {
             ssthresh: u32::MAX,
             mss,
             phase: Phase::Open,
+            paced: false,
             filled: false,
             used: 0,
             usage_until: None,

@@ -1,0 +1,93 @@
+//! The runner's own tests: scripts that are right, and scripts that are wrong in one place and must fail with the words
+//! that say so.
+
+use crate::runner;
+use libtest_mimic::{Failed, Trial};
+
+/// A host that echoes nothing: a handshake, after which descriptor 4 is the connection.
+const HANDSHAKE: &str = "
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 1 <mss 1460>
++.1 < . 1:1(0) ack 1 win 257
++0 accept(3, ..., ...) = 4
+";
+
+/// What is wrong, the lines after the handshake, and what the runner must say about it.
+const WRONG: &[(&str, &str, &[&str])] = &[
+    (
+        "wrong_ack",
+        "+0 < P. 1:1001(1000) ack 1 win 257\n+0 > . 1:1(0) ack 1000",
+        &[":10:", "differ in ack", "expected 0.100000 IP", "ack 1000", "ack 1001"],
+    ),
+    ("wrong_seq", "+0 write(4, ..., 100) = 100\n+0 > P. 2:102(100) ack 1", &["differ in seq", "seq 1:101"]),
+    ("wrong_flags", "+0 write(4, ..., 100) = 100\n+0 > . 1:101(100) ack 1", &["differ in flags", "[P.]"]),
+    ("wrong_window", "+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1 win 1", &["differ in win"]),
+    ("wrong_options", "+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1 <nop,nop>", &["differ in options"]),
+    ("wrong_protocol", "+0 write(4, ..., 100) = 100\n+0 > udp (100)", &["differ in protocol", "UDP, length 100"]),
+    ("wrong_ecn", "+0 write(4, ..., 100) = 100\n+0 > [ect0] P. 1:101(100) ack 1", &["differ in ecn"]),
+    ("missing_packet", "+0 > . 1:1(0) ack 1", &[":9:", "no packet has come by 0.101000", "expected 0.100000 IP"]),
+    (
+        "extra_packet",
+        "+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1\n+.01 write(4, ..., 100) = 100\n+.5 `true`",
+        &["no line expects", "length 100"],
+    ),
+    ("late_packet", "+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1\n+.1 > P. 1:101(100) ack 1", &["no packet"]),
+    (
+        "early_packet",
+        "+0 write(4, ..., 100) = 100\n+.01 > P. 1:101(100) ack 1",
+        &["differ in time", "expected 0.110000", "actual   0.100000"],
+    ),
+    ("wrong_result", "+0 write(4, ..., 100) = 99", &["write returned 100, expected 99"]),
+    ("wrong_errno", "+0 fcntl(4, F_SETFL, O_NONBLOCK) = 0\n+0 read(4, ..., 9) = -1 EPIPE", &["returned -1 EAGAIN"]),
+    ("blocks", "+0 read(4, ..., 9) = 9", &["would block"]),
+    ("blocks_too_long", "+0...0.1 read(4, ..., 9) = 9\n+.5 `true`", &[":9:", "still blocks"]),
+    (
+        "returns_too_early",
+        "+0...0.3 read(4, ..., 9) = 9\n+.1 < P. 1:10(9) ack 1 win 257\n+0 > . 1:1(0) ack 10\n+.5 `true`",
+        &[":9:", "blocked from 0.100000 to 0.200000"],
+    ),
+    ("closed_descriptor", "+0 read(7, ..., 9) = 9", &["EBADF"]),
+    ("counter", "+0 `nstat TcpPassiveOpens=2`", &["TcpPassiveOpens is 1, expected 2"]),
+    ("shell", "+0 `ip link set tun0 down`", &["not supported", "no shell"]),
+    ("code", "+0 %{ assert tcpi_cwnd == 10 }%", &["%{ }% is not supported"]),
+    ("unknown_call", "+0 splice(4, ...) = 0", &["splice is not supported"]),
+    ("unknown_option", "+0 setsockopt(4, SOL_TCP, TCP_MD5SIG, [1], [4]) = 0", &["TCP_MD5SIG"]),
+    ("half_an_option", "+0 < . 1:1(0) ack 1 win 257 <nop>", &["multiple of 4"]),
+    ("late_event", "+0 < P. 1:10(9) ack 1 win 257\n* > . 1:1(0) ack 10\n0.05 read(4, ..., 9) = 9", &["it is late"]),
+];
+
+/// Texts that are no scripts: the line and column, and the words.
+const MALFORMED: &[(&str, &str, &[&str])] = &[
+    ("no_time", "socket(..., SOCK_STREAM, IPPROTO_TCP) = 3", &["1:1", "expected a script"]),
+    ("bad_range", "0 socket(..., SOCK_STREAM, 0) = 3\n+0 > . 1:11(9) ack 1", &["2:8", "are 10 bytes, not 9"]),
+    ("ack_without_flag", "0 > S 0:0(0) ack 1", &["1:3", "go together"]),
+    ("no_window", "0 < S 0:0(0)", &["1:3", "needs its win"]),
+    ("any_option_sent", "0 < S 0:0(0) win 9 <...>", &["cannot be sent"]),
+    ("unknown_tcp_option", "0 < S 0:0(0) win 9 <mtu 9>", &["1:21", "a TCP option"]),
+    ("port_too_large", "0 < 70000 > 80 S 0:0(0) win 9", &["1:5", "70000 does not fit"]),
+    ("backwards", "0.2~0.1 > S 0:0(0)", &["1:1", "before the beginning"]),
+    ("open_call", "0 socket(..., SOCK_STREAM = 3", &["1:15"]),
+    ("unknown_setting", "--tolerance=5\n0 `true`", &["1:1", "--tolerance=5 is not supported"]),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let wrong = WRONG.iter().map(|&(name, lines, words)| {
+        Trial::test(format!("runner::{name}"), move || must_fail(&format!("{HANDSHAKE}{lines}\n"), words))
+    });
+    let malformed = MALFORMED
+        .iter()
+        .map(|&(name, text, words)| Trial::test(format!("runner::{name}"), move || must_fail(text, words)));
+    let right = Trial::test("runner::right", || runner::play("right", HANDSHAKE).map_err(Failed::from));
+    wrong.chain(malformed).chain([right]).collect()
+}
+
+fn must_fail(text: &str, words: &[&str]) -> Result<(), Failed> {
+    let Err(message) = runner::play("wrong", text) else { return Err("the script is wrong, and passed".into()) };
+    match words.iter().find(|words| !message.contains(**words)) {
+        Some(words) => Err(format!("{words:?} is not in the message:\n{message}").into()),
+        None => Ok(()),
+    }
+}
