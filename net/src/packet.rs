@@ -292,12 +292,12 @@ struct Stock {
 }
 
 const STOCKS: [Stock; CLASSES.len()] = [
-        Stock { cache_max: 128, batch: 64, shared_max: 4096 },
-        Stock { cache_max: 128, batch: 64, shared_max: 4096 },
-        Stock { cache_max: 64, batch: 16, shared_max: 1024 },
-        Stock { cache_max: 64, batch: 16, shared_max: 512 },
-        Stock { cache_max: 32, batch: 8, shared_max: 256 },
-        Stock { cache_max: 16, batch: 4, shared_max: 128 },
+    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
+    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
+    Stock { cache_max: 64, batch: 16, shared_max: 1024 },
+    Stock { cache_max: 64, batch: 16, shared_max: 512 },
+    Stock { cache_max: 32, batch: 8, shared_max: 256 },
+    Stock { cache_max: 16, batch: 4, shared_max: 128 },
     Stock { cache_max: 16, batch: 4, shared_max: 128 },
 ];
 

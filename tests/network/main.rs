@@ -4,5 +4,6 @@
 
 mod emulated;
 mod flood;
+mod offloads;
 mod options;
 mod parity;

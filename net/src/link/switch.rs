@@ -8,7 +8,9 @@
 use crate::event::DropReason;
 use crate::link::netem::{Verdict, Wire};
 use crate::link::port::Port;
-use crate::packet::{PacketBuf, Pool};
+use crate::nic::offloads::Offloads;
+use crate::nic::segmentation::finish;
+use crate::packet::{IpSummed, PacketBuf, Pool};
 use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -87,6 +89,7 @@ impl Switch {
     /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
     pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
         if !port.up.is_plain() {
+            self.finish(port, Offloads::empty(), frames);
             self.pass(&port.up, Direction::Up, port, frames);
         }
         self.forward(id, port, frames);
@@ -145,8 +148,13 @@ impl Switch {
 
     fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
         match self.route(from, to) {
-            Route::One(port) => self.descend(&port, frames),
+            Route::One(port) => {
+                let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
+                self.finish(sender, taker, frames);
+                self.descend(&port, frames);
+            }
             Route::Many(ports) => {
+                self.finish(sender, Offloads::empty(), frames);
                 for port in ports {
                     let mut copies = Vec::with_capacity(frames.len());
                     for frame in frames.iter() {
@@ -165,6 +173,17 @@ impl Switch {
             }
         }
         frames.clear();
+    }
+
+    /// The sender's device does to `frames` what the taker's does not take over.
+    fn finish(&self, sender: &Port, taker: Offloads, frames: &mut Vec<PacketBuf>) {
+        let is_left = |frame: &PacketBuf| frame.rx.ip_summed != IpSummed::None;
+        if !frames.iter().any(is_left) {
+            return;
+        }
+        for _ in 0..finish(frames, taker, &mut self.pool.cache()) {
+            sender.up.count_drop(DropReason::Nomem);
+        }
     }
 
     fn descend(&self, port: &Port, frames: &mut Vec<PacketBuf>) {

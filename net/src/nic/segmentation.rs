@@ -7,8 +7,9 @@
 //! device has seen many. On a link that loses or delays, and towards a raw port, a TAP device or a receiver without the
 //! feature, every frame is real.
 
+use crate::nic::checksumming::complete_checksum;
 use crate::nic::offloads::Offloads;
-use crate::packet::{IpSummed, PacketBuf, PoolCache, RxMeta};
+use crate::packet::{PacketBuf, PoolCache};
 use crate::wire::checksum::{Sum, checksum};
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::tcp::TcpFlags;
@@ -33,19 +34,6 @@ pub(crate) fn finish(frames: &mut Vec<PacketBuf>, taker: Offloads, pool: &mut Po
     lost
 }
 
-/// `skb_checksum_help`: stores the sum that the sender has left to the device.
-pub(crate) fn complete_checksum(frame: &mut PacketBuf) {
-    if let Some((start, at)) = frame.left_checksum() {
-        let sum = match checksum(&frame.data()[start..]) {
-            // UDP's way to say that there is one; to TCP both zeros are the same.
-            [0, 0] => [0xff, 0xff],
-            sum => sum,
-        };
-        frame.data_mut()[at..at + 2].copy_from_slice(&sum);
-    }
-    frame.rx.ip_summed = IpSummed::None;
-}
-
 /// `tcp_gso_segment`: cuts `frame` behind `out`. Says how many segments found no memory.
 fn segment(frame: &PacketBuf, pool: &mut PoolCache, out: &mut Vec<PacketBuf>) -> usize {
     let Some(layout) = Layout::of(frame) else { return usize::from(frame.rx.gso_segs) };
@@ -61,7 +49,7 @@ fn segment(frame: &PacketBuf, pool: &mut PoolCache, out: &mut Vec<PacketBuf>) ->
         packet.put(headers.len()).copy_from_slice(headers);
         packet.put(text.len()).copy_from_slice(text);
         layout.rewrite(packet.data_mut(), number, mss, number == last);
-        packet.rx = RxMeta { hash: frame.rx.hash, ..RxMeta::default() };
+        packet.rx.hash = frame.rx.hash;
         packet.leave_checksum_at(layout.tcp, CHECKSUM);
         out.push(packet);
     }
@@ -154,7 +142,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Pool;
+    use crate::packet::{IpSummed, Pool};
     use crate::wire::ipv4::{Ipv4Header, protocol};
     use crate::wire::tcp::{SeqNumber, TcpHeader};
     use crate::wire::tcp_options::TcpOptions;

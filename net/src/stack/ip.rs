@@ -115,7 +115,7 @@ impl IpLayer {
     /// Whether the transport's checksum of a received packet has to be verified in software.
     #[inline]
     pub(crate) fn must_verify(&self, packet: &PacketBuf) -> bool {
-        !self.config.checksum_offload || packet.rx.ip_summed == IpSummed::None
+        packet.rx.ip_summed == IpSummed::None
     }
 
     /// `ip_rcv` up to the choice of the protocol: leaves the transport's part of the packet, or nothing if it was
@@ -185,7 +185,9 @@ impl IpLayer {
     ) -> Result<(), SocketError> {
         self.counters.count(Mib::IpOutRequests);
         let route = match self.route(dst) {
-            Ok(_) if packet.len() + Ipv4Header::LEN > self.config.mtu => Err(SocketError::MessageTooLong),
+            Ok(_) if packet.len() + Ipv4Header::LEN > self.config.mtu && packet.rx.gso_size == 0 => {
+                Err(SocketError::MessageTooLong)
+            }
             route => route,
         };
         let route = match route {
@@ -200,9 +202,6 @@ impl IpLayer {
         let header = Ipv4Header::new(src, dst, protocol, packet.len());
         let out = packet.push(Ipv4Header::LEN).first_chunk_mut().expect("as many bytes as were pushed");
         header.emit(out);
-        if self.config.checksum_offload {
-            packet.rx.ip_summed = IpSummed::Partial;
-        }
         match route {
             Route::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
             Route::Broadcast => self.transmit(MacAddr::BROADCAST, packet, fx),

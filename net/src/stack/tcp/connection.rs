@@ -77,7 +77,7 @@ impl Connection {
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
-            send_segment(lower, &self.flow, &outgoing.header, outgoing.len as usize, copy);
+            send_segment(lower, &self.flow, &outgoing.header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.

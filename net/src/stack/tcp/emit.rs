@@ -10,13 +10,13 @@ use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 
-/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum.
+/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum. With a `gso_size` the device cuts it.
 #[inline]
 pub(crate) fn send_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
     header: &TcpHeader,
-    len: usize,
+    (len, gso_size): (usize, u16),
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
     let ip = &mut *lower.ip;
@@ -34,6 +34,16 @@ pub(crate) fn send_segment(
         sum
     });
     header.emit(packet.push(header_len), sums);
+    if sums.is_none() {
+        let seed = Sum::pseudo_header(src, dst, protocol::TCP, header_len + len);
+        TcpHeader::seed_checksum(packet.data_mut(), seed);
+        packet.leave_checksum(TcpHeader::CHECKSUM_OFFSET);
+    }
+    if gso_size > 0 {
+        let segs = len.div_ceil(gso_size.into());
+        (packet.rx.gso_size, packet.rx.gso_segs) = (gso_size, segs as u16);
+        ip.counters.count_many(Mib::TcpOutSegs, segs as u64 - 1);
+    }
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
     let _ = ip.send(packet, (src, dst), protocol::TCP, lower.now, lower.fx);
 }
@@ -41,7 +51,7 @@ pub(crate) fn send_segment(
 /// Sends a segment that only acknowledges.
 pub(crate) fn send_ack(lower: &mut Lower<'_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
     let header = TcpHeader { window, ..bare(flow, seq, ack, TcpFlags::ACK) };
-    send_segment(lower, flow, &header, 0, |_| Sum::default());
+    send_segment(lower, flow, &header, (0, 0), |_| Sum::default());
 }
 
 /// Sends a reset.
@@ -53,7 +63,7 @@ pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset) 
     lower.ip.counters.count(Mib::TcpOutRsts);
     let (sport, dport) = (header.src_port, header.dst_port);
     lower.fx.tracer.emit(|| Event::TcpSendReset { sport, dport });
-    send_segment(lower, flow, &header, 0, |_| Sum::default());
+    send_segment(lower, flow, &header, (0, 0), |_| Sum::default());
 }
 
 /// RFC 9293 3.10.7.1: the reset that answers a segment for which there is no connection. Never to a reset.

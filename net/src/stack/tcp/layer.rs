@@ -289,6 +289,7 @@ impl TcpLayer {
             features: self.sysctls.features(),
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
+            gso_max: ip.config.gso_max,
         }
     }
 

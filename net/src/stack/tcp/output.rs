@@ -15,6 +15,8 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
+    /// How much text each segment has that the device cuts it into; 0 when it is one.
+    pub(crate) gso_size: u16,
     /// Whether it was sent before.
     pub(crate) again: bool,
 }
@@ -82,7 +84,7 @@ impl ControlBlock {
             urgent: 0,
             options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
-        Some(Outgoing { header, offset: 0, len: 0, again })
+        Some(Outgoing { header, offset: 0, len: 0, gso_size: 0, again })
     }
 
     /// Retransmission: one segment in fast recovery, as many as the window allows after a timeout.
@@ -142,7 +144,8 @@ impl ControlBlock {
         if fin {
             self.flags |= Flags::FIN_SENT;
         }
-        if len < u32::from(self.snd_mss) {
+        let mss = u32::from(self.snd_mss);
+        if len < mss || (len > mss && !len.is_multiple_of(mss)) {
             self.snd_sml = self.snd_nxt;
         }
         if self.timed.is_none() {
@@ -169,15 +172,19 @@ impl ControlBlock {
         // RFC 3042, limited transmit: the first two duplicates allow a segment each.
         let extra = if self.recovery == Recovery::Open { u32::from(self.dup_acks.min(2)) * mss } else { 0 };
         let cwnd = (self.congestion.cwnd() + extra).saturating_sub(self.flight());
-        let len = unsent.min(mss).min(window).min(cwnd);
+        let len = unsent.min(self.gso_max.max(mss)).min(window).min(cwnd);
         if len == mss {
             return Some(len);
         }
+        // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
+        let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
+        let may_be_small = fin_next || self.flags.contains(Flags::NODELAY) || !small_in_flight;
+        if len > mss {
+            // `tcp_mss_split_point`: whole segments, and the last of the text behind them if it could go alone.
+            return Some(if len == unsent && may_be_small { len } else { len - len % mss });
+        }
         if len == unsent {
-            // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
-            let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
-            let go = fin_next || self.flags.contains(Flags::NODELAY) || !small_in_flight;
-            return go.then_some(len);
+            return may_be_small.then_some(len);
         }
         let fraction = window < cwnd && len >= self.max_window / 2;
         (len > 0 && (fraction || self.flags.contains(Flags::OVERRIDE))).then_some(len)
@@ -208,7 +215,7 @@ impl ControlBlock {
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
         let header = self.header(now, seq, TcpFlags::empty());
-        Some(Outgoing { header, offset: 0, len: 0, again: false })
+        Some(Outgoing { header, offset: 0, len: 0, gso_size: 0, again: false })
     }
 
     fn text_segment(
@@ -229,7 +236,8 @@ impl ControlBlock {
         let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
-        Outgoing { header: self.header(now, seq, flags), offset, len, again }
+        let gso_size = if len > self.snd_mss.into() { self.snd_mss } else { 0 };
+        Outgoing { header: self.header(now, seq, flags), offset, len, gso_size, again }
     }
 
     /// A header with everything that each segment carries: acknowledgement, window and timestamps.

@@ -100,7 +100,7 @@ impl TcpLayer {
             urgent: 0,
             options: syn_options(offer.mss, agreed.snd_wscale.is_some(), agreed.features, timestamps),
         };
-        send_segment(lower, &request.flow, &header, 0, |_| Sum::default());
+        send_segment(lower, &request.flow, &header, (0, 0), |_| Sum::default());
     }
 
     /// `tcp_check_req`: a segment for a half-open connection. The steps are those of 3.10.7.4 in SYN-RECEIVED.
