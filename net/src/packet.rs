@@ -305,8 +305,8 @@ const STOCKS: [Stock; CLASSES.len()] = [
 #[inline]
 fn class_of(size: usize) -> Option<usize> {
     match size {
-        0..=SMALL => Some(0),
-        ..=LARGE => Some(1),
+        n if n <= SMALL => Some(0),
+        n if n <= LARGE => Some(1),
         _ => CLASSES.iter().position(|&class| size <= class),
     }
 }

@@ -35,6 +35,11 @@ mibs! {
     TcpExtTCPTimeWaitOverflow, TcpExtTW, TcpExtTWRecycled, TcpExtOutOfWindowIcmps, TcpExtDelayedACKs,
     TcpExtTCPPureAcks, TcpExtTCPHPHits, TcpExtTCPHPAcks, TcpExtTCPWinProbe, TcpExtTCPToZeroWindowAdv,
     TcpExtTCPFromZeroWindowAdv,
+    TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPSACKReorder, TcpExtTCPLostRetransmit,
+    TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo, TcpExtTCPSpuriousRTOs,
+    TcpExtTCPLossProbes, TcpExtTCPLossProbeRecovery, TcpExtTCPSACKDiscard, TcpExtTCPDSACKOldSent,
+    TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv, TcpExtTCPDSACKIgnoredOld,
+    TcpExtTCPDSACKIgnoredNoUndo, TcpExtTCPDSACKIgnoredDubious,
     TcpExtPAWSActive, TcpExtPAWSEstab, TcpExtPAWSOldAck, TcpExtTCPACKSkippedPAWS,
     UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
 }

@@ -41,7 +41,6 @@ impl SeqNumber {
     }
 
     /// The earlier of two.
-    #[cfg(test)]
     #[inline]
     pub(crate) const fn min(self, other: SeqNumber) -> SeqNumber {
         if self.is_before(other) { self } else { other }

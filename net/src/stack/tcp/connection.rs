@@ -71,7 +71,8 @@ impl Connection {
     pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
         while self.block.has_something_due() {
             let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
-            if outgoing.again {
+            if let Some(mib) = outgoing.again {
+                lower.ip.counters.count(mib);
                 lower.ip.counters.count(Mib::TcpRetransSegs);
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });

@@ -287,6 +287,7 @@ impl TcpLayer {
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
+            rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
             gso_max: ip.config.gso_max,

@@ -3,6 +3,7 @@
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_options::TcpOptions;
+use std::time::Duration;
 
 bitflags::bitflags! {
     /// The parts of TCP that both ends must want (`net.ipv4.tcp_*`); in a connection, those that they have agreed on.
@@ -24,6 +25,8 @@ pub(crate) struct Offer {
     pub(crate) sndbuf: u32,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The least retransmission timeout.
+    pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
     pub(crate) congestion: CongestionChoice,

@@ -8,6 +8,7 @@ mod lossy;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
+mod tcp_recovery;
 mod tcp_timestamps;
 mod udp;
 mod world;

@@ -130,6 +130,13 @@ impl World {
         self.put_in_flight(to, frame);
     }
 
+    /// Puts a frame on the wire that comes later than others.
+    pub(crate) fn transmit_late(&mut self, to: usize, frame: PacketBuf, extra: Duration) {
+        self.sent += 1;
+        let at = self.now + Duration::from_micros(self.wire.delay_us) + extra;
+        self.in_flight.insert((at, self.sent), (to, frame));
+    }
+
     fn put_in_flight(&mut self, to: usize, frame: PacketBuf) {
         let jitter = u64::from(self.rng.below(self.wire.jitter_us + 1));
         let at = self.now + Duration::from_micros(self.wire.delay_us + jitter);
