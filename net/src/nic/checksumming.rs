@@ -46,7 +46,8 @@ fn verify_v4(packet: &[u8]) -> Verdict {
     if header.is_fragment() {
         return Verdict::Unknown;
     }
-    judge(Sum::pseudo_header(header.src, header.dst, header.protocol, segment.len()), header.protocol, segment)
+    let sum = Sum::pseudo_header(header.src.into(), header.dst.into(), header.protocol, segment.len());
+    judge(sum, header.protocol, segment)
 }
 
 fn verify_v6(packet: &[u8]) -> Verdict {
@@ -77,17 +78,18 @@ fn judge(mut sum: Sum, protocol: u8, segment: &[u8]) -> Verdict {
 mod tests {
     use super::*;
     use crate::packet::Pool;
+    use std::net::Ipv4Addr;
 
     /// A UDP datagram over IPv4, its checksum left to the device.
     fn datagram(payload: &[u8]) -> PacketBuf {
         let mut frame = Pool::new(1 << 20).cache().alloc(0, 200).expect("the pool is large enough");
         let len = 8 + payload.len();
         frame.put(EthernetHeader::LEN).copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]);
-        let (src, dst) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
         let header = Ipv4Header::new(src, dst, protocol::UDP, len);
         header.emit(frame.put(Ipv4Header::LEN).first_chunk_mut().expect("as many bytes as were put"));
         frame.put(6).copy_from_slice(&[0, 1, 0, 2, 0, len as u8]);
-        frame.put(2).copy_from_slice(&Sum::pseudo_header(src, dst, protocol::UDP, len).folded());
+        frame.put(2).copy_from_slice(&Sum::pseudo_header(src.into(), dst.into(), protocol::UDP, len).folded());
         frame.put(payload.len()).copy_from_slice(payload);
         frame.leave_checksum_at(34, 6);
         frame

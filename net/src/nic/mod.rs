@@ -28,7 +28,6 @@ use ring::{RxQueue, TxQueue};
 use rss::Rss;
 use stats::NicStats;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One device with as many queue pairs as its host has CPUs.
 #[derive(Debug)]
@@ -38,10 +37,6 @@ pub(crate) struct Nic {
     offloads: Offloads,
     /// The longest frame that it takes.
     frame_max: usize,
-    /// Frames that were longer.
-    length_errors: AtomicU64,
-    /// Frames whose checksum did not hold. The stack sees them and drops them.
-    checksum_errors: AtomicU64,
     queues: Box<[QueuePair]>,
 }
 
@@ -72,15 +67,7 @@ impl Nic {
             rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
             tx: Mutex::new(TxQueue::new(tx_ring)),
         };
-        Nic {
-            name,
-            rss,
-            offloads,
-            frame_max: mtu + EthernetHeader::LEN,
-            length_errors: AtomicU64::new(0),
-            checksum_errors: AtomicU64::new(0),
-            queues: lines.into_iter().map(pair).collect(),
-        }
+        Nic { name, rss, offloads, frame_max: mtu + EthernetHeader::LEN, queues: lines.into_iter().map(pair).collect() }
     }
 
     /// The interface's name, as `ip link` shows it.
@@ -111,8 +98,7 @@ impl Nic {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
         for mut frame in frames.drain(..) {
             if frame.len() > self.frame_max && frame.rx.gso_size == 0 {
-                // Relaxed, here and below: counts guard nothing.
-                self.length_errors.fetch_add(1, Ordering::Relaxed);
+                self.count(|stats| stats.rx_length_errors += 1);
                 continue;
             }
             if self.offloads.contains(Offloads::RX_CHECKSUMMING) && frame.rx.ip_summed == IpSummed::None {
@@ -141,9 +127,16 @@ impl Nic {
     fn check(&self, frame: &mut PacketBuf) {
         match verify(frame) {
             Verdict::Good => frame.rx.ip_summed = IpSummed::Unnecessary,
-            Verdict::Bad => drop(self.checksum_errors.fetch_add(1, Ordering::Relaxed)),
+            // The stack sees it, and drops it.
+            Verdict::Bad => self.count(|stats| stats.rx_csum_offload_errors += 1),
             Verdict::Unknown => {}
         }
+    }
+
+    /// Counts what happens before a frame has a queue.
+    #[cold]
+    fn count(&self, count: impl FnOnce(&mut NicStats)) {
+        count(self.queues[0].rx.lock().stats_mut());
     }
 
     /// The driver takes up to `limit` received frames from `queue`, in order, and gives descriptors back.
@@ -191,11 +184,7 @@ impl Nic {
 
     /// What `ethtool -S` would print, summed over the queues.
     pub(crate) fn stats(&self) -> NicStats {
-        let mut stats = NicStats {
-            rx_length_errors: self.length_errors.load(Ordering::Relaxed),
-            rx_csum_offload_errors: self.checksum_errors.load(Ordering::Relaxed),
-            ..NicStats::default()
-        };
+        let mut stats = NicStats::default();
         for pair in &self.queues {
             pair.rx.lock().add_stats(&mut stats);
             pair.tx.lock().add_stats(&mut stats);

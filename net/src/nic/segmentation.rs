@@ -161,7 +161,7 @@ mod tests {
         packet.put(len).iter_mut().enumerate().for_each(|(at, byte)| *byte = at as u8);
         let tcp = header.header_len();
         header.emit(packet.push(tcp), None);
-        let seed = Sum::pseudo_header(SRC, DST, protocol::TCP, tcp + len).folded();
+        let seed = Sum::pseudo_header(SRC.into(), DST.into(), protocol::TCP, tcp + len).folded();
         packet.data_mut()[CHECKSUM..CHECKSUM + 2].copy_from_slice(&seed);
         packet.leave_checksum(CHECKSUM as u16);
         let ip = Ipv4Header::new(SRC, DST, protocol::TCP, tcp + len);
@@ -176,7 +176,7 @@ mod tests {
         let show = |frame: &PacketBuf| {
             let ip = Ipv4Header::parse(&frame.data()[IP..]).unwrap();
             let segment = &frame.data()[IP + usize::from(ip.header_len)..];
-            assert!(TcpHeader::verify(ip.src, ip.dst, segment), "{frame:?}");
+            assert!(TcpHeader::verify(ip.src.into(), ip.dst.into(), segment), "{frame:?}");
             let (header, at) = TcpHeader::parse(segment).unwrap();
             format!("[{}] {}:{}", header.flags, header.seq, segment.len() - at)
         };

@@ -88,7 +88,8 @@ impl Agreed {
         theirs.set(Features::TIMESTAMPS, options.timestamps.is_some());
         theirs.set(Features::SACK, options.sack_permitted);
         let features = ours & theirs;
-        let mss = options.mss.unwrap_or(DEFAULT_MSS).min(our_mss).max(MIN_MSS);
+        // As in Linux, an MSS of zero says nothing.
+        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(DEFAULT_MSS).min(our_mss).max(MIN_MSS);
         // RFC 6691: the option says what fits without options.
         let taken = if features.contains(Features::TIMESTAMPS) { TIMESTAMPS_LEN } else { 0 };
         let ts_recent = options.timestamps.map_or(0, |(value, _)| value);

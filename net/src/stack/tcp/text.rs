@@ -5,7 +5,9 @@ use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS};
+use crate::stack::tcp::control_block::{
+    AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS, Reset,
+};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
 use crate::stack::tcp::state::{Cause, State};
@@ -33,7 +35,7 @@ impl ControlBlock {
             // 3.10.7.4 with RFC 2525 2.17: nobody will read it.
             at.counters.count(Mib::TcpExtTCPAbortOnData);
             at.pool.free(text);
-            let reset = self.abort_reset();
+            let reset = Some(Reset::At(header.ack));
             let failed = self.fail(SocketError::ConnectionReset, at.pool);
             return Disposition { reset, drop: Some(DropReason::TcpClose), ..failed };
         }

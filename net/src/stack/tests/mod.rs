@@ -3,6 +3,7 @@
 mod forge;
 mod hostile;
 mod icmp;
+mod ipv6;
 mod link;
 mod lossy;
 mod tcp;
