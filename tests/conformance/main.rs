@@ -13,6 +13,7 @@ mod parser;
 mod peer;
 mod runner;
 mod self_test;
+mod sockopts;
 mod syscalls;
 mod tcpdump;
 mod wire;

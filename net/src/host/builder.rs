@@ -35,6 +35,9 @@ pub struct HostBuilder {
     offloads: Offloads,
     mtu: usize,
     limits: Limits,
+    tcp: TcpSysctls,
+    /// The first name or value of a sysctl that there is not.
+    bad_sysctl: Option<String>,
 }
 
 /// The limits of `ethtool -G` for an ixgbe device, and its default.
@@ -66,6 +69,8 @@ impl HostBuilder {
             offloads: Offloads::empty(),
             mtu: MTU_DEFAULT,
             limits: Limits::default(),
+            tcp: TcpSysctls::default(),
+            bad_sysctl: None,
         }
     }
 
@@ -113,6 +118,40 @@ impl HostBuilder {
         self
     }
 
+    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
+    /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
+    /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`. With several CPUs each bound is one CPU's.
+    ///
+    /// A name or a value that there is not is told by [`build`](HostBuilder::build).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> std::io::Result<()> {
+    /// use wakeline_net::emulated::Lan;
+    ///
+    /// let lan = Lan::new();
+    /// let server = lan.host("server").sysctl("net.ipv4.tcp_syncookies", 0).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sysctl(mut self, name: &str, value: u32) -> HostBuilder {
+        let known = match name {
+            "net.core.somaxconn" => {
+                self.limits.somaxconn = value;
+                true
+            }
+            "net.ipv4.tcp_max_tw_buckets" => {
+                self.limits.time_wait_max = value as usize;
+                true
+            }
+            _ => name.strip_prefix("net.ipv4.").is_some_and(|name| self.tcp.set(name, value)),
+        };
+        if !known {
+            self.bad_sysctl.get_or_insert_with(|| format!("{name} = {value}"));
+        }
+        self
+    }
+
     /// How many sockets may exist on each CPU.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
@@ -122,8 +161,8 @@ impl HostBuilder {
     /// Plugs the host in and runs its CPUs as tasks of the current runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for a number of CPUs, a ring size or an MTU out of bounds, `AlreadyExists` for a name in use,
-    /// `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
+    /// `InvalidInput` for a number of CPUs, a ring size or an MTU out of bounds and for a sysctl that there is not,
+    /// `AlreadyExists` for a name in use, `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
     pub fn build(self) -> io::Result<Host> {
         let handle = Handle::try_current().map_err(|_| {
             io::Error::other(
@@ -195,6 +234,9 @@ impl HostBuilder {
             }
             *ring = ring.next_multiple_of(RING_MULTIPLE);
         }
+        if let Some(sysctl) = &self.bad_sysctl {
+            return invalid(format!("there is no sysctl {sysctl}"));
+        }
         if self.name.is_empty() || self.name.contains(':') {
             return invalid(format!("{:?} is no host name: it must not be empty nor contain a colon", self.name));
         }
@@ -226,7 +268,7 @@ impl HostBuilder {
             checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
             gso_max: if self.offloads.contains(Offloads::TCP_SEGMENTATION) { GSO_MAX } else { 0 },
             limits: self.limits,
-            tcp: TcpSysctls::default(),
+            tcp: self.tcp,
         }
     }
 

@@ -595,6 +595,12 @@ impl Stack {
         self.tcp.time_wait_len()
     }
 
+    /// How many connections are in FIN-WAIT-2 without a user.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_count(&self) -> usize {
+        self.tcp.fin_wait_2_len()
+    }
+
     /// How many connections are half open.
     #[cfg(test)]
     pub(crate) fn half_open_count(&self) -> usize {

@@ -13,9 +13,21 @@ use crate::stack::tcp::layer::TcpLayer;
 use crate::stack::tcp::listen::Listener;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
+use crate::stack::tcp::sysctl::TwReuse;
+use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use wakeline_runtime::wait_queue::WaitList;
+
+/// Whether two ends may have a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Availability {
+    Taken,
+    /// With the number to begin at, where one in TIME-WAIT is followed.
+    Free {
+        iss: Option<SeqNumber>,
+    },
+}
 
 /// `net.ipv4.ip_local_port_range`
 pub(crate) const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -37,6 +49,8 @@ impl TcpLayer {
             backlog: None,
             accept_queue: VecDeque::new(),
             half_open: 0,
+            young: 0,
+            overflowed_at: None,
             wait: WaitList::new(),
             settings,
             is_down: false,
@@ -91,15 +105,19 @@ impl TcpLayer {
             return Err(SocketError::AddrNotAvailable);
         }
         let flow = if port == 0 {
-            self.choose_port(from, remote, port_filter)?
+            self.choose_port((from, remote), port_filter, lower)?
         } else {
             FourTuple { local: Endpoint::new(from, port), remote }
         };
-        if self.demux.exact(&flow).is_some() {
+        let Availability::Free { iss } = self.availability(&flow, lower) else {
             return Err(SocketError::AddrNotAvailable);
-        }
+        };
         let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
-        let iss = self.secrets.isn(&flow, lower.now);
+        if let Some(Target::TimeWait(index)) = self.demux.exact(&flow) {
+            lower.ip.counters.count(Mib::TcpExtTWRecycled);
+            self.forget_time_wait(index, &flow);
+        }
+        let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
         let connection = Connection::new(flow, family, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
@@ -114,9 +132,9 @@ impl TcpLayer {
     /// there with every connection.
     fn choose_port(
         &mut self,
-        from: IpAddr,
-        remote: Endpoint,
+        (from, remote): (IpAddr, Endpoint),
         filter: &dyn Fn(u16) -> bool,
+        lower: &Lower<'_>,
     ) -> Result<FourTuple, SocketError> {
         let range = EPHEMERAL.len() as u32;
         let offset = self.secrets.port_offset(from, remote) % range;
@@ -125,12 +143,30 @@ impl TcpLayer {
             self.ports_chosen = self.ports_chosen.wrapping_add(1);
             let port = EPHEMERAL.start() + ((offset + step) % range) as u16;
             let flow = FourTuple { local: Endpoint::new(from, port), remote };
-            let free = self.demux.exact(&flow).is_none() && !self.demux.port_is_bound(port);
+            let free = self.availability(&flow, lower) != Availability::Taken && !self.demux.port_is_bound(port);
             if filter(port) && free {
                 return Ok(flow);
             }
         }
         Err(SocketError::AddrNotAvailable)
+    }
+
+    /// Whether a connection may have these ends: there is none, or one in TIME-WAIT that may be followed.
+    fn availability(&self, flow: &FourTuple, lower: &Lower<'_>) -> Availability {
+        let index = match self.demux.exact(flow) {
+            None => return Availability::Free { iss: None },
+            Some(Target::TimeWait(index)) => index,
+            Some(_) => return Availability::Taken,
+        };
+        let allowed = match self.sysctls.tw_reuse {
+            TwReuse::On => true,
+            TwReuse::Loopback => lower.ip.is_own(flow.remote.ip()),
+            TwReuse::Off => false,
+        };
+        match self.time_wait.get(index).and_then(|entry| entry.reusable(lower.now)) {
+            Some(iss) if allowed => Availability::Free { iss: Some(iss) },
+            _ => Availability::Taken,
+        }
     }
 
     /// Takes the oldest connection of the accept queue, which may have ended in the meantime.

@@ -49,9 +49,16 @@ pub(crate) fn send_segment(
     let _ = ip.send(packet, &Envelope::new(src, dst, protocol::TCP), lower.now, lower.fx);
 }
 
-/// Sends a segment that only acknowledges.
-pub(crate) fn send_ack(lower: &mut Lower<'_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
-    let header = TcpHeader { window, ..bare(flow, seq, ack, TcpFlags::ACK) };
+/// Sends a segment that only acknowledges; with timestamps where the connection has them.
+pub(crate) fn send_ack(
+    lower: &mut Lower<'_>,
+    flow: &FourTuple,
+    (seq, ack): (SeqNumber, SeqNumber),
+    window: u16,
+    timestamps: Option<(u32, u32)>,
+) {
+    let options = TcpOptions { timestamps, ..TcpOptions::default() };
+    let header = TcpHeader { window, options, ..bare(flow, seq, ack, TcpFlags::ACK) };
     send_segment(lower, flow, &header, (0, 0), |_| Sum::default());
 }
 

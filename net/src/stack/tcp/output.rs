@@ -30,6 +30,11 @@ const RECORD_BYTES: usize = 256;
 /// As many segments may be out whatever the buffer.
 const RECORDS_LEAST: usize = 64;
 
+/// Up to this window a segment may fill it (`TCP_MSS_DEFAULT`).
+const SMALL_WINDOW: u32 = 536;
+/// What fits into the smallest IPv4 packet that every host must take (RFC 791).
+const LEAST_TEXT: u32 = 48;
+
 impl ControlBlock {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something; a quick no saves the search.
     #[inline]
@@ -154,14 +159,14 @@ impl ControlBlock {
         }
         let (progress, app_limited) = self.delivery.on_sent(now, false);
         let (from, len) = (self.sent.start_of(number), self.sent.len_of(number));
-        let mut fin = false;
+        let mut flags = TcpFlags::empty();
         if let Some(sent) = self.sent.get_mut(number) {
             sent.progress = progress;
             sent.marks.set(Marks::APP_LIMITED, app_limited);
-            fin = sent.marks.contains(Marks::FIN);
+            flags.set(TcpFlags::FIN, sent.marks.contains(Marks::FIN));
+            flags.set(TcpFlags::PSH, sent.marks.contains(Marks::PUSH));
         }
-        let len = len - u32::from(fin);
-        let flags = if fin { TcpFlags::FIN | TcpFlags::PSH } else { TcpFlags::PSH };
+        let len = len - u32::from(flags.contains(TcpFlags::FIN));
         let fast = matches!(self.ca_state, CaState::Cwr | CaState::Recovery);
         let mib = if fast { Mib::TcpExtTCPFastRetrans } else { Mib::TcpExtTCPSlowStartRetrans };
         self.text_segment(now, from, (from - self.send_base(), len), flags, Some(mib))
@@ -197,17 +202,17 @@ impl ControlBlock {
         if len < mss || (len > mss && !len.is_multiple_of(mss)) {
             self.snd_sml = self.snd_nxt;
         }
-        self.note_sent(now, (seq, len, mss), fin);
         let mut flags = TcpFlags::empty();
         flags.set(TcpFlags::FIN, fin);
         flags.set(TcpFlags::PSH, last && len > 0);
+        self.note_sent(now, (seq, len, mss), flags);
         Some(self.text_segment(now, seq, (offset, len), flags, None))
     }
 
     /// The record of a new segment, and its timer (RFC 6298 (5.1), `tcp_event_new_data_sent`). What the device cuts out of
     /// a super-segment is acknowledged, and lost, by itself, and so has a record each.
     #[inline]
-    fn note_sent(&mut self, now: Instant, (seq, len, mss): (SeqNumber, u32, u32), fin: bool) {
+    fn note_sent(&mut self, now: Instant, (seq, len, mss): (SeqNumber, u32, u32), flags: TcpFlags) {
         let (progress, app_limited) = self.delivery.on_sent(now, self.sent.is_empty());
         let mut marks = Marks::empty();
         marks.set(Marks::APP_LIMITED, app_limited);
@@ -216,7 +221,8 @@ impl ControlBlock {
             self.sent.push(Sent { end: seq + cut, marks, sent_at: now, progress });
             cut += mss;
         }
-        marks.set(Marks::FIN, fin);
+        marks.set(Marks::FIN, flags.contains(TcpFlags::FIN));
+        marks.set(Marks::PUSH, flags.contains(TcpFlags::PSH));
         self.sent.push(Sent { end: self.snd_nxt, marks, sent_at: now, progress });
         if matches!(self.timer, Timer::Off | Timer::Persist | Timer::LossProbe) {
             if self.timer == Timer::Persist {
@@ -371,7 +377,10 @@ impl ControlBlock {
     /// The largest text of a segment that is sent now: SACK blocks need room, too.
     #[inline]
     fn text_max(&self) -> u32 {
-        u32::from(self.snd_mss).saturating_sub(self.blocks_len()).max(1)
+        let max = u32::from(self.snd_mss).saturating_sub(self.blocks_len()).max(1);
+        // `tcp_bound_to_half_wnd`: a peer with a small window gets two segments in it, and acknowledges the first.
+        let half = if self.max_window > SMALL_WINDOW { self.max_window / 2 } else { self.max_window };
+        if half > 0 && max > half { half.max(LEAST_TEXT) } else { max }
     }
 
     /// How long the SACK option of a segment is that is sent now, padding included.

@@ -6,6 +6,7 @@ mod icmp;
 mod ipv6;
 mod link;
 mod lossy;
+mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
