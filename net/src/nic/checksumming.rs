@@ -1,9 +1,9 @@
 //! Checksums of TCP and UDP as a device's work: making those that the sender has left to it, verifying those that arrive.
 
 use crate::packet::{IpSummed, PacketBuf};
-use crate::wire::checksum::{Sum, checksum};
-use crate::wire::ethernet::EthernetHeader;
-use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::checksum::checksum;
+use crate::wire::completion::Transport;
+use crate::wire::ipv4::protocol;
 
 /// `skb_checksum_help`: stores the sum that the sender has left to the device.
 pub(crate) fn complete_checksum(frame: &mut PacketBuf) {
@@ -32,45 +32,14 @@ pub(crate) enum Verdict {
 
 /// Verifies the checksum of a whole TCP segment or UDP datagram over IPv4 or IPv6.
 pub(crate) fn verify(frame: &PacketBuf) -> Verdict {
-    match frame.data().get(EthernetHeader::LEN..) {
-        Some(packet @ [0x45..=0x4f, ..]) => verify_v4(packet),
-        Some(packet @ [0x60..=0x6f, ..]) => verify_v6(packet),
-        _ => Verdict::Unknown,
-    }
-}
-
-fn verify_v4(packet: &[u8]) -> Verdict {
-    let Ok(header) = Ipv4Header::parse(packet) else { return Verdict::Unknown };
-    let end = usize::from(header.total_len);
-    let segment = &packet[usize::from(header.header_len)..end];
-    if header.is_fragment() {
+    let data = frame.data();
+    let Some(transport) = Transport::find(data) else { return Verdict::Unknown };
+    let field = transport.checksum_at;
+    if transport.protocol == protocol::UDP && data[field..field + 2] == [0, 0] {
         return Verdict::Unknown;
     }
-    let sum = Sum::pseudo_header(header.src.into(), header.dst.into(), header.protocol, segment.len());
-    judge(sum, header.protocol, segment)
-}
-
-fn verify_v6(packet: &[u8]) -> Verdict {
-    let Some((header, rest)) = packet.split_first_chunk::<40>() else { return Verdict::Unknown };
-    let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let Some(segment) = rest.get(..payload_len) else { return Verdict::Unknown };
-    let mut sum = Sum::default();
-    sum.add(&header[8..]);
-    sum.add(&[0, header[6]]);
-    sum.add(&header[4..6]);
-    judge(sum, header[6], segment)
-}
-
-fn judge(mut sum: Sum, protocol: u8, segment: &[u8]) -> Verdict {
-    let summed = match protocol {
-        protocol::TCP => true,
-        protocol::UDP => segment.get(6..8).is_some_and(|checksum| checksum != [0, 0]),
-        _ => false,
-    };
-    if !summed {
-        return Verdict::Unknown;
-    }
-    sum.add(segment);
+    let mut sum = transport.pseudo_header(data);
+    sum.add(&data[transport.start..transport.end]);
     if sum.is_valid() { Verdict::Good } else { Verdict::Bad }
 }
 
@@ -78,6 +47,9 @@ fn judge(mut sum: Sum, protocol: u8, segment: &[u8]) -> Verdict {
 mod tests {
     use super::*;
     use crate::packet::Pool;
+    use crate::wire::checksum::Sum;
+    use crate::wire::ethernet::EthernetHeader;
+    use crate::wire::ipv4::Ipv4Header;
     use std::net::Ipv4Addr;
 
     /// A UDP datagram over IPv4, its checksum left to the device.
