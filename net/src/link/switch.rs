@@ -120,8 +120,8 @@ impl Switch {
                 Verdict::Pass => frames.push(frame),
                 Verdict::Lose => drop(frame),
                 Verdict::Delay(arrival) => {
-                    // What the last device knew of it; what its sender left to the device is still to be done.
-                    frame.rx = RxMeta { ip_summed: frame.rx.ip_summed, ..RxMeta::default() };
+                    // What the last device knew of it.
+                    frame.rx = RxMeta::default();
                     if line.enter(arrival, frame, wire.netem().frames_max()).is_err() {
                         wire.count_drop(DropReason::QdiscDrop);
                     }

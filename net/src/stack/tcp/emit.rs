@@ -11,12 +11,24 @@ use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 
-/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum. With a `gso_size` the device cuts it.
+/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum.
 #[inline]
 pub(crate) fn send_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
     header: &TcpHeader,
+    len: usize,
+    copy: impl FnOnce(&mut [u8]) -> Sum,
+) {
+    send_marked_segment(lower, flow, (header, 0), (len, 0), copy);
+}
+
+/// The same with ECN bits in its IP header. With a `gso_size` the device cuts it.
+#[inline]
+pub(crate) fn send_marked_segment(
+    lower: &mut Lower<'_>,
+    flow: &FourTuple,
+    (header, ecn): (&TcpHeader, u8),
     (len, gso_size): (usize, u16),
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
@@ -46,7 +58,8 @@ pub(crate) fn send_segment(
         ip.counters.count_many(Mib::TcpOutSegs, segs as u64 - 1);
     }
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
-    let _ = ip.send(packet, &Envelope::new(src, dst, protocol::TCP), lower.now, lower.fx);
+    let envelope = Envelope { tos: ecn, ..Envelope::new(src, dst, protocol::TCP) };
+    let _ = ip.send(packet, &envelope, lower.now, lower.fx);
 }
 
 /// Sends a segment that only acknowledges; with timestamps where the connection has them.
@@ -59,7 +72,7 @@ pub(crate) fn send_ack(
 ) {
     let options = TcpOptions { timestamps, ..TcpOptions::default() };
     let header = TcpHeader { window, options, ..bare(flow, seq, ack, TcpFlags::ACK) };
-    send_segment(lower, flow, &header, (0, 0), |_| Sum::default());
+    send_segment(lower, flow, &header, 0, |_| Sum::default());
 }
 
 /// Sends a reset.
@@ -71,7 +84,7 @@ pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset) 
     lower.ip.counters.count(Mib::TcpOutRsts);
     let (sport, dport) = (header.src_port, header.dst_port);
     lower.fx.tracer.emit(|| Event::TcpSendReset { sport, dport });
-    send_segment(lower, flow, &header, (0, 0), |_| Sum::default());
+    send_segment(lower, flow, &header, 0, |_| Sum::default());
 }
 
 /// RFC 9293 3.10.7.1: the reset that answers a segment for which there is no connection. Never to a reset.
