@@ -14,6 +14,7 @@ use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
 use crate::stack::tcp::cookies::Cookies;
+use crate::stack::tcp::ecn::ECN_MASK;
 use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
@@ -52,6 +53,8 @@ pub(crate) struct TcpLayer {
 pub(crate) struct Segment<'a> {
     pub(super) flow: FourTuple,
     pub(super) header: &'a TcpHeader,
+    /// The ECN bits of its IP header.
+    pub(super) ecn: u8,
     pub(super) text: PacketBuf,
 }
 
@@ -111,13 +114,13 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let Segment { header, text, .. } = segment;
+        let Segment { header, ecn, text, .. } = segment;
         let (data_len, block) = (text.len() as u32, &mut connection.block);
         let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
-        let done = block.on_segment(Arrival { now: lower.now, header, pool, counters }, text);
+        let done = block.on_segment(Arrival { now: lower.now, header, ecn, pool, counters }, text);
         connection.apply(done, before, lower);
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
@@ -396,7 +399,7 @@ fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut pack
     packet.pull(header_len);
     let flow =
         FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
-    Segment { flow, header, text: packet }
+    Segment { flow, header, ecn: ip.tos & ECN_MASK, text: packet }
 }
 
 /// Whether a segment asks for a connection.
