@@ -79,7 +79,7 @@ impl ControlBlock {
         // What exceeds the queue is the FIN.
         self.send.release(acked, at.pool);
         self.retries = 0;
-        self.stuck_since = at.now;
+        self.renew_patience(at.now);
         if acked > 0 {
             self.adjust_sndbuf(at.pool);
             done.notice |= Notice::WRITABLE;

@@ -20,6 +20,7 @@ use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::MinRtt;
 use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
+use crate::stack::tcp::patience::Patience;
 use crate::stack::tcp::recv_queue::RecvQueue;
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::sack_list::SackList;
@@ -60,6 +61,8 @@ pub(crate) struct ControlBlock {
     pub(super) dst_port: u16,
     /// The largest text that we send, with timestamps taken off.
     pub(super) snd_mss: u16,
+    /// The most text of one super-segment (`sk_gso_max_size`); 0 when nobody cuts it.
+    pub(super) gso_max: u32,
     /// The largest text that we have told the peer to send.
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
@@ -97,8 +100,8 @@ pub(crate) struct ControlBlock {
     pub(super) tuning: Option<Box<ReceiveTuning>>,
     /// SO_KEEPALIVE.
     pub(super) keep: Option<Box<KeepAlive>>,
-    /// TCP_USER_TIMEOUT; zero is none.
-    pub(super) user_timeout_ms: u32,
+    /// TCP_USER_TIMEOUT.
+    pub(super) patience: Option<Box<Patience>>,
     pub(super) stats: Stats,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
@@ -121,10 +124,8 @@ pub(crate) struct ControlBlock {
     pub(super) last_received_at: Instant,
     pub(super) last_sent_at: Instant,
     pub(super) last_ack_at: Instant,
-    /// Since when what is out, or waits for the peer's window, has made no progress (RFC 5482).
-    pub(super) stuck_since: Instant,
-    /// When an unacceptable segment was last answered.
-    pub(super) last_challenge_at: Option<Instant>,
+    /// Until when an unacceptable segment is not answered.
+    pub(super) next_challenge_at: Instant,
 }
 
 /// What is counted for `tcp_info`, by its names.
@@ -313,6 +314,7 @@ impl ControlBlock {
             src_port,
             dst_port,
             snd_mss: offer.mss,
+            gso_max: offer.gso_max,
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
             pmtu: offer.mtu,
@@ -336,7 +338,7 @@ impl ControlBlock {
             bytes_acked: 0,
             tuning: None,
             keep: None,
-            user_timeout_ms: 0,
+            patience: None,
             stats: Stats::default(),
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
@@ -354,8 +356,7 @@ impl ControlBlock {
             last_received_at: now,
             last_sent_at: now,
             last_ack_at: now,
-            stuck_since: now,
-            last_challenge_at: None,
+            next_challenge_at: now,
         }
     }
 
@@ -449,11 +450,6 @@ impl ControlBlock {
         }
     }
 
-    /// TCP_USER_TIMEOUT, if that is set.
-    pub(super) fn user_timeout(&self) -> Option<Duration> {
-        (self.user_timeout_ms > 0).then(|| Duration::from_millis(self.user_timeout_ms.into()))
-    }
-
     /// Whether there is text, or a FIN, that was never sent.
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent() > 0 || self.flags & (Flags::FIN_QUEUED | Flags::FIN_SENT) == Flags::FIN_QUEUED
@@ -497,9 +493,9 @@ impl ControlBlock {
     /// second, so that two ends cannot keep each other busy. The limit is the connection's own; there is none for the
     /// host, since an attacker pays with a segment for each.
     pub(super) fn may_challenge(&mut self, now: Instant) -> bool {
-        let recent = self.last_challenge_at.is_some_and(|at| now < at.saturating_add(CHALLENGE_INTERVAL));
+        let recent = now < self.next_challenge_at;
         if !recent {
-            self.last_challenge_at = Some(now);
+            self.next_challenge_at = now.saturating_add(CHALLENGE_INTERVAL);
         }
         !recent
     }

@@ -54,7 +54,7 @@ impl ControlBlock {
             self.abort(pool);
             return Disposition::default();
         }
-        let (heard_at, user_timeout) = (self.heard_at(), self.user_timeout());
+        let (heard_at, user_timeout) = (self.heard_at(), self.patience.as_ref().map(|patience| patience.timeout));
         let busy = !self.sent.is_empty() || self.unsent() > 0 || !self.state.is_synchronized();
         let Some(keep) = &mut self.keep else { return Disposition::default() };
         let silent = now.saturating_duration_since(heard_at);

@@ -31,6 +31,7 @@ pub(crate) mod out_of_order;
 pub(crate) mod output;
 pub(crate) mod packet_queue;
 pub(crate) mod passive;
+pub(crate) mod patience;
 pub(crate) mod rack;
 pub(crate) mod range_set;
 pub(crate) mod recovery;

@@ -47,9 +47,8 @@ impl ControlBlock {
             }
             Timer::Off | Timer::Retransmit | Timer::Persist => {}
         }
-        let user_timeout = self.user_timeout();
-        let stuck = now.saturating_duration_since(self.stuck_since);
-        let over = self.retries > 0 && user_timeout.is_some_and(|timeout| stuck >= timeout);
+        let left = self.patience_left(now);
+        let over = self.retries > 0 && left.is_some_and(|left| left.is_zero());
         if self.retries >= self.retries_max() || over {
             counters.count(Mib::TcpExtTCPAbortOnTimeout);
             if !self.state.is_synchronized() {
@@ -67,8 +66,7 @@ impl ControlBlock {
             self.rtt.back_off();
         }
         // `tcp_clamp_rto_to_user_timeout`
-        let left = user_timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(stuck));
-        self.timer_at = now.saturating_add(self.rtt.rto().min(left));
+        self.timer_at = now.saturating_add(self.rtt.rto().min(left.unwrap_or(Duration::MAX)));
         Disposition::default()
     }
 

@@ -119,7 +119,7 @@ impl ControlBlock {
             }
             Opt::NoDelay => self.flags.set(Flags::NODELAY, settings.flags.contains(SettingFlags::NO_DELAY)),
             Opt::KeepAlive | Opt::KeepIdle | Opt::KeepInterval | Opt::KeepCount => self.set_keepalive(settings),
-            Opt::UserTimeout => self.user_timeout_ms = settings.user_timeout_ms,
+            Opt::UserTimeout => self.set_user_timeout(settings.user_timeout_ms),
             Opt::QuickAck => self.set_quick_ack(settings.flags.contains(SettingFlags::QUICK_ACK)),
             Opt::Congestion => self.congestion.choose(settings.congestion),
             _ => {}
