@@ -3,7 +3,7 @@
 use crate::engine::Spawner;
 use crate::host::cpu::CpuEngine;
 use crate::host::handle::Host;
-use crate::host::lan::{LanInner, PREFIX_LEN, Station};
+use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
 use crate::host::softnet::CpuShared;
 use crate::link::delay::DelayEngine;
@@ -119,7 +119,7 @@ impl HostBuilder {
     fn build_with(mut self, spawner: &Spawner) -> io::Result<Host> {
         self.check()?;
         let station = self.lan.new_station()?;
-        self.lan.join(&self.name, station.addr)?;
+        self.lan.join(&self.name, station)?;
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
@@ -136,7 +136,7 @@ impl HostBuilder {
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
             name: self.name.clone(),
-            addr: station.addr,
+            addrs: station.addrs().map(|own| own.addr),
             nic,
             clock: self.lan.clock.clone(),
             tracer: tracer.clone(),
@@ -187,8 +187,7 @@ impl HostBuilder {
         let as_u32 = |n: usize| u32::try_from(n).expect("a host has at most 64 CPUs");
         StackConfig {
             mac: station.mac,
-            addr: station.addr,
-            prefix_len: PREFIX_LEN,
+            addrs: station.addrs().to_vec(),
             gateway: None,
             mtu: 1500,
             dev: nic.name().clone(),

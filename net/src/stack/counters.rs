@@ -25,6 +25,11 @@ mibs! {
     IpOutDiscards, IpOutNoRoutes, IpReasmReqds, IpReasmFails, IpExtInTruncatedPkts, IpExtInCsumErrors,
     IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInEchos, IcmpInEchoReps,
     IcmpOutMsgs, IcmpOutDestUnreachs, IcmpOutEchoReps, IcmpOutRateLimitGlobal,
+    Ip6InReceives, Ip6InHdrErrors, Ip6InAddrErrors, Ip6InUnknownProtos, Ip6InTruncatedPkts, Ip6InDiscards,
+    Ip6InDelivers, Ip6OutRequests, Ip6OutDiscards, Ip6OutNoRoutes, Ip6ReasmReqds, Ip6ReasmFails,
+    Icmp6InMsgs, Icmp6InErrors, Icmp6InCsumErrors, Icmp6InDestUnreachs, Icmp6InPktTooBigs, Icmp6InTimeExcds,
+    Icmp6InParmProblems, Icmp6InEchos, Icmp6InEchoReplies, Icmp6OutMsgs, Icmp6OutDestUnreachs, Icmp6OutPktTooBigs,
+    Icmp6OutTimeExcds, Icmp6OutParmProblems, Icmp6OutEchoReplies, Icmp6OutRateLimitHost,
     TcpActiveOpens, TcpPassiveOpens, TcpAttemptFails, TcpEstabResets, TcpInSegs, TcpOutSegs, TcpRetransSegs,
     TcpInErrs, TcpOutRsts, TcpInCsumErrors,
     TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPReqQFullDrop, TcpExtTCPSynRetrans, TcpExtTCPTimeouts,
@@ -35,8 +40,15 @@ mibs! {
     TcpExtTCPTimeWaitOverflow, TcpExtTW, TcpExtTWRecycled, TcpExtOutOfWindowIcmps, TcpExtDelayedACKs,
     TcpExtTCPPureAcks, TcpExtTCPHPHits, TcpExtTCPHPAcks, TcpExtTCPWinProbe, TcpExtTCPToZeroWindowAdv,
     TcpExtTCPFromZeroWindowAdv,
+    TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPSACKReorder, TcpExtTCPLostRetransmit,
+    TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo, TcpExtTCPSpuriousRTOs,
+    TcpExtTCPLossProbes, TcpExtTCPLossProbeRecovery, TcpExtTCPSACKDiscard, TcpExtTCPDSACKOldSent,
+    TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv, TcpExtTCPDSACKIgnoredOld,
+    TcpExtTCPDSACKIgnoredNoUndo, TcpExtTCPDSACKIgnoredDubious,
     TcpExtPAWSActive, TcpExtPAWSEstab, TcpExtPAWSOldAck, TcpExtTCPACKSkippedPAWS,
     UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
+    Udp6InDatagrams, Udp6NoPorts, Udp6InErrors, Udp6OutDatagrams, Udp6RcvbufErrors, Udp6SndbufErrors,
+    Udp6InCsumErrors,
 }
 
 /// All of them.

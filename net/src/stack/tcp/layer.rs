@@ -5,8 +5,10 @@ use crate::packet::PacketBuf;
 use crate::stack::config::{Limits, StackConfig};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple, Target};
+use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::ip_output::header_len;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
@@ -20,11 +22,10 @@ use crate::stack::tcp::state::State;
 use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
 use crate::stack::timers::{TimerHeap, earlier};
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip::IpHeader;
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use slab::Slab;
-use std::net::SocketAddrV4;
 use wakeline_runtime::clock::Instant;
 
 /// One shard's TCP.
@@ -75,17 +76,17 @@ impl TcpLayer {
     pub(crate) fn on_segment(
         &mut self,
         sockets: &mut Sockets,
-        ip: &Ipv4Header,
+        ip: &IpHeader,
         packet: PacketBuf,
         lower: &mut Lower<'_>,
     ) {
         lower.ip.counters.count(Mib::TcpInSegs);
-        let (header, header_len) = match TcpHeader::parse(packet.data()) {
+        let (header, text_at) = match TcpHeader::parse(packet.data()) {
             Ok(parsed) => parsed,
             Err(malformed) => return on_malformed(packet, malformed, lower),
         };
         let Some(packet) = check(ip, packet, lower) else { return };
-        let segment = segment(ip, &header, header_len, packet);
+        let segment = segment(ip, &header, text_at, packet);
         match self.demux.exact(&segment.flow) {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
@@ -280,13 +281,15 @@ impl TcpLayer {
 
     /// What this end offers to a peer.
     pub(super) fn offer(&self, ip: &IpLayer, flow: &FourTuple, (rcvbuf, sndbuf): (u32, u32)) -> Offer {
-        let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
+        let headers = header_len(flow.is_v4()) + TcpHeader::LEN;
+        let mss = ip.mtu().saturating_sub(headers).min(u16::MAX.into()) as u16;
         Offer {
             mss,
             rcvbuf,
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
+            rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
         }
@@ -348,14 +351,14 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) 
 
 /// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
-fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
+fn check(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
     if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
         lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);
         return None;
     }
-    if !lower.ip.is_own(ip.dst) || lower.ip.is_broadcast(ip.src) {
+    if !lower.ip.is_unicast(ip) {
         // RFC 9293 MUST-57: never to a broadcast or multicast address.
         lower.ip.drop_packet(packet, DropReason::Otherhost, lower.fx);
         return None;
@@ -364,12 +367,10 @@ fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<Pa
 }
 
 #[inline]
-fn segment<'a>(ip: &Ipv4Header, header: &'a TcpHeader, header_len: usize, mut packet: PacketBuf) -> Segment<'a> {
+fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut packet: PacketBuf) -> Segment<'a> {
     packet.pull(header_len);
-    let flow = FourTuple {
-        local: SocketAddrV4::new(ip.dst, header.dst_port),
-        remote: SocketAddrV4::new(ip.src, header.src_port),
-    };
+    let flow =
+        FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
     Segment { flow, header, text: packet }
 }
 

@@ -3,20 +3,21 @@
 //! As in Linux an entry of the SYN queue is small, stands in the same table as connections and only becomes a socket with
 //! the handshake's last segment. Both queues hold one more than the backlog says.
 
-use crate::stack::demux::FourTuple;
+use crate::stack::demux::{Binding, FourTuple};
+use crate::stack::endpoint::Endpoint;
 use crate::stack::tcp::options::Agreed;
 use crate::stack::tcp::settings::Settings;
 use crate::tcp_info::{TcpInfo, TcpState};
 use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::WaitList;
 
 /// A socket in LISTEN.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) local: SocketAddrV4,
+    pub(crate) local: Endpoint,
+    pub(crate) binding: Binding,
     /// How many connections may wait to be accepted; `None` while the socket is bound and does not listen.
     pub(crate) backlog: Option<u32>,
     /// The places of established connections, oldest first.

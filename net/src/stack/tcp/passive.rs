@@ -183,7 +183,7 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         listener.accept_queue.push_back(place);
-        let settings = listener.settings;
+        let (settings, family) = (listener.settings, listener.binding.family);
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
@@ -197,7 +197,8 @@ impl TcpLayer {
             (request.sent_at, request.retries > 0),
             lower.now,
         );
-        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener), settings);
+        let owner = Owner::Listener(request.listener);
+        let connection = Connection::new(request.flow, family, block, owner, settings);
         self.remove_request(sockets, index);
         if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
             self.demux.redirect(&request.flow, Target::Connection(place));

@@ -42,6 +42,8 @@ bitflags::bitflags! {
         const RCVBUF_LOCK = 1 << 5;
         /// Likewise SO_SNDBUF.
         const SNDBUF_LOCK = 1 << 6;
+        /// A socket of IPv6 that leaves IPv4 alone. To be set before the socket has an address.
+        const ONLY_V6 = 1 << 7;
     }
 }
 

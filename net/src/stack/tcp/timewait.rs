@@ -157,15 +157,16 @@ impl TimeWaitTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::endpoint::Endpoint;
     use crate::wire::tcp_options::TcpOptions;
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::net::IpAddr;
 
     fn at(s: u64) -> Instant {
         Instant::from_virtual_ns(s * 1_000_000_000)
     }
 
     fn table(max: usize) -> (TimeWaitTable, FourTuple) {
-        let end = |n| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, n), 80);
+        let end = |n| Endpoint::new(IpAddr::from([10, 0, 0, n]), 80);
         (TimeWaitTable::new(max), FourTuple { local: end(1), remote: end(2) })
     }
 

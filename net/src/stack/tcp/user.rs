@@ -10,10 +10,21 @@ use wakeline_runtime::clock::Instant;
 impl ControlBlock {
     /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
     pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+        self.note_app_limited();
         let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
         let n = bytes.len().min(room);
         self.send.append(&bytes[..n], pool);
         n
+    }
+
+    /// `tcp_rate_check_app_limited`: until now there was nothing to send, although there was room, and nothing lost that
+    /// has not been sent again.
+    fn note_app_limited(&mut self) {
+        let flight = self.flight();
+        let lost = self.loss.as_ref().is_some_and(|loss| loss.board.has_due());
+        if self.unsent() < self.snd_mss.into() && flight < self.congestion.cwnd() && !lost {
+            self.delivery.on_app_limited(flight);
+        }
     }
 
     /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
@@ -157,7 +168,9 @@ impl ControlBlock {
         self.ack = AckDue::No;
         self.ack_at = Instant::FAR_FUTURE;
         self.send.clear(pool);
+        self.sent.clear();
         self.out_of_order.clear(pool);
+        (self.loss, self.sacks) = (None, None);
         if self.flags.contains(Flags::NO_USER) {
             self.recv.clear(pool);
         }

@@ -3,11 +3,13 @@
 mod forge;
 mod hostile;
 mod icmp;
+mod ipv6;
 mod link;
 mod lossy;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
+mod tcp_recovery;
 mod tcp_timestamps;
 mod udp;
 mod world;
