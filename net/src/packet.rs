@@ -25,7 +25,7 @@ pub(crate) enum IpSummed {
     #[default]
     None,
     /// `CHECKSUM_UNNECESSARY`: the device has verified it.
-    #[expect(dead_code, reason = "no device verifies checksums yet")]
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "no device verifies checksums yet"))]
     Unnecessary,
     /// `CHECKSUM_COMPLETE`: the device has summed the whole packet.
     #[expect(dead_code, reason = "no device verifies checksums yet")]
@@ -174,7 +174,7 @@ impl fmt::Debug for PacketBuf {
 }
 
 /// A copy of `packet` with the same headroom, or `None` when the pool's bound is reached.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
     let mut copy = pool.cache().alloc(packet.headroom(), packet.len())?;
     copy.put(packet.len()).copy_from_slice(packet.data());

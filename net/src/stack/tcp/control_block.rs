@@ -470,7 +470,7 @@ impl ControlBlock {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl ControlBlock {
     /// The right edge of the window that was told.
     pub(crate) fn told_edge(&self) -> SeqNumber {
