@@ -21,6 +21,7 @@ pub(crate) mod demux;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod flow_table;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 pub(crate) mod ip;
@@ -595,6 +596,12 @@ impl Stack {
     #[cfg(test)]
     pub(crate) fn time_wait_count(&self) -> usize {
         self.tcp.time_wait_len()
+    }
+
+    /// How many connections are in FIN-WAIT-2 without a user.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_count(&self) -> usize {
+        self.tcp.fin_wait_2_len()
     }
 
     /// How many connections are half open.

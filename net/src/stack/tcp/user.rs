@@ -3,8 +3,10 @@
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::options::Features;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
+use crate::stack::tcp::timewait::{Remains, Substate};
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
@@ -152,6 +154,19 @@ impl ControlBlock {
             self.abort(pool);
         }
         None
+    }
+
+    /// What a compact entry needs that takes the connection's place.
+    pub(crate) fn remains(&self) -> Remains {
+        let (snd_nxt, rcv_nxt, window) = self.time_wait_variables();
+        Remains {
+            substate: if self.state == State::FinWait2 { Substate::FinWait2 } else { Substate::TimeWait },
+            snd_nxt,
+            rcv_nxt,
+            rcv_wnd: self.receive_window(),
+            window,
+            ts_recent: self.features.contains(Features::TIMESTAMPS).then(|| self.ts.recent()),
+        }
     }
 
     /// RFC 9293 3.10.5, ABORT. Returns the reset that tells the peer, where there is one to tell.

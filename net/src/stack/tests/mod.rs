@@ -12,9 +12,13 @@ mod link;
 #[cfg(test)]
 mod lossy;
 #[cfg(test)]
+mod syn_queue;
+#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod tcp_close;
+#[cfg(test)]
+mod tcp_ecn;
 #[cfg(test)]
 mod tcp_listen;
 #[cfg(test)]
