@@ -96,7 +96,7 @@ impl TcpLayer {
         listener.half_open += 1;
         listener.young += 1;
         let place = self.requests.insert(request) as u32;
-        self.demux.insert(flow, Target::Request(place));
+        self.demux.insert(&flow, Target::Request(place));
         self.request_timers.arm(place, request.expires_at);
         self.send_syn_ack(&request, rcvbuf, self.clock_of(&flow, lower.now), lower);
     }
@@ -217,7 +217,7 @@ impl TcpLayer {
     ) {
         match self.create_child(sockets, request, lower) {
             Some(place) => {
-                self.demux.insert(request.flow, Target::Connection(place));
+                self.demux.insert(&request.flow, Target::Connection(place));
                 self.deliver_to_connection(sockets, place, segment, lower);
             }
             // The peer believes that it is connected, and sends again.
