@@ -4,7 +4,7 @@ use crate::stack::counters::Mib;
 use crate::stack::tcp::congestion::sample::Transmitted;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Timer};
 use crate::stack::tcp::loss::{CaState, Frto, Loss};
-use crate::stack::tcp::options::{Features, syn_options, syn_window};
+use crate::stack::tcp::options::{Features, syn_ecn, syn_options, syn_window};
 use crate::stack::tcp::sack_list::BLOCKS_MAX;
 use crate::stack::tcp::sent_queue::{Marks, Sent};
 use crate::stack::tcp::state::State;
@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
+    /// The ECN bits of its IP header.
+    pub(crate) ecn: u8,
     /// It was sent before, and is counted as this.
     pub(crate) again: Option<Mib>,
 }
@@ -99,7 +101,11 @@ impl ControlBlock {
         self.note_syn(now, !first);
         self.flags.set(Flags::SYN_REPEATED, again);
         self.start_timer(Timer::Retransmit, now);
-        let mut flags = TcpFlags::SYN;
+        if again && self.state == State::SynSent {
+            // `tcp_ecn_fallback`: there are middleboxes that drop a SYN which asks for it.
+            self.features.remove(Features::ECN);
+        }
+        let mut flags = TcpFlags::SYN | syn_ecn(self.features, self.state == State::SynReceived);
         let window = syn_window(self.rcvbuf);
         self.rcv_wnd = window.into();
         if self.state == State::SynReceived {
@@ -117,7 +123,7 @@ impl ControlBlock {
             urgent: 0,
             options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
-        Some(Outgoing { header, offset: 0, len: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
+        Some(Outgoing { header, offset: 0, len: 0, ecn: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
     }
 
     /// Retransmission: what a timeout or a probe wants in any case, and what is lost as the window allows.
@@ -287,8 +293,8 @@ impl ControlBlock {
         self.flags.remove(Flags::PROBE_DUE);
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
-        let header = self.header(now, seq, TcpFlags::empty(), 0);
-        Some(Outgoing { header, offset: 0, len: 0, again: None })
+        let (header, ecn) = self.header(now, seq, TcpFlags::empty(), (0, false));
+        Some(Outgoing { header, offset: 0, len: 0, ecn, again: None })
     }
 
     fn text_segment(
@@ -310,7 +316,8 @@ impl ControlBlock {
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
         self.count_text(len, again.is_some());
-        Outgoing { header: self.header(now, seq, flags, len), offset, len, again }
+        let (header, ecn) = self.header(now, seq, flags, (len, again.is_none() && len > 0));
+        Outgoing { header, offset, len, ecn, again }
     }
 
     fn count_text(&mut self, len: u32, again: bool) {
@@ -326,20 +333,28 @@ impl ControlBlock {
     }
 
     /// A header with everything that each segment carries: acknowledgement, window and timestamps.
-    fn header(&mut self, now: Instant, seq: SeqNumber, flags: TcpFlags, len: u32) -> TcpHeader {
+    fn header(
+        &mut self,
+        now: Instant,
+        seq: SeqNumber,
+        flags: TcpFlags,
+        (len, is_new_text): (u32, bool),
+    ) -> (TcpHeader, u8) {
         self.stats.segs_out = self.stats.segs_out.wrapping_add(1);
         let window = self.select_window();
         let options = self.options(now, len);
-        TcpHeader {
+        let (ecn_flags, ecn) = self.ecn_bits(is_new_text);
+        let header = TcpHeader {
             src_port: self.src_port,
             dst_port: self.dst_port,
             seq,
             ack: self.rcv_nxt,
-            flags: flags | TcpFlags::ACK,
+            flags: flags | TcpFlags::ACK | ecn_flags,
             window,
             urgent: 0,
             options,
-        }
+        };
+        (header, ecn)
     }
 
     /// What each segment after the handshake carries (`tcp_established_options`).

@@ -106,7 +106,7 @@ impl ControlBlock {
         let mut news = News::new(now, self.high_seq, self.min_rtt.get().unwrap_or_default());
         self.detect_by_time(&mut news, counters);
         if self.flight() != before && self.ca_state != CaState::Recovery {
-            self.enter_recovery(now, counters);
+            self.enter_recovery(now, false, counters);
         }
         if self.timer != Timer::Reorder {
             // The time since the first segment was sent counts.
