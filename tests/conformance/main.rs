@@ -13,6 +13,7 @@ mod flow;
 mod model;
 mod parser;
 mod peer;
+mod poll;
 mod runner;
 mod self_test;
 mod settings;

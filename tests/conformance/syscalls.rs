@@ -36,11 +36,11 @@ pub(crate) struct Value {
     /// A new descriptor, which the script names by its expected result.
     new: Option<Arc<Descriptor>>,
     /// What was read, or written into an argument, and is not what it should be.
-    wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 impl Value {
-    fn number(n: usize) -> Value {
+    pub(crate) fn number(n: usize) -> Value {
         Value { number: n as i64, ..Value::default() }
     }
 }
@@ -131,6 +131,9 @@ impl Descriptors {
         let _here = self.host.enter();
         if call.name == "socket" {
             return args.socket();
+        }
+        if call.name == "poll" {
+            return args.poll(&self.table);
         }
         let fd = args.number(0)?;
         let Some(descriptor) = self.table.get(&fd).cloned() else { return Ok(ready(Err(errno(Errno::EBADF)))) };
@@ -570,7 +573,7 @@ pub(crate) fn number_of(expr: &Expr) -> Result<i64, String> {
     }
 }
 
-fn names_of(expr: &Expr) -> Vec<&str> {
+pub(crate) fn names_of(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Name(name) => vec![name],
         Expr::Or(parts) => parts.iter().flat_map(names_of).collect(),
