@@ -128,6 +128,16 @@ pub(crate) struct ControlBlock {
     pub(super) next_challenge_at: Instant,
 }
 
+impl Offer {
+    /// What it decides for the connection's whole life.
+    fn flags(&self) -> Flags {
+        let mut flags = Flags::empty();
+        flags.set(Flags::MTU_PROBING, self.mtu_probing);
+        flags.set(Flags::RCVBUF_LOCK | Flags::SNDBUF_LOCK, !self.buffers_grow);
+        flags
+    }
+}
+
 /// What is counted for `tcp_info`, by its names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stats {
@@ -321,7 +331,7 @@ impl ControlBlock {
             snd_wscale: 0,
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
-            flags: if offer.mtu_probing { Flags::MTU_PROBING } else { Flags::empty() },
+            flags: offer.flags(),
             features: offer.features,
             ack: AckDue::No,
             quick: 0,
@@ -501,7 +511,8 @@ impl ControlBlock {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests ask for more than fuzzers do"))]
 impl ControlBlock {
     /// The right edge of the window that was told.
     pub(crate) fn told_edge(&self) -> SeqNumber {

@@ -317,6 +317,7 @@ impl TcpLayer {
             mss,
             rcvbuf,
             sndbuf,
+            buffers_grow: self.limits.buffers_grow,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
             mtu: ip.mtu().min(u16::MAX.into()) as u16,

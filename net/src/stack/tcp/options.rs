@@ -27,6 +27,7 @@ pub(crate) struct Offer {
     pub(crate) mss: u16,
     pub(crate) rcvbuf: u32,
     pub(crate) sndbuf: u32,
+    pub(crate) buffers_grow: bool,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
     /// The largest packet of our link.

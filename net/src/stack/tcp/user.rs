@@ -137,8 +137,10 @@ impl ControlBlock {
 
     /// Takes over all settings, of a listener or of a socket before it connects.
     pub(crate) fn configure_all(&mut self, settings: &Settings) {
-        self.flags.set(Flags::RCVBUF_LOCK, settings.flags.contains(SettingFlags::RCVBUF_LOCK));
-        self.flags.set(Flags::SNDBUF_LOCK, settings.flags.contains(SettingFlags::SNDBUF_LOCK));
+        let locks = [(Flags::RCVBUF_LOCK, SettingFlags::RCVBUF_LOCK), (Flags::SNDBUF_LOCK, SettingFlags::SNDBUF_LOCK)];
+        for (flag, _) in locks.into_iter().filter(|&(_, setting)| settings.flags.contains(setting)) {
+            self.flags |= flag;
+        }
         for opt in [Opt::NoDelay, Opt::Congestion, Opt::KeepAlive, Opt::UserTimeout] {
             self.configure(settings, opt);
         }
