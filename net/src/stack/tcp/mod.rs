@@ -22,6 +22,7 @@ pub(crate) mod isn;
 pub(crate) mod keepalive;
 pub(crate) mod layer;
 pub(crate) mod listen;
+pub(crate) mod listing;
 pub(crate) mod loss;
 pub(crate) mod loss_probe;
 pub(crate) mod min_rtt;
