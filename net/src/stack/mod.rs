@@ -28,6 +28,7 @@ pub(crate) mod ip;
 pub(crate) mod ip_input;
 pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
+pub(crate) mod listing;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod rate_limit;
@@ -37,8 +38,10 @@ pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "these are tests, but clippy only knows `cfg(test)`")]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "fuzzers use a part of what the tests do"))]
+pub(crate) mod tests;
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
@@ -52,6 +55,7 @@ use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_input::{Arrived, Problem, Received};
+use crate::stack::listing::{Cursor, SocketEntry};
 use crate::stack::report::{About, Report, read_quoted};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
@@ -258,7 +262,7 @@ impl Stack {
     /// # Errors
     /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn tcp_connect(
         &mut self,
         now: Instant,
@@ -618,6 +622,11 @@ impl Stack {
     /// Tells where a neighbour is: for good, or as if ARP had said so.
     pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, permanent: bool, fx: &mut Effects) {
         self.ip.add_neighbour((ip, mac), permanent, now, fx);
+    }
+
+    /// The next page of what `ss` lists, of `most` places at most.
+    pub(crate) fn list(&self, now: Instant, cursor: &mut Cursor, most: u32, out: &mut Vec<SocketEntry>) {
+        self.tcp.list(&self.sockets, now, cursor, most, out);
     }
 
     /// What was counted.
