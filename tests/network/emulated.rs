@@ -388,6 +388,8 @@ async fn a_host_lists_its_sockets() {
     assert!(format!("{:#}", client.sockets()).contains(" wscale:7,7 rto:"), "{:#}", client.sockets());
     drop((first, waiting, listener, udp));
     assert!(lines(&server).iter().all(|line| !line.contains("LISTEN") && !line.contains("udp")));
+}
+
 /// One entry into the stack for many datagrams; a batch ends where there are no more.
 #[wakeline::test]
 async fn datagrams_go_and_come_in_batches() {
