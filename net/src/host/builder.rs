@@ -106,9 +106,11 @@ impl HostBuilder {
         self
     }
 
-    /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them.
+    /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them. They do not grow by themselves
+    /// then, as they do otherwise.
     pub fn tcp_buffers(mut self, rcvbuf: usize, sndbuf: usize) -> HostBuilder {
         (self.limits.rcvbuf, self.limits.sndbuf) = (rcvbuf, sndbuf);
+        self.limits.buffers_grow = false;
         self
     }
 
