@@ -151,12 +151,12 @@ const EVENTS: &[Event] = &[
     ("user shuts down writing", |b| b.user(|block, _, _| block.shut_down_write())),
     ("user closes", |b| {
         let mut reset = None;
-        b.user(|block, pool, now| reset = block.close(now, &mut pool.cache()));
+        let _ = b.user(|block, pool, now| reset = block.close(now, &mut pool.cache()));
         Disposition { reset, ..Disposition::default() }
     }),
     ("user aborts", |b| {
         let reset = b.block.abort_reset();
-        b.user(|block, pool, _| block.abort(&mut pool.cache()));
+        let _ = b.user(|block, pool, _| block.abort(&mut pool.cache()));
         Disposition { reset, ..Disposition::default() }
     }),
     ("SYN arrives", |b| b.segment(TcpFlags::SYN, b.rcv_nxt(), ISS, 0)),
@@ -181,7 +181,7 @@ const EVENTS: &[Event] = &[
     ("a timeout passes", |b| b.pass(Duration::from_millis(3100))),
     ("an hour passes", |b| b.pass(Duration::from_secs(3600))),
     ("user closes, and an hour passes", |b| {
-        b.user(|block, pool, now| drop(block.close(now, &mut pool.cache())));
+        let _ = b.user(|block, pool, now| _ = block.close(now, &mut pool.cache()));
         b.sent.clear();
         b.pass(Duration::from_secs(3600))
     }),
