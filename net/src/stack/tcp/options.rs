@@ -27,8 +27,12 @@ pub(crate) struct Offer {
     pub(crate) mss: u16,
     pub(crate) rcvbuf: u32,
     pub(crate) sndbuf: u32,
+    pub(crate) buffers_grow: bool,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The largest packet of our link.
+    pub(crate) mtu: u16,
+    pub(crate) mtu_probing: bool,
     /// The least retransmission timeout.
     pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
@@ -80,7 +84,7 @@ pub(crate) struct Agreed {
 }
 
 /// `tcp_min_snd_mss`: a peer that asks for less wants us to waste our time.
-const MIN_MSS: u16 = 48;
+pub(crate) const MIN_MSS: u16 = 48;
 
 impl Agreed {
     /// RFC 9293 3.7.1: what a peer can take that does not say.

@@ -58,14 +58,14 @@ impl TcpLayer {
                 None => self.refuse(segment, lower),
             };
         }
-        // Third, check for a SYN. (Fourth: anything else is dropped.)
-        if !flags.contains(TcpFlags::SYN) {
+        // Third, check for a SYN. (Fourth: anything else is dropped.) Linux: so is a SYN that ends what it opens.
+        if !flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::FIN) {
             return lower.ip.drop_packet(segment.text, DropReason::TcpFlags, lower.fx);
         }
         self.on_syn(sockets, index, segment, iss, lower);
     }
 
-    /// `tcp_conn_request`. Text and FIN that the SYN carries will be sent again.
+    /// `tcp_conn_request`. Text that the SYN carries will be sent again.
     fn on_syn(
         &mut self,
         sockets: &mut Sockets,
