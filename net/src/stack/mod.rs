@@ -560,6 +560,8 @@ impl Stack {
     /// `NotConnected`, `Stale`.
     pub(crate) fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
         match self.sockets.get(id)? {
+            // `inet_getname`
+            Socket::Connection(connection) if connection.has_no_peer() => Err(SocketError::NotConnected),
             Socket::Connection(connection) => Ok(connection.family.show(connection.flow.remote)),
             Socket::Listener(_) => Err(SocketError::NotConnected),
             Socket::Udp(socket) => {

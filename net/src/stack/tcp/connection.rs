@@ -189,6 +189,11 @@ impl Connection {
         readable > 0 && (readable >= self.settings.rcvlowat || self.block.is_window_closed() || self.has_ended())
     }
 
+    /// Whether there is no peer yet, or no longer.
+    pub(crate) fn has_no_peer(&self) -> bool {
+        matches!(self.block.state(), State::Closed | State::SynSent)
+    }
+
     /// Whether nothing more will come.
     fn has_ended(&self) -> bool {
         self.block.peer_closed() || self.read_shut_down || self.block.state() == State::Closed
