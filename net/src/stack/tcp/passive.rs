@@ -154,7 +154,7 @@ impl TcpLayer {
         let (flow, now) = (request.flow, lower.now);
         // Linux finds room for this one, too; here a connection that comes of a cookie does without.
         request.agreed.features.remove(Features::ECN);
-        let mss = syn.options.mss.unwrap_or(Agreed::DEFAULT_MSS);
+        let mss = syn.options.mss.unwrap_or(Agreed::default_mss(request.flow.is_v4()));
         request.iss = self.cookies.make(&flow, request.irs, mss, now);
         if !request.agreed.features.contains(Features::TIMESTAMPS) {
             // Nothing would bring these back.
