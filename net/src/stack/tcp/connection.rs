@@ -9,7 +9,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::emit::{send_marked_segment, send_reset};
-use crate::stack::tcp::settings::Settings;
+use crate::stack::tcp::settings::{DEFAULT_TTL, Settings};
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::{Events, WaitList};
 
@@ -94,7 +94,9 @@ impl Connection {
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
-            let header = (&outgoing.header, outgoing.ecn);
+            // IP_TTL says nothing about IPv6.
+            let hop_limit = if self.flow.is_v4() { self.settings.ttl } else { DEFAULT_TTL };
+            let header = (&outgoing.header, outgoing.ecn, hop_limit);
             send_marked_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {

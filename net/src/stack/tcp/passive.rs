@@ -152,7 +152,7 @@ impl TcpLayer {
     fn send_cookie(&self, request: &Request, syn: &TcpHeader, rcvbuf: u32, lower: &mut Lower<'_>) {
         let mut request = *request;
         let (flow, now) = (request.flow, lower.now);
-        let mss = syn.options.mss.unwrap_or(Agreed::DEFAULT_MSS);
+        let mss = syn.options.mss.unwrap_or(Agreed::default_mss(request.flow.is_v4()));
         request.iss = self.cookies.make(&flow, request.irs, mss, now);
         if !request.agreed.features.contains(Features::TIMESTAMPS) {
             // Nothing would bring these back.
