@@ -17,8 +17,7 @@ use crate::link::switch::PortId;
 use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::stack::Stack;
-use crate::stack::effects::Effects;
-use crate::wire::ethernet::MacAddr;
+use crate::stack::effects::{Effects, Fact};
 use parking_lot::{Mutex, MutexGuard};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -155,7 +154,7 @@ impl Machine {
         // What is empty, as most of it mostly is, stays where it is.
         let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
         let loopback = (!fx.loopback.is_empty()).then(|| std::mem::take(&mut fx.loopback));
-        let learned = (!fx.learned.is_empty()).then(|| std::mem::take(&mut fx.learned));
+        let facts = (!fx.facts.is_empty()).then(|| std::mem::take(&mut fx.facts));
         drop(shard);
 
         if transmits {
@@ -164,8 +163,8 @@ impl Machine {
         if let Some(mut frames) = loopback {
             self.cpus[cpu].enqueue_to_backlog(&mut frames);
         }
-        for (addr, mac) in learned.into_iter().flatten() {
-            self.teach(cpu, addr, mac);
+        for fact in facts.into_iter().flatten() {
+            self.teach(cpu, &fact);
         }
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
@@ -177,10 +176,10 @@ impl Machine {
         result
     }
 
-    /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
-    fn teach(&self, cpu: usize, addr: IpAddr, mac: MacAddr) {
+    /// Tells the other shards what one has learned: it arrives at one CPU only.
+    fn teach(&self, cpu: usize, fact: &Fact) {
         for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
-            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
+            self.with_stack(other, |stack, now, fx| stack.on_fact(now, fact, fx));
         }
     }
 

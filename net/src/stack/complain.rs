@@ -51,6 +51,9 @@ fn complain_v4(lower: &mut Lower<'_>, (from, to): (Ipv4Addr, Ipv4Addr), packet: 
         }
         Complaint::Parameter { .. } => return,
     };
+    if !lower.ip.icmp_peers.allow(to.into(), lower.now) {
+        return lower.ip.counters.count(Mib::IcmpOutRateLimitHost);
+    }
     if !lower.ip.icmp_rate.allow(lower.now) {
         return lower.ip.counters.count(Mib::IcmpOutRateLimitGlobal);
     }
@@ -80,7 +83,7 @@ fn complain_v6(lower: &mut Lower<'_>, (from, to): (Ipv6Addr, Ipv6Addr), packet: 
             (Icmpv6Header::ParameterProblem { code, pointer }, Mib::Icmp6OutParmProblems)
         }
     };
-    if !lower.ip.icmp_rate.allow(lower.now) {
+    if !lower.ip.icmp_peers.allow(to.into(), lower.now) || !lower.ip.icmp_rate.allow(lower.now) {
         return lower.ip.counters.count(Mib::Icmp6OutRateLimitHost);
     }
     let from = if from.is_multicast() {

@@ -23,8 +23,10 @@ macro_rules! mibs {
 mibs! {
     IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers, IpOutRequests,
     IpOutDiscards, IpOutNoRoutes, IpReasmReqds, IpReasmFails, IpExtInTruncatedPkts, IpExtInCsumErrors,
-    IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInEchos, IcmpInEchoReps,
-    IcmpOutMsgs, IcmpOutDestUnreachs, IcmpOutEchoReps, IcmpOutRateLimitGlobal,
+    IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInParmProbs,
+    IcmpInSrcQuenchs, IcmpInRedirects, IcmpInEchos, IcmpInEchoReps,
+    IcmpOutMsgs, IcmpOutDestUnreachs, IcmpOutTimeExcds, IcmpOutParmProbs, IcmpOutRateLimitHost,
+    IcmpOutEchoReps, IcmpOutRateLimitGlobal,
     Ip6InReceives, Ip6InHdrErrors, Ip6InAddrErrors, Ip6InUnknownProtos, Ip6InTruncatedPkts, Ip6InDiscards,
     Ip6InDelivers, Ip6OutRequests, Ip6OutDiscards, Ip6OutNoRoutes, Ip6ReasmReqds, Ip6ReasmFails,
     Icmp6InMsgs, Icmp6InErrors, Icmp6InCsumErrors, Icmp6InDestUnreachs, Icmp6InPktTooBigs, Icmp6InTimeExcds,

@@ -9,10 +9,11 @@ use crate::packet::{IpSummed, PacketBuf, PoolCache};
 use crate::stack::addresses::Addresses;
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Counters;
-use crate::stack::effects::Effects;
+use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
-use crate::stack::neigh::{Due, Neighbours};
-use crate::stack::rate_limit::RateLimit;
+use crate::stack::neigh::{Due, Neighbours, Word};
+use crate::stack::path_mtu::PathMtus;
+use crate::stack::rate_limit::{PeerLimits, RateLimit};
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::Ipv6Header;
@@ -33,6 +34,8 @@ pub(crate) struct IpLayer {
     pub(crate) counters: Counters,
     pub(crate) drops: Drops,
     pub(crate) icmp_rate: RateLimit,
+    pub(crate) icmp_peers: PeerLimits,
+    pub(crate) paths: PathMtus,
     pub(crate) addresses: Addresses,
     pub(crate) neighbours: Neighbours,
 }
@@ -59,6 +62,8 @@ impl IpLayer {
             neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max, config.secret),
             addresses: Addresses::new(&config.addrs),
             icmp_rate: RateLimit::new(),
+            icmp_peers: PeerLimits::new(config.secret),
+            paths: PathMtus::new(config.secret),
             config,
             pool,
             counters: Counters::new(),
@@ -116,10 +121,26 @@ impl IpLayer {
         }
     }
 
-    /// The largest packet on the way to `dst`.
+    /// The largest packet that the interface takes.
     #[inline]
     pub(crate) fn mtu(&self) -> usize {
         self.config.mtu
+    }
+
+    /// The largest packet on the way to `dst`, as far as is known.
+    #[inline]
+    pub(crate) fn path_mtu(&self, dst: IpAddr, now: Instant) -> usize {
+        self.paths.get(dst, now).map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
+    }
+
+    /// A router says, about a packet that is known to be ours, how large one may be. Returns what is news.
+    #[cold]
+    pub(crate) fn hear_of_path(&mut self, dst: IpAddr, mtu: u32, now: Instant, fx: &mut Effects) -> Option<usize> {
+        let news = self.paths.learn(dst, mtu, self.config.mtu, now)?;
+        if self.config.shard.count > 1 {
+            fx.facts.push(Fact::PathMtu(dst, mtu));
+        }
+        Some(news)
     }
 
     /// Counts a frame that is lost and takes its block back.
@@ -137,21 +158,35 @@ impl IpLayer {
         !self.config.checksum_offload || packet.rx.ip_summed == IpSummed::None
     }
 
-    /// The host says where a neighbour is.
-    pub(crate) fn add_neighbour(
-        &mut self,
-        (ip, mac): (IpAddr, MacAddr),
-        permanent: bool,
-        now: Instant,
-        fx: &mut Effects,
-    ) {
-        let waiting = if permanent {
-            self.neighbours.add_permanent(ip, mac, now)
-        } else {
-            self.neighbours.learn(ip, mac, now, true)
-        };
-        for packet in waiting {
+    /// The host says where a neighbour is, for good.
+    pub(crate) fn add_neighbour(&mut self, ip: IpAddr, mac: MacAddr, now: Instant, fx: &mut Effects) {
+        for packet in self.neighbours.add_permanent(ip, mac, now) {
             self.transmit(mac, packet, fx);
+        }
+    }
+
+    /// The protocol says where a neighbour is. The host's other shards hear of it, too.
+    pub(crate) fn hear_of_neighbour(&mut self, ip: IpAddr, word: Word, now: Instant, fx: &mut Effects) {
+        if self.config.shard.count > 1 {
+            fx.facts.push(Fact::Neighbour(ip, word));
+        }
+        self.learn_neighbour(ip, word, now, fx);
+    }
+
+    /// The same, said by the shard that has heard it.
+    pub(crate) fn learn_neighbour(&mut self, ip: IpAddr, word: Word, now: Instant, fx: &mut Effects) {
+        for packet in self.neighbours.learn(ip, word, now) {
+            self.transmit(word.mac, packet, fx);
+        }
+    }
+
+    /// `dst_confirm`: a transport knows that its packets arrive at `remote`.
+    #[inline]
+    pub(crate) fn confirm(&mut self, remote: IpAddr, now: Instant) {
+        if self.neighbours.is_in_doubt()
+            && let Ok(Route::Via(next_hop)) = self.route(remote)
+        {
+            self.neighbours.confirm(next_hop, now);
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
+pub(crate) mod path_mtu;
 pub(crate) mod rate_limit;
 pub(crate) mod report;
 pub(crate) mod socket;
@@ -46,12 +47,12 @@ use crate::stack::complain::{Complaint, complain};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::demux::Binding;
-use crate::stack::effects::Effects;
+use crate::stack::effects::{Effects, Fact};
 use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_input::{Arrived, Problem, Received};
-use crate::stack::report::{About, Report, read_quoted};
+use crate::stack::report::{About, Report, Said, read_quoted};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
@@ -119,7 +120,7 @@ impl Stack {
         let received = match header.ethertype {
             EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, fx),
             EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, fx),
-            EtherType::Arp => return self.ip.on_arp(frame, now, fx),
+            EtherType::Arp => return self.ip.on_arp(frame, arrived, now, fx),
             EtherType::Other(_) => return self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
         };
         match received {
@@ -147,13 +148,13 @@ impl Stack {
             protocol::ICMP if v4 => {
                 lower.ip.counters.count(delivers);
                 if let Some(report) = icmp::on_message(ip, packet, lower) {
-                    self.on_report(now, report, fx);
+                    self.hear_report(now, report, fx);
                 }
             }
             protocol::ICMPV6 if !v4 => {
                 lower.ip.counters.count(delivers);
                 if let Some(report) = icmpv6::on_message(ip, packet, lower) {
-                    self.on_report(now, report, fx);
+                    self.hear_report(now, report, fx);
                 }
             }
             _ => on_unknown_protocol(ip, packet, lower),
@@ -170,12 +171,22 @@ impl Stack {
         lower.ip.drop_packet(packet, DropReason::IpInhdr, lower.fx);
     }
 
+    /// A router's word, or the other host's, about a packet of ours: it comes to whichever shard its own ends lead to.
+    #[cold]
+    fn hear_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
+        // A connected UDP socket stands on every shard, and hears of it once.
+        if self.ip.config.shard.count > 1 && report.about != About::Udp {
+            fx.facts.push(Fact::Report(report));
+        }
+        self.on_report(now, report, fx);
+    }
+
     fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
-        let Report { flow, error, about } = report;
+        let Report { flow, said, about } = report;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match about {
-            About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, error, lower),
-            About::Udp => self.udp.on_error(&mut self.sockets, &flow, error, lower),
+            About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, said, lower),
+            About::Udp => self.udp.on_error(&mut self.sockets, &flow, said, lower),
         }
     }
 
@@ -190,7 +201,7 @@ impl Stack {
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
         for packet in self.ip.on_timer(now, fx) {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
-            let report = read_quoted(packet.data(), SocketError::HostUnreachable);
+            let report = read_quoted(packet.data(), Said::soft(SocketError::HostUnreachable));
             self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
             if let Some(report) = report {
                 self.on_report(now, report, fx);
@@ -569,9 +580,22 @@ impl Stack {
         self.udp.shut_down(&mut self.sockets, lower);
     }
 
-    /// Tells where a neighbour is: for good, or as if ARP had said so.
-    pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, permanent: bool, fx: &mut Effects) {
-        self.ip.add_neighbour((ip, mac), permanent, now, fx);
+    /// Tells where a neighbour is, for good.
+    #[cfg(test)]
+    pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, fx: &mut Effects) {
+        self.ip.add_neighbour(ip, mac, now, fx);
+    }
+
+    /// Something that another shard of this host has learned.
+    pub(crate) fn on_fact(&mut self, now: Instant, fact: &Fact, fx: &mut Effects) {
+        match fact {
+            Fact::Neighbour(ip, word) => self.ip.learn_neighbour(*ip, *word, now, fx),
+            Fact::Report(report) => self.on_report(now, *report, fx),
+            Fact::PathMtu(dst, mtu) => {
+                let current = self.ip.mtu();
+                let _ = self.ip.paths.learn(*dst, *mtu, current, now);
+            }
+        }
     }
 
     /// What was counted.

@@ -10,6 +10,7 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
 use crate::wire::checksum::Sum;
@@ -166,20 +167,19 @@ impl UdpLayer {
         sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
     }
 
-    /// An ICMP error about a datagram of ours. As in Linux only connected sockets hear of it, and only of one that means
-    /// that trying again is in vain.
-    pub(crate) fn on_error(
-        &mut self,
-        sockets: &mut Sockets,
-        flow: &FourTuple,
-        error: SocketError,
-        lower: &mut Lower<'_>,
-    ) {
-        if !matches!(error, SocketError::ConnectionRefused | SocketError::ProtocolUnreachable) {
-            return;
+    /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
+    /// of one that means that trying again is in vain.
+    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, flow: &FourTuple, said: Said, lower: &mut Lower<'_>) {
+        let connected = self.demux.exact(flow);
+        let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
+        if let Some(mtu) = said.mtu {
+            let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
         }
-        if let Some(socket) = self.demux.exact(flow).and_then(|index| sockets.udp_at(index)) {
-            socket.error = Some(error);
+        if said.is_hard
+            && connected.is_some()
+            && let Some(socket) = sockets.udp_at(index)
+        {
+            socket.error = Some(said.error);
             socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
         }
     }

@@ -9,6 +9,7 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::report::Said;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
@@ -114,6 +115,10 @@ impl TcpLayer {
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
         let done = block.on_segment(Arrival { now: lower.now, header, pool, counters }, text);
         connection.apply(done, before, lower);
+        if connection.block.send_variables().1 != snd_una {
+            // `sk_dst_confirm`: who acknowledges something new is there.
+            lower.ip.confirm(connection.flow.remote.ip(), lower.now);
+        }
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
         } else if connection.block.has_something_due() {
@@ -259,13 +264,19 @@ impl TcpLayer {
         sockets: &mut Sockets,
         flow: &FourTuple,
         seq: SeqNumber,
-        error: SocketError,
+        said: Said,
         lower: &mut Lower<'_>,
     ) {
         let Some(Target::Connection(index)) = self.demux.exact(flow) else { return };
         let Some(connection) = sockets.connection_at(index) else { return };
         if !connection.block.is_outstanding(seq) {
             return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
+        }
+        let error = said.error;
+        if let Some(mtu) = said.mtu {
+            // RFC 1191: the path is narrower than was thought; that ends nothing.
+            let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
+            return;
         }
         let before = connection.block.state();
         if before.is_synchronized() {

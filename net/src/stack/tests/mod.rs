@@ -3,9 +3,11 @@
 mod forge;
 mod hostile;
 mod icmp;
+mod icmp_errors;
 mod ipv6;
 mod link;
 mod lossy;
+mod ndp;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;

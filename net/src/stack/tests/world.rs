@@ -189,7 +189,7 @@ impl World {
         for host in [CLIENT, SERVER] {
             let (peers, mac) = (addrs_of(1 - host), MAC[1 - host]);
             for peer in peers {
-                self.call(host, |stack, now, fx| stack.add_neighbour(now, peer.addr, mac, true, fx));
+                self.call(host, |stack, now, fx| stack.add_neighbour(now, peer.addr, mac, fx));
             }
         }
     }
