@@ -18,6 +18,7 @@ use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::stack::Stack;
 use crate::stack::effects::{Effects, Fact};
+use crate::stack::error::SocketError;
 use parking_lot::{Mutex, MutexGuard};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use wakeline_runtime::clock::{Clock, Instant};
 pub(crate) struct Machine {
     pub(crate) name: Arc<str>,
     /// Its addresses, the one that it is known by first.
-    pub(crate) addrs: [IpAddr; 3],
+    pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -64,7 +65,7 @@ impl Shard {
 pub(crate) struct Parts {
     pub(crate) name: Arc<str>,
     /// Its addresses, the one that it is known by first.
-    pub(crate) addrs: [IpAddr; 3],
+    pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -181,6 +182,14 @@ impl Machine {
         for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
             self.with_stack(other, |stack, now, fx| stack.on_fact(now, fact, fx));
         }
+    }
+
+    /// Does the same to every shard; the first error wins.
+    pub(crate) fn on_every_shard(
+        &self,
+        mut f: impl FnMut(&mut Stack, Instant) -> Result<(), SocketError>,
+    ) -> Result<(), SocketError> {
+        (0..self.cpus.len()).try_for_each(|cpu| self.with_stack(cpu, |stack, now, _| f(stack, now)))
     }
 
     fn trace_tx(&self, frames: &[PacketBuf]) {

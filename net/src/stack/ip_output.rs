@@ -5,7 +5,7 @@ use crate::packet::{IpSummed, PacketBuf};
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::ip::{IpLayer, Route};
+use crate::stack::ip::{Hop, IpLayer};
 use crate::stack::neigh::Resolution;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::ip::Envelope;
@@ -29,7 +29,7 @@ impl IpLayer {
     ) -> Result<(), SocketError> {
         let v4 = envelope.dst.is_ipv4();
         self.counters.count(if v4 { Mib::IpOutRequests } else { Mib::Ip6OutRequests });
-        let route = match self.route(envelope.dst) {
+        let route = match self.route(envelope.dst, now) {
             Ok(_) if packet.len() + header_len(v4) > self.mtu() => Err(SocketError::MessageTooLong),
             route => route,
         };
@@ -42,9 +42,9 @@ impl IpLayer {
             packet.rx.ip_summed = IpSummed::Partial;
         }
         match route {
-            Route::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
-            Route::Group(mac) => self.transmit(mac, packet, fx),
-            Route::Local => {
+            Hop::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
+            Hop::Group(mac) => self.transmit(mac, packet, fx),
+            Hop::Local => {
                 packet.rx.ip_summed = IpSummed::Partial;
                 self.push_ethernet(self.config.mac, ethertype_of(&packet), &mut packet);
                 fx.loopback.push(packet);

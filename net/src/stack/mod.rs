@@ -32,6 +32,7 @@ pub(crate) mod neigh;
 pub(crate) mod path_mtu;
 pub(crate) mod rate_limit;
 pub(crate) mod report;
+pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
@@ -43,6 +44,7 @@ mod tests;
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
 use crate::sockopt::{Opt, Value};
+use crate::stack::addresses::Cidr;
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
@@ -53,6 +55,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_input::{Arrived, Problem, Received};
 use crate::stack::report::{About, Report, Said, read_quoted};
+use crate::stack::route::Route;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
@@ -442,10 +445,10 @@ impl Stack {
     ///
     /// # Errors
     /// `NetworkUnreachable`, `AddrFamilyNotSupported`, `AddrInUse`.
-    pub(crate) fn udp_connect(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
+    pub(crate) fn udp_connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
         let family = self.sockets.udp(id)?.binding.family;
         let peer = destination(family, peer)?;
-        let source = self.ip.source_for(peer.ip())?;
+        let source = self.ip.source_for(peer.ip(), now)?;
         self.udp.connect(&mut self.sockets, id, peer, source)
     }
 
@@ -568,8 +571,29 @@ impl Stack {
     // The host.
 
     /// The address from which this host talks to another one; none for itself, or without a way.
-    pub(crate) fn source_towards(&self, to: IpAddr) -> Option<IpAddr> {
-        if self.ip.is_own(to) { None } else { self.ip.source_for(to).ok() }
+    pub(crate) fn source_towards(&mut self, now: Instant, to: IpAddr) -> Option<IpAddr> {
+        if self.ip.is_own(to) { None } else { self.ip.source_for(to, now).ok() }
+    }
+
+    /// The host's addresses, those of IPv4 first.
+    pub(crate) fn addrs(&self) -> Vec<IpAddr> {
+        self.ip.addresses.iter().map(|own| own.addr).collect()
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable` when its router is not on the link, `InvalidInput`, `NoBuffers`.
+    pub(crate) fn add_route(&mut self, now: Instant, route: Route) -> Result<(), SocketError> {
+        self.ip.add_route(route, now)
+    }
+
+    /// Removes the routes to a network.
+    ///
+    /// # Errors
+    /// `NotFound` when there was none.
+    pub(crate) fn remove_route(&mut self, prefix: Cidr) -> Result<(), SocketError> {
+        if self.ip.remove_route(prefix) { Ok(()) } else { Err(SocketError::NotFound) }
     }
 
     /// The host goes down: every socket reports it, everybody who waits is woken, and frames are dropped.

@@ -266,7 +266,7 @@ impl UdpLayer {
             return Err(SocketError::MessageTooLong);
         }
         let src = match socket.local.ip() {
-            any if any.is_unspecified() => lower.ip.source_for(dst)?,
+            any if any.is_unspecified() => lower.ip.source_for(dst, lower.now)?,
             // A mapped address and one of IPv6 do not reach each other.
             local if local.is_ipv4() != dst.is_ipv4() => return Err(SocketError::NetworkUnreachable),
             local => local,

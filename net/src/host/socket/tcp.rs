@@ -43,7 +43,7 @@ impl TcpStream {
     ) -> io::Result<TcpStream> {
         let far = remote.ip().to_canonical();
         // What a host sends to itself stays on the CPU that sends it.
-        let source = || host.with_stack_recent(0, |stack, _, _| stack.source_towards(far));
+        let source = || host.with_stack_recent(0, |stack, now, _| stack.source_towards(now, far));
         let source = if host.cpu_count() > 1 { source() } else { None };
         let home = |port: u16| source.map(|source| host.cpu_of_flow((far, remote.port()), (source, port)));
         let fixed = local.map(|local| local.port()).filter(|&port| port != 0);
@@ -234,7 +234,7 @@ impl TcpListener {
 
     /// Lets a bound socket listen.
     pub(crate) fn listen(sockets: Spread, backlog: u32, settings: Settings) -> io::Result<TcpListener> {
-        sockets.each(|stack, id| stack.tcp_listen_on(id, backlog, settings))?;
+        sockets.each(|stack, id, _| stack.tcp_listen_on(id, backlog, settings))?;
         Ok(TcpListener { sockets })
     }
 

@@ -68,7 +68,7 @@ fn connected(world: &mut World, v4: bool) -> SocketId {
         false => ("[::]:100", SocketAddr::new(ADDR6[SERVER].into(), 7)),
     };
     let id = world.stacks[CLIENT].udp_bind(bind.parse().unwrap()).unwrap();
-    world.stacks[CLIENT].udp_connect(id, peer).unwrap();
+    world.udp_connect(CLIENT, id, peer).unwrap();
     id
 }
 

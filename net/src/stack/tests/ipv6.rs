@@ -148,7 +148,7 @@ fn datagrams_of_both_families_reach_a_dual_socket_and_their_errors_their_senders
         world.run_ms(1);
         assert_eq!(world.stacks[CLIENT].udp_recv_from(client, &mut buf, false), Ok((4, addr(to))));
         senders.push(from.to_string());
-        world.stacks[CLIENT].udp_connect(client, addr(&to.replace(":9", ":99"))).unwrap();
+        world.udp_connect(CLIENT, client, addr(&to.replace(":9", ":99"))).unwrap();
         world.call(CLIENT, |stack, now, fx| stack.udp_send_to(now, client, b"x", None, fx)).unwrap();
         world.run_ms(1);
         let error = world.stacks[CLIENT].udp_recv_from(client, &mut buf, false);

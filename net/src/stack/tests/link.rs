@@ -195,7 +195,11 @@ fn checksums_may_be_left_to_the_device() {
 
 #[test]
 fn a_gateway_leads_to_other_networks() {
-    let mut world = World::with(9, |config| config.gateway = Some(ADDR[SERVER]));
+    let mut world = World::with(9, |config| {
+        if config.mac == MAC[CLIENT] {
+            config.routes.push(default_via(ADDR[SERVER].into()));
+        }
+    });
     let client = world.stacks[CLIENT].udp_bind(any_addr(9)).unwrap();
     let to = Some("192.168.7.7:9".parse().unwrap());
     world.call(CLIENT, |stack, now, fx| stack.udp_send_to(now, client, b"x", to, fx)).unwrap();

@@ -94,7 +94,7 @@ fn a_connected_socket_hears_only_its_peer_and_its_peers_errors() {
     let mut world = World::new(4);
     let [client, server] = pair(&mut world);
     assert_eq!(send(&mut world, CLIENT, client, b"x", None), Err(SocketError::DestinationRequired));
-    world.stacks[CLIENT].udp_connect(client, at(SERVER, 101)).unwrap();
+    world.udp_connect(CLIENT, client, at(SERVER, 101)).unwrap();
     assert_eq!(world.stacks[CLIENT].peer_addr(client), Ok(at(SERVER, 101)));
     assert_eq!(world.stacks[CLIENT].local_addr(client), Ok(at(CLIENT, 100)));
     send(&mut world, CLIENT, client, b"to the peer", None).unwrap();

@@ -9,6 +9,7 @@ use crate::stack::config::StackConfig;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
+use crate::stack::route::{Route, RouteTo};
 use crate::stack::socket::SocketId;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
@@ -21,7 +22,7 @@ use crate::wire::ndp::NdpMessage;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
@@ -43,6 +44,12 @@ pub(crate) const ADDR6: [Ipv6Addr; 2] =
 pub(crate) fn addrs_of(host: usize) -> Vec<Cidr> {
     let v6 = |addr: Ipv6Addr| Cidr { addr: addr.into(), prefix_len: 64 };
     vec![Cidr { addr: ADDR[host].into(), prefix_len: 24 }, v6(ADDR6[host]), v6(link_local(MAC[host]))]
+}
+
+/// The way to everywhere.
+pub(crate) fn default_via(router: IpAddr) -> Route {
+    let prefix = if router.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+    Route { prefix: prefix.parse().unwrap(), to: RouteTo::Via(router), metric: 1024, expires_at: None }
 }
 
 /// What the wire does to frames.
@@ -214,6 +221,10 @@ impl World {
         let (server, peer) = self.stacks[SERVER].tcp_accept(listener).unwrap();
         assert_eq!(Ok(peer), self.stacks[CLIENT].local_addr(client));
         (client, server, listener)
+    }
+
+    pub(crate) fn udp_connect(&mut self, host: usize, id: SocketId, to: SocketAddr) -> Result<(), SocketError> {
+        self.stacks[host].udp_connect(self.now, id, to)
     }
 
     pub(crate) fn send(&mut self, host: usize, id: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
