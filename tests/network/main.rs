@@ -6,3 +6,4 @@ mod emulated;
 mod flood;
 mod options;
 mod parity;
+mod routing;

@@ -4,6 +4,7 @@ use crate::host::builder::{prefix_of, user_route};
 use crate::host::counters::HostCounters;
 use crate::host::machine::Machine;
 use crate::stack::route::RouteTo;
+use crate::wire::ethernet::MacAddr;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
@@ -61,6 +62,15 @@ impl Host {
     pub fn remove_route(&self, prefix: &str) -> io::Result<()> {
         let prefix = prefix_of(prefix)?;
         self.machine.on_every_shard(|stack, _| stack.remove_route(prefix)).map_err(Into::into)
+    }
+
+    /// Tells the host at which station an address of the link is, for good, as `ip neigh add .. nud permanent` does: it asks
+    /// nobody, and believes nobody else.
+    pub fn add_neighbour(&self, addr: impl Into<IpAddr>, mac: [u8; 6]) {
+        let addr = addr.into();
+        for cpu in 0..self.machine.cpu_count() {
+            self.machine.with_stack(cpu, |stack, now, fx| stack.add_neighbour(now, addr, MacAddr(mac), fx));
+        }
     }
 
     /// How many emulated CPUs the host has.

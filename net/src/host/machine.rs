@@ -155,6 +155,7 @@ impl Machine {
         // What is empty, as most of it mostly is, stays where it is.
         let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
         let loopback = (!fx.loopback.is_empty()).then(|| std::mem::take(&mut fx.loopback));
+        let steered = (!fx.steered.is_empty()).then(|| std::mem::take(&mut fx.steered));
         let facts = (!fx.facts.is_empty()).then(|| std::mem::take(&mut fx.facts));
         drop(shard);
 
@@ -163,6 +164,10 @@ impl Machine {
         }
         if let Some(mut frames) = loopback {
             self.cpus[cpu].enqueue_to_backlog(&mut frames);
+        }
+        for frame in steered.into_iter().flatten() {
+            let (queue, _) = self.nic.rss().steer(frame.data());
+            self.cpus[usize::from(queue)].enqueue_to_backlog(&mut vec![frame]);
         }
         for fact in facts.into_iter().flatten() {
             self.teach(cpu, &fact);

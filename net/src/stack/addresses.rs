@@ -76,6 +76,7 @@ struct V6 {
 
 impl Addresses {
     /// These addresses.
+    #[cfg(test)]
     pub(crate) fn new(addrs: &[Cidr]) -> Addresses {
         let mut addresses = Addresses::default();
         addrs.iter().for_each(|&addr| addresses.add(addr));

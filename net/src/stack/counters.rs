@@ -22,13 +22,16 @@ macro_rules! mibs {
 
 mibs! {
     IpInReceives, IpInHdrErrors, IpInAddrErrors, IpInUnknownProtos, IpInDiscards, IpInDelivers, IpOutRequests,
-    IpOutDiscards, IpOutNoRoutes, IpReasmReqds, IpReasmFails, IpExtInTruncatedPkts, IpExtInCsumErrors,
+    IpOutDiscards, IpOutNoRoutes, IpReasmTimeout, IpReasmReqds, IpReasmOKs, IpReasmFails, IpFragOKs, IpFragFails, IpFragCreates,
+    IpForwDatagrams, IpExtReasmOverlaps, IpExtInTruncatedPkts, IpExtInCsumErrors,
     IcmpInMsgs, IcmpInErrors, IcmpInCsumErrors, IcmpInDestUnreachs, IcmpInTimeExcds, IcmpInParmProbs,
     IcmpInSrcQuenchs, IcmpInRedirects, IcmpInEchos, IcmpInEchoReps,
     IcmpOutMsgs, IcmpOutDestUnreachs, IcmpOutTimeExcds, IcmpOutParmProbs, IcmpOutRateLimitHost,
     IcmpOutEchoReps, IcmpOutRateLimitGlobal,
     Ip6InReceives, Ip6InHdrErrors, Ip6InAddrErrors, Ip6InUnknownProtos, Ip6InTruncatedPkts, Ip6InDiscards,
-    Ip6InDelivers, Ip6OutRequests, Ip6OutDiscards, Ip6OutNoRoutes, Ip6ReasmReqds, Ip6ReasmFails,
+    Ip6InDelivers, Ip6OutRequests, Ip6OutDiscards, Ip6OutNoRoutes, Ip6InTooBigErrors, Ip6ReasmTimeout,
+    Ip6ReasmReqds, Ip6ReasmOKs, Ip6ReasmFails, Ip6ReasmOverlaps, Ip6FragOKs, Ip6FragFails, Ip6FragCreates,
+    Ip6OutForwDatagrams,
     Icmp6InMsgs, Icmp6InErrors, Icmp6InCsumErrors, Icmp6InDestUnreachs, Icmp6InPktTooBigs, Icmp6InTimeExcds,
     Icmp6InParmProblems, Icmp6InEchos, Icmp6InEchoReplies, Icmp6OutMsgs, Icmp6OutDestUnreachs, Icmp6OutPktTooBigs,
     Icmp6OutTimeExcds, Icmp6OutParmProblems, Icmp6OutEchoReplies, Icmp6OutRateLimitHost,

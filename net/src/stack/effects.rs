@@ -13,6 +13,8 @@ pub(crate) struct Effects {
     pub(crate) tx: Vec<PacketBuf>,
     /// Complete Ethernet frames from this host to itself.
     pub(crate) loopback: Vec<PacketBuf>,
+    /// Complete Ethernet frames that another CPU may have to receive, as its device would have had it.
+    pub(crate) steered: Vec<PacketBuf>,
     /// Who is to be woken.
     pub(crate) wakes: WakeBatch,
     /// What this shard has just learned, for the host's other shards. Empty when there is only one.
@@ -36,6 +38,6 @@ impl Effects {
     /// Nothing to do yet.
     pub(crate) fn new(tracer: Tracer) -> Effects {
         let (tx, loopback, facts) = (Vec::new(), Vec::new(), Vec::new());
-        Effects { tx, loopback, wakes: WakeBatch::new(), facts, tracer }
+        Effects { tx, loopback, steered: Vec::new(), wakes: WakeBatch::new(), facts, tracer }
     }
 }

@@ -7,7 +7,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::report::{Report, Said, read_quoted};
 use crate::wire::icmp::{IcmpHeader, unreachable};
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 
@@ -82,7 +82,8 @@ fn reply(ip: &IpHeader, (ident, seq): (u16, u16), data: &[u8], lower: &mut Lower
     IcmpHeader::EchoReply { ident, seq }.emit(message);
     lower.ip.counters.count(Mib::IcmpOutMsgs);
     lower.ip.counters.count(Mib::IcmpOutEchoReps);
-    let envelope = Envelope { tos: ip.tos, ..Envelope::new(ip.dst, ip.src, protocol::ICMP) };
+    let plain = Envelope::new(ip.dst, ip.src, protocol::ICMP);
+    let envelope = Envelope { tos: ip.tos, fragments: Fragments::Freely, ..plain };
     // A sender that no route leads to gets no answer.
     let _ = lower.ip.send(packet, &envelope, lower.now, lower.fx);
 }

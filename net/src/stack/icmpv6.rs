@@ -9,7 +9,7 @@ use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ndp;
 use crate::stack::report::{Report, Said, read_quoted};
 use crate::wire::icmpv6::{Icmpv6Header, unreachable6, verify};
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::ndp::NdpMessage;
 use std::net::{IpAddr, Ipv6Addr};
@@ -109,7 +109,8 @@ fn reply(
     Icmpv6Header::EchoReply { ident, seq }.emit((from, src), message);
     lower.ip.counters.count(Mib::Icmp6OutMsgs);
     lower.ip.counters.count(Mib::Icmp6OutEchoReplies);
-    let envelope = Envelope { tos: ip.tos, ..Envelope::new(from.into(), src.into(), protocol::ICMPV6) };
+    let plain = Envelope::new(from.into(), src.into(), protocol::ICMPV6);
+    let envelope = Envelope { tos: ip.tos, fragments: Fragments::Freely, ..plain };
     // A sender that no route leads to gets no answer.
     let _ = lower.ip.send(packet, &envelope, lower.now, lower.fx);
 }

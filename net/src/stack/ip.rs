@@ -1,8 +1,8 @@
 //! The Internet layer of both families: what it is made of, whose an address is, and where a packet goes.
 //!
-//! `ip_input` says what is received, `ip_output` sends, `arp` and `ndp` find neighbours. The layer also owns what every
-//! layer above counts and takes from: counters, drop reasons, the shard's packet cache. It knows no transport. Fragments
-//! are neither made nor put together: a packet larger than the MTU is refused, and a fragment is dropped and counted.
+//! `ip_input` says what is received, `ip_output` sends, `defrag` and `fragment` put together and cut, `forward` passes on,
+//! `arp` and `ndp` find neighbours. The layer also owns what every layer above counts and takes from: counters, drop
+//! reasons, the shard's packet cache. It knows no transport.
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{IpSummed, PacketBuf, PoolCache};
@@ -11,10 +11,13 @@ use crate::stack::config::StackConfig;
 use crate::stack::counters::Counters;
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
+use crate::stack::fragment::Idents;
 use crate::stack::neigh::{Due, Neighbours, Word};
 use crate::stack::path_mtu::PathMtus;
 use crate::stack::rate_limit::{PeerLimits, RateLimit};
+use crate::stack::reassembly::{Expired, Reassembly};
 use crate::stack::route::{METRIC_LINK, Route, RouteTo, Routes};
+use crate::stack::timers::earlier;
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::Ipv6Header;
@@ -38,6 +41,8 @@ pub(crate) struct IpLayer {
     pub(crate) icmp_peers: PeerLimits,
     pub(crate) paths: PathMtus,
     pub(crate) routes: Routes,
+    pub(crate) reassembly: Reassembly,
+    pub(crate) idents: Idents,
     /// The last destination that was looked up, its hop, and until when that holds.
     last_route: Option<(IpAddr, Hop, Instant)>,
     pub(crate) addresses: Addresses,
@@ -70,6 +75,8 @@ impl IpLayer {
             icmp_peers: PeerLimits::new(config.secret),
             paths: PathMtus::new(config.secret),
             routes: Routes::new(config.secret),
+            reassembly: Reassembly::new(config.secret),
+            idents: Idents::new(config.secret),
             last_route: None,
             config,
             pool,
@@ -264,22 +271,26 @@ impl IpLayer {
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.neighbours.next_deadline()
+        earlier(self.neighbours.next_deadline(), self.reassembly.next_deadline())
     }
 
     /// Asks again for neighbours that have not answered. Packets, from their IP headers on, that waited for one that
-    /// never will are handed to the caller before they are dropped.
-    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> Vec<PacketBuf> {
-        let mut lost = Vec::new();
-        for _ in 0..NEIGHBOURS_PER_CALL {
+    /// never will are handed to the caller before they are dropped; so are packets of which not all pieces have come.
+    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> TimedOut {
+        let mut timed_out = TimedOut::default();
+        for _ in 0..TIMERS_PER_CALL {
             match self.neighbours.on_timer(now) {
                 Some(Due::Ask(ip)) => self.ask(ip, None, now, fx),
                 Some(Due::Probe(ip, mac)) => self.ask(ip, Some(mac), now, fx),
-                Some(Due::Failed(packets)) => lost.extend(packets),
+                Some(Due::Failed(packets)) => timed_out.undelivered.extend(packets),
                 None => break,
             }
         }
-        lost
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(expired) = self.reassembly.pop_expired(now) else { break };
+            timed_out.incomplete.push(expired);
+        }
+        timed_out
     }
 
     /// Asks where a neighbour is: everybody, or the one at `at`.
@@ -292,5 +303,14 @@ impl IpLayer {
     }
 }
 
+/// What has waited in vain.
+#[derive(Debug, Default)]
+pub(crate) struct TimedOut {
+    /// Packets whose neighbour has not answered.
+    pub(crate) undelivered: Vec<PacketBuf>,
+    /// Packets of which not all pieces have come.
+    pub(crate) incomplete: Vec<Expired>,
+}
+
 /// A bound on the work of one call.
-const NEIGHBOURS_PER_CALL: usize = 256;
+const TIMERS_PER_CALL: usize = 256;

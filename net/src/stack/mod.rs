@@ -17,10 +17,13 @@ pub(crate) mod arp;
 pub(crate) mod complain;
 pub(crate) mod config;
 pub(crate) mod counters;
+pub(crate) mod defrag;
 pub(crate) mod demux;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod forward;
+pub(crate) mod fragment;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 pub(crate) mod ip;
@@ -31,6 +34,7 @@ pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod path_mtu;
 pub(crate) mod rate_limit;
+pub(crate) mod reassembly;
 pub(crate) mod report;
 pub(crate) mod route;
 pub(crate) mod socket;
@@ -48,11 +52,13 @@ use crate::stack::addresses::Cidr;
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
+use crate::stack::defrag::on_expired;
 use crate::stack::demux::Binding;
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
-use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::forward::{forward, tell_sender};
+use crate::stack::ip::{IpLayer, Lower, TimedOut};
 use crate::stack::ip_input::{Arrived, Problem, Received};
 use crate::stack::report::{About, Report, Said, read_quoted};
 use crate::stack::route::Route;
@@ -121,8 +127,8 @@ impl Stack {
         let from_self = header.src == self.ip.config.mac;
         let arrived = Arrived { from_self, to_group: header.dst.is_multicast() };
         let received = match header.ethertype {
-            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, fx),
-            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, fx),
+            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, now, fx),
+            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, now, fx),
             EtherType::Arp => return self.ip.on_arp(frame, arrived, now, fx),
             EtherType::Other(_) => return self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
         };
@@ -130,6 +136,7 @@ impl Stack {
             Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
             Received::Dropped => {}
             Received::Refused(problem) => self.refuse(now, *problem, fx),
+            Received::Onward(ip, packet) => forward(&mut Lower { now, ip: &mut self.ip, fx }, &ip, packet),
         }
     }
 
@@ -202,13 +209,18 @@ impl Stack {
 
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
-        for packet in self.ip.on_timer(now, fx) {
+        let TimedOut { undelivered, incomplete } = self.ip.on_timer(now, fx);
+        for packet in undelivered {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
             let report = read_quoted(packet.data(), Said::soft(SocketError::HostUnreachable));
-            self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
-            if let Some(report) = report {
-                self.on_report(now, report, fx);
+            match report {
+                Some(report) if self.ip.is_own(report.flow.local.ip()) => self.on_report(now, report, fx),
+                _ => tell_sender(&packet, &mut Lower { now, ip: &mut self.ip, fx }),
             }
+            self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
+        }
+        for expired in incomplete {
+            on_expired(expired, &mut Lower { now, ip: &mut self.ip, fx });
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.on_timer(&mut self.sockets, lower);
@@ -605,7 +617,6 @@ impl Stack {
     }
 
     /// Tells where a neighbour is, for good.
-    #[cfg(test)]
     pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, fx: &mut Effects) {
         self.ip.add_neighbour(ip, mac, now, fx);
     }

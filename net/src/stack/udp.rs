@@ -14,7 +14,7 @@ use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
@@ -36,6 +36,8 @@ pub(crate) struct UdpLayer {
 pub(crate) struct UdpSocket {
     pub(crate) local: Endpoint,
     pub(crate) binding: Binding,
+    /// IP_MTU_DISCOVER
+    pub(crate) fragments: Fragments,
     pub(crate) peer: Option<Endpoint>,
     pub(crate) wait: WaitList,
     pub(crate) error: Option<SocketError>,
@@ -201,6 +203,7 @@ impl UdpLayer {
         let socket = UdpSocket {
             local,
             binding,
+            fragments: Fragments::IfLarge,
             peer: None,
             wait: WaitList::new(),
             error: None,
@@ -262,7 +265,8 @@ impl UdpLayer {
             return Err(SocketError::InvalidInput);
         }
         let len = UdpHeader::LEN + payload.len();
-        if len + header_len(v4) > lower.ip.mtu() {
+        // Of IPv4 the header counts as well, of IPv6 it does not.
+        if len + if v4 { header_len(v4) } else { 0 } > usize::from(u16::MAX) {
             return Err(SocketError::MessageTooLong);
         }
         let src = match socket.local.ip() {
@@ -275,7 +279,8 @@ impl UdpLayer {
             count(lower, v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
             return Err(SocketError::NoBuffers);
         };
-        let sum = !lower.ip.config.checksum_offload;
+        // What goes in pieces has nobody else to sum it.
+        let sum = !lower.ip.config.checksum_offload || len + header_len(v4) > lower.ip.path_mtu(dst, lower.now);
         let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
         sums.add_copying(packet.put(payload.len()), payload);
         let header =
@@ -283,7 +288,9 @@ impl UdpLayer {
         let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
         header.emit(out, sum.then_some(sums));
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
-        lower.ip.send(packet, &Envelope::new(src, dst, protocol::UDP), lower.now, lower.fx)?;
+        let plain = Envelope::new(src, dst, protocol::UDP);
+        let envelope = Envelope { fragments: socket.fragments, ..plain };
+        lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
         Ok(payload.len())
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod unreachable {
     pub(crate) const PROTOCOL: u8 = 2;
     pub(crate) const PORT: u8 = 3;
     pub(crate) const FRAGMENTATION_NEEDED: u8 = 4;
+    pub(crate) const PROHIBITED: u8 = 13;
 }
 
 /// The header over its bytes; what `rest` means depends on the type.

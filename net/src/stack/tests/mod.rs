@@ -1,6 +1,8 @@
 //! Two stacks and a wire under virtual time.
 
 mod forge;
+mod forward;
+mod fragments;
 mod hostile;
 mod icmp;
 mod icmp_errors;

@@ -131,8 +131,8 @@ fn too_large_and_unreachable_are_refused() {
     let mut world = World::new(6);
     let [client, _] = pair(&mut world);
     let to = Some(at(SERVER, 101));
-    assert_eq!(send(&mut world, CLIENT, client, &[0; 1472], to), Ok(1472));
-    assert_eq!(send(&mut world, CLIENT, client, &[0; 1473], to), Err(SocketError::MessageTooLong));
+    assert_eq!(send(&mut world, CLIENT, client, &[0; 65_507], to), Ok(65_507));
+    assert_eq!(send(&mut world, CLIENT, client, &[0; 65_508], to), Err(SocketError::MessageTooLong));
     let far = Some("192.168.9.9:1".parse().unwrap());
     assert_eq!(send(&mut world, CLIENT, client, b"x", far), Err(SocketError::NetworkUnreachable));
     assert_eq!(send(&mut world, CLIENT, client, b"x", Some(at(SERVER, 0))), Err(SocketError::InvalidInput));

@@ -17,7 +17,7 @@ use crate::wire::icmp::IcmpHeader;
 use crate::wire::icmpv6::Icmpv6Header;
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
-use crate::wire::ipv6_ext::upper;
+use crate::wire::ipv6_ext::{FragmentHeader, ext, upper};
 use crate::wire::ndp::NdpMessage;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// The TCP options of what was sent, as tcpdump prints them.
     pub(crate) options: Vec<String>,
+    /// The last frame that was sent.
+    pub(crate) last_frame: Vec<u8>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
     sent: u64,
     rng: Rng,
@@ -108,6 +110,7 @@ impl World {
             pool,
             log: Vec::new(),
             options: Vec::new(),
+            last_frame: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
             rng,
@@ -127,6 +130,7 @@ impl World {
         for frame in std::mem::take(&mut fx.tx) {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
             self.options.extend(tcp_options(frame.data()));
+            self.last_frame = frame.data().to_vec();
             self.transmit(1 - host, frame);
         }
         fx.wakes.wake_all();
@@ -156,6 +160,11 @@ impl World {
         let at = self.now + Duration::from_micros(self.wire.delay_us + jitter);
         self.sent += 1;
         self.in_flight.insert((at, self.sent), (to, frame));
+    }
+
+    /// What is on the wire is lost.
+    pub(crate) fn drop_in_flight(&mut self) {
+        self.in_flight.clear();
     }
 
     /// Lets one thing happen: the next frame or the next timer. Says whether there was one before `limit`.
@@ -277,7 +286,7 @@ pub(crate) fn any_addr(port: u16) -> SocketAddr {
 /// A frame in short: protocol, flags and lengths, as tcpdump abbreviates them; no numbers that depend on a key.
 pub(crate) fn describe(frame: &[u8]) -> String {
     let Some((protocol, rest)) = transport_of(frame) else {
-        return ArpPacket::parse(&frame[EthernetHeader::LEN..]).unwrap().to_string();
+        return describe_rest(&frame[EthernetHeader::LEN..], EthernetHeader::parse(frame).unwrap().ethertype);
     };
     match protocol {
         protocol::TCP => {
@@ -293,6 +302,23 @@ pub(crate) fn describe(frame: &[u8]) -> String {
     }
 }
 
+/// A fragment, or ARP.
+fn describe_rest(packet: &[u8], ethertype: EtherType) -> String {
+    match ethertype {
+        EtherType::Ipv4 => {
+            let ip = Ipv4Header::parse(packet).unwrap();
+            let more = if ip.more_fragments { "+" } else { "none" };
+            format!("frag offset {}, flags [{more}], length {}", ip.fragment_offset * 8, ip.total_len)
+        }
+        EtherType::Ipv6 => {
+            let header = FragmentHeader::parse(&packet[Ipv6Header::LEN..]).unwrap();
+            let last = packet.len() - Ipv6Header::LEN - FragmentHeader::LEN;
+            format!("frag (0x{:08x}:{}|{last})", 0, header.offset * 8)
+        }
+        _ => ArpPacket::parse(packet).unwrap().to_string(),
+    }
+}
+
 /// The options of a TCP segment.
 fn tcp_options(frame: &[u8]) -> Option<String> {
     let (protocol, rest) = transport_of(frame)?;
@@ -305,10 +331,13 @@ fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
     match EthernetHeader::parse(frame).unwrap().ethertype {
         EtherType::Ipv4 => {
             let ip = Ipv4Header::parse(packet).unwrap();
-            Some((ip.protocol, &packet[ip.header_len.into()..]))
+            (!ip.is_fragment()).then(|| (ip.protocol, &packet[ip.header_len.into()..]))
         }
         EtherType::Ipv6 => {
             let ip = Ipv6Header::parse(packet).unwrap();
+            if ip.next_header == ext::FRAGMENT {
+                return None;
+            }
             let (protocol, offset) = upper(packet, ip.next_header).unwrap();
             Some((protocol, &packet[offset..]))
         }
