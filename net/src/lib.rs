@@ -9,6 +9,9 @@ mod api;
 pub mod blocking;
 mod engine;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod link;
 mod netns;
@@ -41,7 +44,9 @@ pub mod emulated {
     pub use crate::host::counters::HostCounters;
     pub use crate::host::handle::Host;
     pub use crate::host::lan::{Lan, RawPort};
+    pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;
+    pub use crate::nic::offloads::Offloads;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
     pub use crate::stack::route::RouteTo;

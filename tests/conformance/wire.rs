@@ -53,6 +53,8 @@ pub(crate) enum Content {
         kind: u8,
         code: u8,
         rest: u32,
+        /// The beginning of what follows the header, and how long that is.
+        head: Vec<u8>,
         len: usize,
     },
     /// A fragment, or a protocol that scripts do not speak.
@@ -126,7 +128,15 @@ impl Message {
     }
 
     /// The frame, or the part of it that `info` asks for.
-    pub(crate) fn frame(self, ends: &Ends, info: &IpInfo) -> Vec<u8> {
+    pub(crate) fn frame(mut self, ends: &Ends, info: &IpInfo) -> Vec<u8> {
+        if info.bad_sum {
+            let at = match self.protocol {
+                IpNumber::TCP => 16,
+                IpNumber::UDP => 6,
+                _ => 2,
+            };
+            self.bytes[at] ^= 0xff;
+        }
         let part = match info.fragment {
             None => &self.bytes[..],
             Some(fragment) => {
@@ -159,6 +169,8 @@ impl Message {
             header.more_fragments = fragment.more;
             header.fragment_offset = IpFragOffset::try_new(fragment.offset / 8).expect("13 bits");
         }
+        header.options = info.options.as_slice().try_into().expect("a multiple of four, and at most 40");
+        header.set_payload_len(len.into()).expect("it fits");
         header.header_checksum = header.calc_header_checksum();
         header.to_bytes().to_vec()
     }
@@ -304,12 +316,18 @@ fn read_content(protocol: u8, bytes: &[u8], src: IpAddr, dst: IpAddr) -> Result<
         IpNumber::TCP => read_tcp(bytes, src, dst),
         IpNumber::UDP => read_udp(bytes, src, dst),
         IpNumber::ICMP | IpNumber::IPV6_ICMP => {
-            let (head, payload) = bytes.split_first_chunk::<8>().ok_or("an ICMP message shorter than its header")?;
+            let (header, payload) = bytes.split_first_chunk::<8>().ok_or("an ICMP message shorter than its header")?;
             if icmp_sum(src, dst, bytes) != 0 {
                 return Err("a wrong ICMP checksum".into());
             }
-            let rest = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-            Ok(Content::Icmp { kind: head[0], code: head[1], rest, len: payload.len() })
+            let rest = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+            Ok(Content::Icmp {
+                kind: header[0],
+                code: header[1],
+                rest,
+                head: payload[..payload.len().min(32)].to_vec(),
+                len: payload.len(),
+            })
         }
         _ => Ok(Content::Raw { protocol, payload: bytes.to_vec() }),
     }

@@ -351,3 +351,12 @@ async fn a_trace_tells_the_stages_in_the_kernels_order() {
         assert!(rest.any(|n| *n == name), "{name} is missing or out of order in {names:?}");
     }
 }
+
+#[test]
+fn a_sysctl_that_there_is_not_is_refused() {
+    let lan = Lan::with_seed(1);
+    let error = lan.host("host").sysctl("net.ipv4.tcp_none_such", 1).build_threaded().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("net.ipv4.tcp_none_such = 1"), "{error}");
+    lan.host("host").sysctl("net.ipv4.tcp_syncookies", 2).sysctl("net.core.somaxconn", 9).build_threaded().unwrap();
+}

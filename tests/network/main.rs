@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod capture;
 mod emulated;
 mod flood;
+mod offloads;
 mod options;
 mod parity;
 mod routing;

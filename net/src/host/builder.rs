@@ -10,9 +10,10 @@ use crate::link::delay::DelayEngine;
 use crate::link::netem::Netem;
 use crate::link::port::{Port, Sink};
 use crate::link::switch::{Direction, PortId};
-use crate::nic::Nic;
 use crate::nic::irq::IrqLine;
+use crate::nic::offloads::Offloads;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
+use crate::nic::{Nic, NicConfig};
 use crate::stack::Stack;
 use crate::stack::addresses::Cidr;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
@@ -34,11 +35,16 @@ pub struct HostBuilder {
     link: Netem,
     rx_ring: usize,
     tx_ring: usize,
+    offloads: Offloads,
+    mtu: usize,
     limits: Limits,
     /// What the user has said of addresses and routes, read when the host is built.
     addrs: Vec<String>,
     routes: Vec<(String, RouteTo)>,
     forwards: bool,
+    tcp: TcpSysctls,
+    /// The first name or value of a sysctl that there is not.
+    bad_sysctl: Option<String>,
 }
 
 /// The limits of `ethtool -G` for an ixgbe device, and its default.
@@ -48,6 +54,13 @@ const RING_DEFAULT: usize = 512;
 /// Ring sizes are rounded up to a multiple of this.
 const RING_MULTIPLE: usize = 8;
 const CPUS_MAX: usize = 64;
+const MTU_DEFAULT: usize = 1500;
+/// `IPV6_MIN_MTU`
+const MTU_MIN: usize = 1280;
+/// What the length field of an IPv4 packet can say.
+const MTU_MAX: usize = 65_535;
+/// The most text of a super-segment: with all headers it is a packet whose length an IP header can say.
+const GSO_MAX: u32 = 65_000;
 /// The first interrupt number of a device; lower ones belong to the platform.
 const IRQ_BASE: u32 = 24;
 
@@ -60,10 +73,14 @@ impl HostBuilder {
             link: Netem::new(),
             rx_ring: RING_DEFAULT,
             tx_ring: RING_DEFAULT,
+            offloads: Offloads::empty(),
+            mtu: MTU_DEFAULT,
             limits: Limits::default(),
             addrs: Vec::new(),
             routes: Vec::new(),
             forwards: false,
+            tcp: TcpSysctls::default(),
+            bad_sysctl: None,
         }
     }
 
@@ -114,6 +131,19 @@ impl HostBuilder {
         self
     }
 
+    /// The work that the host leaves to its device; none by default, so that every frame on the wire is a real one.
+    pub fn offloads(mut self, offloads: Offloads) -> HostBuilder {
+        self.offloads = offloads;
+        self
+    }
+
+    /// The largest IP packet of the host's interface, in bytes: 1280 to 65535, 1500 by default. A device loses longer frames,
+    /// so all hosts of a LAN should agree; TCP finds the smaller of two by itself.
+    pub fn mtu(mut self, mtu: usize) -> HostBuilder {
+        self.mtu = mtu;
+        self
+    }
+
     /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them.
     pub fn tcp_buffers(mut self, rcvbuf: usize, sndbuf: usize) -> HostBuilder {
         (self.limits.rcvbuf, self.limits.sndbuf) = (rcvbuf, sndbuf);
@@ -126,6 +156,40 @@ impl HostBuilder {
         self
     }
 
+    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
+    /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
+    /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`. With several CPUs each bound is one CPU's.
+    ///
+    /// A name or a value that there is not is told by [`build`](HostBuilder::build).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> std::io::Result<()> {
+    /// use wakeline_net::emulated::Lan;
+    ///
+    /// let lan = Lan::new();
+    /// let server = lan.host("server").sysctl("net.ipv4.tcp_syncookies", 0).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sysctl(mut self, name: &str, value: u32) -> HostBuilder {
+        let known = match name {
+            "net.core.somaxconn" => {
+                self.limits.somaxconn = value;
+                true
+            }
+            "net.ipv4.tcp_max_tw_buckets" => {
+                self.limits.time_wait_max = value as usize;
+                true
+            }
+            _ => name.strip_prefix("net.ipv4.").is_some_and(|name| self.tcp.set(name, value)),
+        };
+        if !known {
+            self.bad_sysctl.get_or_insert_with(|| format!("{name} = {value}"));
+        }
+        self
+    }
+
     /// How many sockets may exist on each CPU.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
@@ -135,8 +199,8 @@ impl HostBuilder {
     /// Plugs the host in and runs its CPUs as tasks of the current runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for a number of CPUs or a ring size out of bounds, `AlreadyExists` for a name in use,
-    /// `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
+    /// `InvalidInput` for a number of CPUs, a ring size or an MTU out of bounds and for a sysctl that there is not,
+    /// `AlreadyExists` for a name in use, `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
     pub fn build(self) -> io::Result<Host> {
         let handle = Handle::try_current().map_err(|_| {
             io::Error::other(
@@ -163,7 +227,8 @@ impl HostBuilder {
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
-        let port = Arc::new(Port::new(Some(station.mac), Sink::Nic(nic.clone()), self.link, &mut rng));
+        let port =
+            Arc::new(Port::new(self.name.clone(), Some(station.mac), Sink::Nic(nic.clone()), self.link, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
         let now = self.lan.clock.now();
         let tracer = self.lan.trace.tracer(self.name.clone());
@@ -200,11 +265,18 @@ impl HostBuilder {
         if !(1..=CPUS_MAX).contains(&self.cpus) {
             return invalid(format!("a host has 1 to {CPUS_MAX} CPUs, not {}", self.cpus));
         }
+        if !(MTU_MIN..=MTU_MAX).contains(&self.mtu) {
+            return invalid(format!("an MTU is {MTU_MIN} to {MTU_MAX} bytes, not {}", self.mtu));
+        }
+        self.offloads = self.offloads.fixed();
         for ring in [&mut self.rx_ring, &mut self.tx_ring] {
             if !(RING_MIN..=RING_MAX).contains(ring) {
                 return invalid(format!("a ring has {RING_MIN} to {RING_MAX} descriptors, not {ring}"));
             }
             *ring = ring.next_multiple_of(RING_MULTIPLE);
+        }
+        if let Some(sysctl) = &self.bad_sysctl {
+            return invalid(format!("there is no sysctl {sysctl}"));
         }
         if self.name.is_empty() || self.name.contains(':') {
             return invalid(format!("{:?} is no host name: it must not be empty nor contain a colon", self.name));
@@ -257,7 +329,8 @@ impl HostBuilder {
         };
         let lines = cpus.iter().enumerate().map(line).collect();
         let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
-        Nic::new(name.clone(), Rss::new(&DEFAULT_KEY, queues), lines, self.rx_ring, self.tx_ring)
+        let Self { rx_ring, tx_ring, offloads, mtu, .. } = *self;
+        Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, tx_ring, offloads, mtu })
     }
 
     fn stack_config(
@@ -273,13 +346,14 @@ impl HostBuilder {
             addrs: addrs.to_vec(),
             routes: routes.to_vec(),
             forwards: self.forwards,
-            mtu: 1500,
+            mtu: self.mtu,
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
-            checksum_offload: false,
+            checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
+            gso_max: if self.offloads.contains(Offloads::TCP_SEGMENTATION) { GSO_MAX } else { 0 },
             limits: self.limits,
-            tcp: TcpSysctls::default(),
+            tcp: self.tcp,
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::host::builder::{prefix_of, user_route};
 use crate::host::counters::HostCounters;
 use crate::host::machine::Machine;
+use crate::link::capture::Capture;
 use crate::stack::route::RouteTo;
 use crate::wire::ethernet::MacAddr;
 use std::future::{Future, poll_fn};
@@ -126,6 +127,15 @@ impl Host {
         for cpu in 0..self.machine.cpu_count() {
             self.machine.cpu(cpu).pause(paused);
         }
+    }
+
+    /// Writes what the host's device sends and receives to `to`, as a pcapng file: what `tcpdump` would see on the host,
+    /// so without what a link loses on its way to it. Otherwise as [`Lan::capture`](crate::emulated::Lan::capture).
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        self.machine.capture(to)
     }
 
     /// Everything the host counts, now.

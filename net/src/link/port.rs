@@ -6,7 +6,9 @@ use crate::link::delay::DelayLine;
 use crate::link::netem::{Netem, Wire};
 use crate::link::uplink::{Pushed, Uplink};
 use crate::nic::Nic;
-use crate::packet::PacketBuf;
+use crate::nic::offloads::Offloads;
+use crate::packet::{IpSummed, PacketBuf};
+use crate::wire::completion;
 use crate::wire::ethernet::MacAddr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,8 @@ use wakeline_runtime::wait_queue::{Events, WaitQueue};
 /// One port of a switch, with the two directions of its link.
 #[derive(Debug)]
 pub(crate) struct Port {
+    /// Whose port it is; captures name it.
+    pub(crate) name: Arc<str>,
     /// The one address behind the port; an uplink has none, because any number of stations may stand behind it.
     pub(crate) mac: Option<MacAddr>,
     pub(crate) sink: Sink,
@@ -37,8 +41,9 @@ pub(crate) enum Sink {
 }
 
 impl Port {
-    pub(crate) fn new(mac: Option<MacAddr>, sink: Sink, netem: Netem, rng: &mut Rng) -> Port {
+    pub(crate) fn new(name: Arc<str>, mac: Option<MacAddr>, sink: Sink, netem: Netem, rng: &mut Rng) -> Port {
         Port {
+            name,
             mac,
             sink,
             up: Wire::new(netem, rng.fork()),
@@ -48,13 +53,21 @@ impl Port {
         }
     }
 
+    /// What whoever stands behind the port takes over from the sender's device.
+    pub(crate) fn offloads(&self) -> Offloads {
+        match &self.sink {
+            Sink::Nic(nic) => nic.offloads(),
+            Sink::Raw(_) | Sink::Uplink(_) => Offloads::empty(),
+        }
+    }
+
     /// Gives frames to whoever stands behind the port, and empties `frames`.
     pub(crate) fn deliver(&self, frames: &mut Vec<PacketBuf>) {
         match &self.sink {
             Sink::Nic(nic) => nic.receive(frames),
             Sink::Raw(queue) => {
                 for frame in frames.drain(..) {
-                    if !queue.push(frame.data()) {
+                    if !queue.push(on_the_wire(&frame)) {
                         self.down.count_drop(DropReason::RxMissed);
                     }
                 }
@@ -72,6 +85,15 @@ impl Port {
     }
 }
 
+/// A frame's bytes as they are on a wire: with the checksum that the sender may have left to the device.
+fn on_the_wire(frame: &PacketBuf) -> Vec<u8> {
+    let mut bytes = frame.data().to_vec();
+    if frame.rx.ip_summed == IpSummed::Partial {
+        completion::complete(&mut bytes);
+    }
+    bytes
+}
+
 /// Frames that wait for the program behind a raw port.
 #[derive(Debug, Default)]
 pub(crate) struct RawQueue {
@@ -83,13 +105,13 @@ pub(crate) struct RawQueue {
 const RAW_QUEUE_LEN: usize = 1024;
 
 impl RawQueue {
-    fn push(&self, frame: &[u8]) -> bool {
+    fn push(&self, frame: Vec<u8>) -> bool {
         {
             let mut frames = self.frames();
             if frames.len() >= RAW_QUEUE_LEN {
                 return false;
             }
-            frames.push_back(frame.to_vec());
+            frames.push_back(frame);
         }
         self.waiters.wake(Events::READABLE, 1);
         true

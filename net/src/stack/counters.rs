@@ -37,14 +37,22 @@ mibs! {
     Icmp6OutTimeExcds, Icmp6OutParmProblems, Icmp6OutEchoReplies, Icmp6OutRateLimitHost,
     TcpActiveOpens, TcpPassiveOpens, TcpAttemptFails, TcpEstabResets, TcpInSegs, TcpOutSegs, TcpRetransSegs,
     TcpInErrs, TcpOutRsts, TcpInCsumErrors,
-    TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPReqQFullDrop, TcpExtTCPSynRetrans, TcpExtTCPTimeouts,
+    TcpExtSyncookiesSent, TcpExtSyncookiesRecv, TcpExtSyncookiesFailed, TcpExtEmbryonicRsts,
+    TcpExtListenOverflows, TcpExtListenDrops, TcpExtTCPReqQFullDoCookies, TcpExtTCPReqQFullDrop,
+    TcpExtTCPDeferAcceptDrop, TcpExtTCPSynRetrans, TcpExtTCPTimeouts,
     TcpExtTCPFastRetrans, TcpExtTCPSlowStartRetrans, TcpExtTCPOFOQueue, TcpExtTCPOFODrop, TcpExtTCPOFOMerge,
     TcpExtTCPRcvCoalesce, TcpExtTCPRcvQDrop, TcpExtTCPZeroWindowDrop, TcpExtTCPBacklogDrop,
     TcpExtTCPChallengeACK, TcpExtTCPSYNChallenge, TcpExtTCPACKSkippedChallenge, TcpExtTCPACKSkippedSeq,
+    TcpExtTCPACKSkippedFinWait2, TcpExtTCPACKSkippedTimeWait,
     TcpExtTCPAbortOnClose, TcpExtTCPAbortOnData, TcpExtTCPAbortOnTimeout, TcpExtTCPAbortOnMemory,
     TcpExtTCPTimeWaitOverflow, TcpExtTW, TcpExtTWRecycled, TcpExtOutOfWindowIcmps, TcpExtDelayedACKs,
     TcpExtTCPPureAcks, TcpExtTCPHPHits, TcpExtTCPHPAcks, TcpExtTCPWinProbe, TcpExtTCPToZeroWindowAdv,
     TcpExtTCPFromZeroWindowAdv,
+    TcpExtTCPSackRecovery, TcpExtTCPRenoRecovery, TcpExtTCPSACKReneging, TcpExtTCPSACKReorder, TcpExtTCPLostRetransmit,
+    TcpExtTCPFullUndo, TcpExtTCPPartialUndo, TcpExtTCPDSACKUndo, TcpExtTCPLossUndo, TcpExtTCPSpuriousRTOs,
+    TcpExtTCPLossProbes, TcpExtTCPLossProbeRecovery, TcpExtTCPSACKDiscard, TcpExtTCPDSACKOldSent,
+    TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv, TcpExtTCPDSACKIgnoredOld,
+    TcpExtTCPDSACKIgnoredNoUndo, TcpExtTCPDSACKIgnoredDubious,
     TcpExtPAWSActive, TcpExtPAWSEstab, TcpExtPAWSOldAck, TcpExtTCPACKSkippedPAWS,
     UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
     Udp6InDatagrams, Udp6NoPorts, Udp6InErrors, Udp6OutDatagrams, Udp6RcvbufErrors, Udp6SndbufErrors,
@@ -65,6 +73,12 @@ impl Counters {
     #[inline]
     pub fn count(&mut self, mib: Mib) {
         self.0[mib as usize] += 1;
+    }
+
+    /// Counts `n`.
+    #[inline]
+    pub(crate) fn count_many(&mut self, mib: Mib, n: u64) {
+        self.0[mib as usize] += n;
     }
 
     /// What has been counted.

@@ -43,7 +43,7 @@ pub(crate) fn forward(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBu
         }
     };
     let limit = lower.ip.mtu();
-    let too_long = packet.len() > limit;
+    let too_long = packet.len() > limit && packet.rx.gso_size == 0;
     let whole = packet.data().get(6).is_none_or(|flags| flags & 0x40 != 0);
     if too_long && (whole || !v4) {
         lower.ip.count_fragments(v4, Mib::IpFragFails, Mib::Ip6InTooBigErrors);

@@ -36,7 +36,8 @@ impl IpLayer {
         };
         let len = packet.len() + header_len(v4);
         let limit = self.limit(hop, envelope, now);
-        let large = len > limit;
+        // What the device cuts may be longer.
+        let large = len > limit && packet.rx.gso_size == 0;
         let countable = packet.len() <= if v4 { PACKET_MAX - Ipv4Header::LEN } else { PACKET_MAX };
         if !countable || (large && envelope.fragments == Fragments::Never) {
             return self.refuse_to_send(packet, v4, SocketError::MessageTooLong, fx);
@@ -47,9 +48,6 @@ impl IpLayer {
         if large {
             self.send_in_pieces(packet, hop, limit, now, fx);
             return Ok(());
-        }
-        if self.config.checksum_offload {
-            packet.rx.ip_summed = IpSummed::Partial;
         }
         self.send_to_hop(hop, packet, now, fx);
         Ok(())

@@ -22,6 +22,7 @@ pub(crate) mod demux;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod flow_table;
 pub(crate) mod forward;
 pub(crate) mod fragment;
 pub(crate) mod icmp;
@@ -42,8 +43,10 @@ pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "these are tests, but clippy only knows `cfg(test)`")]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "fuzzers use a part of what the tests do"))]
+pub(crate) mod tests;
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
@@ -283,7 +286,7 @@ impl Stack {
     /// # Errors
     /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn tcp_connect(
         &mut self,
         now: Instant,
@@ -652,6 +655,12 @@ impl Stack {
     #[cfg(test)]
     pub(crate) fn time_wait_count(&self) -> usize {
         self.tcp.time_wait_len()
+    }
+
+    /// How many connections are in FIN-WAIT-2 without a user.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_count(&self) -> usize {
+        self.tcp.fin_wait_2_len()
     }
 
     /// How many connections are half open.

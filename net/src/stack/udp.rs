@@ -160,10 +160,16 @@ impl UdpLayer {
         }
     }
 
+    /// The socket that is connected to the sender.
+    fn exact(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
+        let has_flow = |index| sockets.udp_ref(index).is_some_and(|socket| socket.flow().as_ref() == Some(flow));
+        self.demux.exact(flow, has_flow)
+    }
+
     /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
     /// else is none of these.
     fn lookup<'a>(&self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
-        if let Some(index) = self.demux.exact(flow) {
+        if let Some(index) = self.exact(sockets, flow) {
             return sockets.udp_at(index);
         }
         sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
@@ -172,7 +178,7 @@ impl UdpLayer {
     /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
     /// of one that means that trying again is in vain.
     pub(crate) fn on_error(&mut self, sockets: &mut Sockets, flow: &FourTuple, said: Said, lower: &mut Lower<'_>) {
-        let connected = self.demux.exact(flow);
+        let connected = self.exact(sockets, flow);
         let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
         if let Some(mtu) = said.mtu {
             let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
@@ -226,7 +232,7 @@ impl UdpLayer {
     ) -> Result<(), SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(old) = socket.flow() {
-            self.demux.remove(&old);
+            self.demux.remove(&old, id.index());
         }
         let port = socket.local.port();
         if socket.local.ip().is_unspecified() {
@@ -240,10 +246,12 @@ impl UdpLayer {
         }
         socket.peer = Some(peer);
         socket.error = None;
-        if !self.demux.insert(FourTuple { local: socket.local, remote: peer }, id.index()) {
-            socket.peer = None;
+        let flow = FourTuple { local: socket.local, remote: peer };
+        if self.exact(sockets, &flow).is_some_and(|other| other != id.index()) {
+            sockets.udp(id)?.peer = None;
             return Err(SocketError::AddrInUse);
         }
+        self.demux.insert(&flow, id.index());
         Ok(())
     }
 
@@ -282,11 +290,20 @@ impl UdpLayer {
         // What goes in pieces has nobody else to sum it.
         let sum = !lower.ip.config.checksum_offload || len + header_len(v4) > lower.ip.path_mtu(dst, lower.now);
         let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
-        sums.add_copying(packet.put(payload.len()), payload);
+        let seed = sums;
+        if sum {
+            sums.add_copying(packet.put(payload.len()), payload);
+        } else {
+            packet.put(payload.len()).copy_from_slice(payload);
+        }
         let header =
             UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
         let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
         header.emit(out, sum.then_some(sums));
+        if !sum {
+            UdpHeader::seed_checksum(packet.data_mut(), seed);
+            packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
+        }
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
         let envelope = Envelope { fragments: socket.fragments, ..plain };
@@ -323,7 +340,7 @@ impl UdpLayer {
     pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         let Ok(socket) = sockets.udp(id) else { return };
         if let Some(flow) = socket.flow() {
-            self.demux.remove(&flow);
+            self.demux.remove(&flow, id.index());
         }
         self.demux.unbind(socket.local, id.index(), socket.binding.family);
         if let Some(Socket::Udp(mut socket)) = sockets.remove(id.index()) {

@@ -13,9 +13,21 @@ use crate::stack::tcp::layer::TcpLayer;
 use crate::stack::tcp::listen::Listener;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
+use crate::stack::tcp::sysctl::TwReuse;
+use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use wakeline_runtime::wait_queue::WaitList;
+
+/// Whether two ends may have a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Availability {
+    Taken,
+    /// With the number to begin at, where one in TIME-WAIT is followed.
+    Free {
+        iss: Option<SeqNumber>,
+    },
+}
 
 /// `net.ipv4.ip_local_port_range`
 pub(crate) const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -29,14 +41,21 @@ impl TcpLayer {
         family: Family,
         settings: Settings,
     ) -> Result<SocketId, SocketError> {
+        let reuse_addr = settings.flags.contains(SettingFlags::REUSE_ADDR);
         let reuse_port = settings.flags.contains(SettingFlags::REUSE_PORT);
-        let binding = Binding { reuse_port, ..Binding::alone(family) };
+        if !reuse_addr && !reuse_port && self.demux.port_has_flows(local.port()) {
+            // As in Linux without SO_REUSEADDR. A simplification: with it, Linux asks that the connections have it too.
+            return Err(SocketError::AddrInUse);
+        }
+        let binding = Binding::tcp(family, reuse_addr, reuse_port);
         let listener = Listener {
             local,
             binding,
             backlog: None,
             accept_queue: VecDeque::new(),
             half_open: 0,
+            young: 0,
+            overflowed_at: None,
             wait: WaitList::new(),
             settings,
             is_down: false,
@@ -59,6 +78,9 @@ impl TcpLayer {
     ) -> Result<(), SocketError> {
         let backlog = backlog.min(self.limits.somaxconn);
         let listener = sockets.listener(id)?;
+        if !self.demux.listen(listener.local, id.index(), listener.binding) {
+            return Err(SocketError::AddrInUse);
+        }
         listener.backlog = Some(backlog);
         listener.settings = settings;
         Ok(())
@@ -91,20 +113,24 @@ impl TcpLayer {
             return Err(SocketError::AddrNotAvailable);
         }
         let flow = if port == 0 {
-            self.choose_port(from, remote, port_filter)?
+            self.choose_port(sockets, (from, remote), port_filter, lower)?
         } else {
             FourTuple { local: Endpoint::new(from, port), remote }
         };
-        if self.demux.exact(&flow).is_some() {
+        let Availability::Free { iss } = self.availability(sockets, &flow, lower) else {
             return Err(SocketError::AddrNotAvailable);
-        }
+        };
         let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
-        let iss = self.secrets.isn(&flow, lower.now);
+        if let Some(Target::TimeWait(index)) = self.exact(sockets, &flow) {
+            lower.ip.counters.count(Mib::TcpExtTWRecycled);
+            self.forget_time_wait(index, &flow);
+        }
+        let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
         let connection = Connection::new(flow, family, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
         let id = sockets.insert(Socket::Connection(Box::new(connection)))?;
-        self.demux.insert(flow, Target::Connection(id.index()));
+        self.demux.insert(&flow, Target::Connection(id.index()));
         lower.ip.counters.count(Mib::TcpActiveOpens);
         self.settle(sockets, id.index(), lower);
         Ok(id)
@@ -114,9 +140,10 @@ impl TcpLayer {
     /// there with every connection.
     fn choose_port(
         &mut self,
-        from: IpAddr,
-        remote: Endpoint,
+        sockets: &Sockets,
+        (from, remote): (IpAddr, Endpoint),
         filter: &dyn Fn(u16) -> bool,
+        lower: &Lower<'_>,
     ) -> Result<FourTuple, SocketError> {
         let range = EPHEMERAL.len() as u32;
         let offset = self.secrets.port_offset(from, remote) % range;
@@ -125,12 +152,31 @@ impl TcpLayer {
             self.ports_chosen = self.ports_chosen.wrapping_add(1);
             let port = EPHEMERAL.start() + ((offset + step) % range) as u16;
             let flow = FourTuple { local: Endpoint::new(from, port), remote };
-            let free = self.demux.exact(&flow).is_none() && !self.demux.port_is_bound(port);
+            let free =
+                self.availability(sockets, &flow, lower) != Availability::Taken && !self.demux.port_is_bound(port);
             if filter(port) && free {
                 return Ok(flow);
             }
         }
         Err(SocketError::AddrNotAvailable)
+    }
+
+    /// Whether a connection may have these ends: there is none, or one in TIME-WAIT that may be followed.
+    fn availability(&self, sockets: &Sockets, flow: &FourTuple, lower: &Lower<'_>) -> Availability {
+        let index = match self.exact(sockets, flow) {
+            None => return Availability::Free { iss: None },
+            Some(Target::TimeWait(index)) => index,
+            Some(_) => return Availability::Taken,
+        };
+        let allowed = match self.sysctls.tw_reuse {
+            TwReuse::On => true,
+            TwReuse::Loopback => lower.ip.is_own(flow.remote.ip()),
+            TwReuse::Off => false,
+        };
+        match self.time_wait.get(index).and_then(|entry| entry.reusable(lower.now)) {
+            Some(iss) if allowed => Availability::Free { iss: Some(iss) },
+            _ => Availability::Taken,
+        }
     }
 
     /// Takes the oldest connection of the accept queue, which may have ended in the meantime.
@@ -277,7 +323,7 @@ impl TcpLayer {
             self.requests.iter().filter(|(_, r)| r.listener == index).map(|(at, r)| (at as u32, r.flow)).collect();
         for (at, flow) in requests {
             self.remove_request(sockets, at);
-            self.demux.remove(&flow);
+            self.demux.remove(&flow, Target::Request(at));
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
         self.demux.unbind(listener.local, index, listener.binding.family);

@@ -14,6 +14,8 @@ use crate::stack::socket::Sockets;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
+use crate::stack::tcp::cookies::Cookies;
+use crate::stack::tcp::ecn::ECN_MASK;
 use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
@@ -21,6 +23,8 @@ use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::Offer;
 use crate::stack::tcp::state::State;
 use crate::stack::tcp::sysctl::TcpSysctls;
+#[cfg(test)]
+use crate::stack::tcp::timewait::Substate;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
 use crate::stack::timers::{TimerHeap, earlier};
 use crate::wire::ip::IpHeader;
@@ -35,11 +39,12 @@ pub(crate) struct TcpLayer {
     pub(super) requests: Slab<Request>,
     pub(super) request_timers: TimerHeap,
     pub(super) secrets: Secrets,
+    pub(super) cookies: Cookies,
     pub(super) limits: Limits,
     pub(super) sysctls: TcpSysctls,
     /// How many ephemeral ports were chosen (RFC 6056's `next_ephemeral`).
     pub(super) ports_chosen: u32,
-    time_wait: TimeWaitTable,
+    pub(super) time_wait: TimeWaitTable,
     timers: TimerHeap,
     /// Connections that have something to send, or to stop, at the end of the batch.
     deferred: Vec<u32>,
@@ -49,6 +54,8 @@ pub(crate) struct TcpLayer {
 pub(crate) struct Segment<'a> {
     pub(super) flow: FourTuple,
     pub(super) header: &'a TcpHeader,
+    /// The ECN bits of its IP header.
+    pub(super) ecn: u8,
     pub(super) text: PacketBuf,
 }
 
@@ -63,6 +70,7 @@ impl TcpLayer {
             requests: Slab::new(),
             request_timers: TimerHeap::new(),
             secrets: Secrets::new(config.secret),
+            cookies: Cookies::new(config.secret),
             limits: config.limits,
             sysctls: config.tcp,
             ports_chosen: 0,
@@ -88,12 +96,22 @@ impl TcpLayer {
         };
         let Some(packet) = check(ip, packet, lower) else { return };
         let segment = segment(ip, &header, text_at, packet);
-        match self.demux.exact(&segment.flow) {
+        match self.exact(sockets, &segment.flow) {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
             Some(Target::TimeWait(index)) => self.deliver_to_time_wait(sockets, index, segment, lower),
             None => self.deliver_to_listener(sockets, segment, None, lower),
         }
+    }
+
+    /// What belongs to exactly this flow.
+    #[inline]
+    pub(super) fn exact(&self, sockets: &Sockets, flow: &FourTuple) -> Option<Target> {
+        self.demux.exact(flow, |target| match target {
+            Target::Connection(index) => sockets.connection_ref(index).is_some_and(|it| it.flow == *flow),
+            Target::Request(index) => self.requests.get(index as usize).is_some_and(|it| it.flow == *flow),
+            Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|it| it.flow == *flow),
+        })
     }
 
     /// Gives a segment to its connection. What follows from it is sent at the end of the batch, so that one
@@ -107,13 +125,13 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let Segment { header, text, .. } = segment;
+        let Segment { header, ecn, text, .. } = segment;
         let (data_len, block) = (text.len() as u32, &mut connection.block);
         let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
-        let done = block.on_segment(Arrival { now: lower.now, header, pool, counters }, text);
+        let done = block.on_segment(Arrival { now: lower.now, header, ecn, pool, counters }, text);
         connection.apply(done, before, lower);
         if connection.block.send_variables().1 != snd_una {
             // `sk_dst_confirm`: who acknowledges something new is there.
@@ -152,19 +170,21 @@ impl TcpLayer {
         match connection.block.state() {
             State::Closed => self.retire(sockets, index, lower),
             State::TimeWait => self.enter_time_wait(sockets, index, lower),
+            // Nobody will read what may still come, so it need not be a connection (`tcp_time_wait`).
+            State::FinWait2 if connection.owner == Owner::Nobody => self.enter_time_wait(sockets, index, lower),
             _ => self.timers.arm(index, connection.block.next_timer()),
         }
     }
 
     fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let (flow, variables) = (connection.flow, connection.block.time_wait_variables());
+        let (flow, variables) = (connection.flow, connection.block.remains());
         connection.block.abort(&mut lower.ip.pool);
         match self.time_wait.insert(flow, variables, lower.now) {
-            Some(entry) => self.demux.redirect(&flow, Target::TimeWait(entry)),
+            Some(entry) => self.demux.redirect(&flow, Target::Connection(index), Target::TimeWait(entry)),
             None => {
                 lower.ip.counters.count(Mib::TcpExtTCPTimeWaitOverflow);
-                self.demux.remove(&flow);
+                self.demux.remove(&flow, Target::Connection(index));
             }
         }
         self.release(sockets, index, lower);
@@ -175,9 +195,7 @@ impl TcpLayer {
     fn retire(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let flow = connection.flow;
-        if self.demux.exact(&flow) == Some(Target::Connection(index)) {
-            self.demux.remove(&flow);
-        }
+        self.demux.remove(&flow, Target::Connection(index));
         self.release(sockets, index, lower);
     }
 
@@ -194,28 +212,40 @@ impl TcpLayer {
 
     /// 3.10.7.4 for TIME-WAIT.
     fn deliver_to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment<'_>, lower: &mut Lower<'_>) {
-        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), lower.now);
+        let rfc1337 = self.sysctls.rfc1337;
+        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), rfc1337, lower.now);
         let entry = self.time_wait.get(index).copied();
         // When nobody listens any more, it is acknowledged like any other that is out of place.
         if let Verdict::Reopen { iss } = verdict
             && self.demux.bound(&segment.flow).is_some()
         {
             lower.ip.counters.count(Mib::TcpExtTWRecycled);
-            self.time_wait.remove(index);
-            self.demux.remove(&segment.flow);
+            self.forget_time_wait(index, &segment.flow);
             return self.deliver_to_listener(sockets, segment, Some(iss), lower);
         }
-        lower.ip.pool.free(segment.text);
-        match (verdict, entry) {
-            (Verdict::Acknowledge | Verdict::Reopen { .. }, Some(entry)) => {
-                send_ack(lower, &entry.flow, entry.snd_nxt, entry.rcv_nxt, entry.window);
-            }
-            (Verdict::Delete, Some(entry)) => {
-                self.time_wait.remove(index);
-                self.demux.remove(&entry.flow);
-            }
-            _ => {}
+        let Some(entry) = entry else { return lower.ip.pool.free(segment.text) };
+        if verdict == Verdict::Reset {
+            // Linux's `TCP_TW_RST`.
+            self.forget_time_wait(index, &entry.flow);
+            return self.refuse(segment, lower);
         }
+        lower.ip.pool.free(segment.text);
+        match verdict {
+            Verdict::Acknowledge | Verdict::Reopen { .. } => {
+                let numbers = (entry.remains.snd_nxt, entry.remains.rcv_nxt);
+                let timestamps = entry.timestamps(self.secrets.ts_offset(&entry.flow), lower.now);
+                send_ack(lower, &entry.flow, numbers, entry.remains.window, timestamps);
+            }
+            Verdict::Skip(mib) => lower.ip.counters.count(mib),
+            Verdict::Delete => self.forget_time_wait(index, &entry.flow),
+            Verdict::Ignore | Verdict::Reset => {}
+        }
+    }
+
+    /// Ends an entry before its time.
+    pub(super) fn forget_time_wait(&mut self, index: u32, flow: &FourTuple) {
+        self.time_wait.remove(index);
+        self.demux.remove(flow, Target::TimeWait(index));
     }
 
     /// Answers a segment that has nobody to go to.
@@ -242,9 +272,9 @@ impl TcpLayer {
             self.on_request_timer(sockets, index, lower);
         }
         for _ in 0..TIMERS_PER_CALL {
-            let Some(entry) = self.time_wait.pop_expired(lower.now) else { break };
+            let Some((index, entry)) = self.time_wait.pop_expired(lower.now) else { break };
             lower.ip.counters.count(Mib::TcpExtTW);
-            self.demux.remove(&entry.flow);
+            self.demux.remove(&entry.flow, Target::TimeWait(index));
         }
     }
 
@@ -267,7 +297,7 @@ impl TcpLayer {
         said: Said,
         lower: &mut Lower<'_>,
     ) {
-        let Some(Target::Connection(index)) = self.demux.exact(flow) else { return };
+        let Some(Target::Connection(index)) = self.exact(sockets, flow) else { return };
         let Some(connection) = sockets.connection_at(index) else { return };
         if !connection.block.is_outstanding(seq) {
             return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
@@ -300,8 +330,10 @@ impl TcpLayer {
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
+            rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
+            gso_max: ip.config.gso_max,
         }
     }
 
@@ -313,7 +345,13 @@ impl TcpLayer {
     /// How many entries are in TIME-WAIT.
     #[cfg(test)]
     pub(crate) fn time_wait_len(&self) -> usize {
-        self.time_wait.len()
+        self.time_wait.count(Substate::TimeWait)
+    }
+
+    /// How many entries are in FIN-WAIT-2.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_len(&self) -> usize {
+        self.time_wait.count(Substate::FinWait2)
     }
 
     /// How many connections are half open.
@@ -339,7 +377,7 @@ impl TcpLayer {
                 self.release(sockets, index, lower);
             } else if let Some(listener) = sockets.listener_at(index) {
                 listener.is_down = true;
-                listener.half_open = 0;
+                (listener.half_open, listener.young) = (0, 0);
                 listener.wait.wake_all(&mut lower.fx.wakes);
             }
         }
@@ -381,7 +419,7 @@ fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut pack
     packet.pull(header_len);
     let flow =
         FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
-    Segment { flow, header, text: packet }
+    Segment { flow, header, ecn: ip.tos & ECN_MASK, text: packet }
 }
 
 /// Whether a segment asks for a connection.

@@ -1,8 +1,9 @@
 //! What two ends agree on in their SYNs: segment size, window scale, timestamps, SACK, ECN.
 
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::wire::tcp::TcpHeader;
+use crate::wire::tcp::{TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
+use std::time::Duration;
 
 bitflags::bitflags! {
     /// The parts of TCP that both ends must want (`net.ipv4.tcp_*`); in a connection, those that they have agreed on.
@@ -12,6 +13,10 @@ bitflags::bitflags! {
         const TIMESTAMPS = 1 << 0;
         /// RFC 2018.
         const SACK = 1 << 1;
+        /// RFC 3168: we ask for it, or have agreed on it.
+        const ECN = 1 << 2;
+        /// We agree to it when we are asked.
+        const ECN_ACCEPT = 1 << 3;
     }
 }
 
@@ -24,9 +29,13 @@ pub(crate) struct Offer {
     pub(crate) sndbuf: u32,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The least retransmission timeout.
+    pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
     pub(crate) congestion: CongestionChoice,
+    /// The most text that the device cuts for us; 0 when it does not.
+    pub(crate) gso_max: u32,
 }
 
 /// The shift that we offer (RFC 7323 2.3), enough for a window of 8 MiB. Linux's with its default buffers.
@@ -70,21 +79,23 @@ pub(crate) struct Agreed {
     pub(crate) ts_recent: u32,
 }
 
-/// RFC 9293 3.7.1: what a peer can take that does not say.
-const DEFAULT_MSS: u16 = 536;
 /// `tcp_min_snd_mss`: a peer that asks for less wants us to waste our time.
 const MIN_MSS: u16 = 48;
 
 impl Agreed {
+    /// RFC 9293 3.7.1: what a peer can take that does not say.
+    pub(crate) const DEFAULT_MSS: u16 = 536;
+
     /// Reads the peer's SYN or SYN-ACK.
     pub(crate) fn new(our_mss: u16, ours: Features, syn: &TcpHeader) -> Agreed {
         let options = &syn.options;
         let mut theirs = Features::empty();
         theirs.set(Features::TIMESTAMPS, options.timestamps.is_some());
         theirs.set(Features::SACK, options.sack_permitted);
-        let features = ours & theirs;
+        let mut features = ours & theirs;
+        features.set(Features::ECN, agrees_on_ecn(ours, syn.flags));
         // As in Linux, an MSS of zero says nothing.
-        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(DEFAULT_MSS).min(our_mss).max(MIN_MSS);
+        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(Agreed::DEFAULT_MSS).min(our_mss).max(MIN_MSS);
         // RFC 6691: the option says what fits without options.
         let taken = if features.contains(Features::TIMESTAMPS) { TIMESTAMPS_LEN } else { 0 };
         let ts_recent = options.timestamps.map_or(0, |(value, _)| value);
@@ -92,10 +103,29 @@ impl Agreed {
     }
 }
 
+/// RFC 3168 6.1.1: a SYN that asks has both flags, a SYN-ACK that agrees has one.
+fn agrees_on_ecn(ours: Features, syn: TcpFlags) -> bool {
+    const BOTH: TcpFlags = TcpFlags::ECE.union(TcpFlags::CWR);
+    if syn.contains(TcpFlags::ACK) {
+        ours.contains(Features::ECN) && syn & BOTH == TcpFlags::ECE
+    } else {
+        ours.intersects(Features::ECN | Features::ECN_ACCEPT) && syn & BOTH == BOTH
+    }
+}
+
+/// What stands in our SYN, or in our SYN-ACK once it is agreed.
+pub(crate) fn syn_ecn(features: Features, is_answer: bool) -> TcpFlags {
+    match (features.contains(Features::ECN), is_answer) {
+        (false, _) => TcpFlags::empty(),
+        (true, false) => TcpFlags::ECE | TcpFlags::CWR,
+        (true, true) => TcpFlags::ECE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tcp::{SeqNumber, TcpFlags};
+    use crate::wire::tcp::SeqNumber;
 
     fn check(options: TcpOptions, ours: Features, expected: &str) {
         let (seq, ack) = (SeqNumber(0), SeqNumber(0));

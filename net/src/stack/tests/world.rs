@@ -62,11 +62,13 @@ pub(crate) struct Wire {
     pub(crate) corrupt: f64,
     /// No frame arrives at all at this host.
     pub(crate) cut_to: Option<usize>,
+    /// Packets whose ends know ECN are marked.
+    pub(crate) is_congested: bool,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None }
+        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None, is_congested: false }
     }
 }
 
@@ -81,6 +83,8 @@ pub(crate) struct World {
     pub(crate) options: Vec<String>,
     /// The last frame that was sent.
     pub(crate) last_frame: Vec<u8>,
+    /// Type of service of the IPv4 packets that were sent.
+    pub(crate) tos: Vec<u8>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
     sent: u64,
     rng: Rng,
@@ -111,6 +115,7 @@ impl World {
             log: Vec::new(),
             options: Vec::new(),
             last_frame: Vec::new(),
+            tos: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
             rng,
@@ -131,6 +136,7 @@ impl World {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
             self.options.extend(tcp_options(frame.data()));
             self.last_frame = frame.data().to_vec();
+            self.tos.extend(Ipv4Header::parse(&frame.data()[EthernetHeader::LEN..]).map(|ip| ip.tos));
             self.transmit(1 - host, frame);
         }
         fx.wakes.wake_all();
@@ -143,6 +149,9 @@ impl World {
         if wire.cut_to == Some(to) || self.rng.chance(wire.loss) {
             return;
         }
+        if wire.is_congested {
+            mark(&mut frame);
+        }
         if self.rng.chance(wire.corrupt) {
             let at = self.rng.below(frame.len() as u32) as usize;
             frame.data_mut()[at] ^= 1 << self.rng.below(8);
@@ -153,6 +162,13 @@ impl World {
             self.put_in_flight(to, twin);
         }
         self.put_in_flight(to, frame);
+    }
+
+    /// Puts a frame on the wire that comes later than others.
+    pub(crate) fn transmit_late(&mut self, to: usize, frame: PacketBuf, extra: Duration) {
+        self.sent += 1;
+        let at = self.now + Duration::from_micros(self.wire.delay_us) + extra;
+        self.in_flight.insert((at, self.sent), (to, frame));
     }
 
     fn put_in_flight(&mut self, to: usize, frame: PacketBuf) {
@@ -268,6 +284,11 @@ impl World {
         self.stacks[host].sockets.connection_at(id.index()).map_or("(gone)", |c| c.block.state().name())
     }
 
+    /// Whether a connection is still in its host's table.
+    pub(crate) fn has_connection(&mut self, host: usize, id: SocketId) -> bool {
+        self.stacks[host].sockets.connection_at(id.index()).is_some()
+    }
+
     pub(crate) fn count(&self, host: usize, mib: Mib) -> u64 {
         self.stacks[host].counters().get(mib)
     }
@@ -342,6 +363,16 @@ fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
             Some((protocol, &packet[offset..]))
         }
         _ => None,
+    }
+}
+
+/// RFC 3168 section 5: a router that is congested.
+fn mark(frame: &mut PacketBuf) {
+    let packet = &mut frame.data_mut()[EthernetHeader::LEN..];
+    if let Ok(ip) = Ipv4Header::parse(packet)
+        && ip.tos & 3 != 0
+    {
+        Ipv4Header { tos: ip.tos | 3, ..ip }.emit(packet.first_chunk_mut().unwrap());
     }
 }
 
