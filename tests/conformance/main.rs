@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod args;
+mod calls;
 mod compare;
 mod docs;
 mod flow;

@@ -4,8 +4,9 @@
 //! A poll that waits looks again every half millisecond of virtual time instead of standing in the wait queues: it is the
 //! connection that scripts are about.
 
+use crate::args::{Args, names_of, number_of};
 use crate::model::Expr;
-use crate::syscalls::{Args, Descriptor, Finished, Socket, Started, Value, names_of, number_of};
+use crate::syscalls::{Descriptor, Finished, Socket, Started, Value};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;

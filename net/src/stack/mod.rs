@@ -31,6 +31,7 @@ pub(crate) mod ip;
 pub(crate) mod ip_input;
 pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
+pub(crate) mod listing;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod path_mtu;
@@ -63,6 +64,7 @@ use crate::stack::error::SocketError;
 use crate::stack::forward::{forward, tell_sender};
 use crate::stack::ip::{IpLayer, Lower, TimedOut};
 use crate::stack::ip_input::{Arrived, Problem, Received};
+use crate::stack::listing::{Cursor, SocketEntry};
 use crate::stack::report::{About, Report, Said, read_quoted};
 use crate::stack::route::Route;
 use crate::stack::socket::{Socket, SocketId, Sockets};
@@ -634,6 +636,11 @@ impl Stack {
                 let _ = self.ip.paths.learn(*dst, *mtu, current, now);
             }
         }
+    }
+
+    /// The next page of what `ss` lists, of `most` places at most.
+    pub(crate) fn list(&self, now: Instant, cursor: &mut Cursor, most: u32, out: &mut Vec<SocketEntry>) {
+        self.tcp.list(&self.sockets, now, cursor, most, out);
     }
 
     /// What was counted.
