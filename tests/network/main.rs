@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod capture;
+mod closing;
 mod emulated;
 mod flood;
 mod offloads;

@@ -270,15 +270,15 @@ fn our_client_measures_the_kernel_in_each_direction() {
         let lab = Lab::new();
         let mut server = start("iperf3", &["-s", "--forceflush"]);
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let lines = wakeline::spawn_blocking(move || {
-            let serves = lines.any(|line| line.unwrap().contains("Server listening"));
-            assert!(serves, "iperf3 does not serve");
-            lines
-        });
-        // It writes on, and needs somebody who could read.
-        let _lines = lines.await.unwrap();
         let server_addr = format!("{KERNEL}:5201");
         for reverse in [false, true] {
+            // It says so before each test, and refuses who comes while it still ends the last one.
+            let listening = wakeline::spawn_blocking(move || {
+                let serves = lines.any(|line| line.unwrap().contains("Server listening"));
+                assert!(serves, "iperf3 does not serve");
+                lines
+            });
+            lines = listening.await.unwrap();
             let moved = lab.host.run(ask(&server_addr, reverse, MEGABYTES)).await.unwrap();
             assert!(moved >= MEGABYTES, "{moved} bytes, reverse: {reverse}");
         }

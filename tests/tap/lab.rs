@@ -124,10 +124,15 @@ pub(crate) fn ip(args: &str) -> Result<(), String> {
     }
 }
 
-/// Starts a program in the namespace.
+/// Starts a program in the namespace. It dies with the calling thread, so that a test that fails leaves nothing behind.
 pub(crate) fn start(program: &str, args: &[&str]) -> Child {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", program])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 

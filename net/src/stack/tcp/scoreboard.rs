@@ -274,6 +274,37 @@ impl Scoreboard {
         self.lost = Amount::default();
     }
 
+    /// The tables and sums anew from the marks: all numbers have changed. What was sent again is taken to be sent in the
+    /// order of its numbers, if at the same moment.
+    pub(crate) fn rebuild(&mut self, queue: &SentQueue) {
+        let duplicates = if self.arrived.first().is_none() { self.sacked } else { Amount::default() };
+        self.clear();
+        let (base, end) = queue.numbers();
+        self.examined = base;
+        for number in base..end {
+            let Some(sent) = queue.get(number) else { break };
+            let len = queue.len_of(number);
+            for (mark, amount) in
+                [(Marks::SACKED, &mut self.sacked), (Marks::LOST, &mut self.lost), (Marks::AGAIN, &mut self.again)]
+            {
+                if sent.marks.contains(mark) {
+                    amount.add(len);
+                }
+            }
+            if sent.marks.contains(Marks::SACKED) {
+                self.arrived.insert(number, number + 1);
+            } else if sent.marks.contains(Marks::AGAIN) {
+                self.sent_again.push_back((number, sent.sent_at));
+            } else if sent.marks.contains(Marks::LOST) {
+                self.due.push(Reverse(number));
+            }
+        }
+        self.sent_again.make_contiguous().sort_by_key(|&(_, at)| at);
+        if self.sacked.segments == 0 {
+            self.sacked = duplicates;
+        }
+    }
+
     /// Without SACK: so many duplicate acknowledgements stand for as many segments of `mss` bytes.
     pub(crate) fn set_duplicates(&mut self, segments: u32, mss: u32, out: u32) {
         self.sacked = Amount { segments, bytes: segments.saturating_mul(mss).min(out) };

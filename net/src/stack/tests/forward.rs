@@ -145,3 +145,35 @@ fn a_narrow_link_is_told_and_remembered() {
         assert_eq!(world.take_log().len(), 4);
     }
 }
+
+/// The same for a connection: what was lost is sent again in smaller segments, and nothing ends.
+#[test]
+fn a_connection_follows_a_path_that_narrows() {
+    let mut world = World::new(6);
+    world.introduce();
+    let (client, server, _) = world.establish();
+    world.wire.cut_to = Some(SERVER);
+    world.send(CLIENT, client, &pattern(1400)).unwrap();
+    world.wire.cut_to = None;
+    // A router says that only 1000 bytes get through.
+    let frame = world.last_frame.clone();
+    let quoted = &frame[EthernetHeader::LEN..EthernetHeader::LEN + 28];
+    let mut message = [&[0; 8][..], quoted].concat();
+    crate::wire::icmp::IcmpHeader::Unreachable { code: 4, mtu: 1000 }.emit(&mut message);
+    let (mut ethernet, mut ip) = ([0; EthernetHeader::LEN], [0; Ipv4Header::LEN]);
+    EthernetHeader { dst: MAC[CLIENT], src: MAC[SERVER], ethertype: EtherType::Ipv4 }.emit(&mut ethernet);
+    Ipv4Header::new(ADDR[SERVER], ADDR[CLIENT], protocol::ICMP, message.len()).emit(&mut ip);
+    world.take_log();
+    super::forge::inject_to(&mut world, CLIENT, &[&ethernet[..], &ip, &message].concat());
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.recv(SERVER, server).unwrap(), pattern(1400));
+    let longest = |log: Vec<String>| {
+        let sent = log.into_iter().filter(|line| line.starts_with("C ["));
+        sent.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).max()
+    };
+    assert_eq!(longest(world.take_log()), Some(948), "1000 less two headers and timestamps");
+    assert_eq!(world.state(CLIENT, client), "TCP_ESTABLISHED");
+    world.send(CLIENT, client, &pattern(5000)).unwrap();
+    world.run(Duration::from_secs(3));
+    assert_eq!(longest(world.take_log()), Some(948));
+}
