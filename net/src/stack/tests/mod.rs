@@ -35,5 +35,7 @@ mod tcp_recovery;
 #[cfg(test)]
 mod tcp_timestamps;
 #[cfg(test)]
+mod transitions;
+#[cfg(test)]
 mod udp;
 pub(crate) mod world;
