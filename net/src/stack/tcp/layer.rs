@@ -320,7 +320,7 @@ impl TcpLayer {
     ) {
         let index = match self.exact(sockets, flow) {
             Some(Target::Connection(index)) => index,
-            Some(Target::Request(index)) => return self.on_request_error(sockets, index, seq, error, lower),
+            Some(Target::Request(index)) => return self.on_request_error(sockets, index, seq, said.error, lower),
             _ => return,
         };
         let Some(connection) = sockets.connection_at(index) else { return };
