@@ -423,6 +423,21 @@ impl PoolCache {
         }
     }
 
+    /// Hands everything back to the pool, for a cache that was only needed for a moment.
+    pub(crate) fn give_back(mut self) {
+        let mut left = FreeLists::default();
+        {
+            let mut shared = self.pool.free();
+            for (class, mine) in self.free.iter_mut().enumerate() {
+                let room = STOCKS[class].shared_max.saturating_sub(shared[class].len());
+                left[class] = mine.split_off(room.min(mine.len()));
+                shared[class].append(mine);
+            }
+        }
+        // What the pool has no use for goes back to the allocator, with the lock released.
+        drop(left);
+    }
+
     #[cold]
     fn refill(&mut self, class: usize) -> Option<Box<Block>> {
         let mine = &mut self.free[class];

@@ -53,12 +53,13 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// What a host may have, from nothing to everything.
-fn choices() -> [Offloads; 5] {
+fn choices() -> [Offloads; 6] {
     [
         Offloads::empty(),
         Offloads::TX_CHECKSUMMING | Offloads::RX_CHECKSUMMING,
         Offloads::TX_CHECKSUMMING | Offloads::TCP_SEGMENTATION,
         Offloads::GENERIC_RECEIVE,
+        Offloads::GENERIC_SEGMENTATION | Offloads::GENERIC_RECEIVE,
         Offloads::all(),
     ]
 }

@@ -356,8 +356,8 @@ impl HostBuilder {
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
-            checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
-            gso_max: if self.offloads.contains(Offloads::TCP_SEGMENTATION) { GSO_MAX } else { 0 },
+            checksum_offload: self.offloads.cuts_below().1,
+            gso_max: if self.offloads.cuts_below().0 { GSO_MAX } else { 0 },
             limits: self.limits,
             tcp: self.tcp,
         }

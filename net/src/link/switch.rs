@@ -156,6 +156,7 @@ impl Switch {
         match self.route(from, to) {
             Route::One(id, port) => {
                 let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
+                let taker = taker.taking_over_from(sender.offloads());
                 self.finish(sender, taker, frames);
                 self.descend(id, &port, frames);
             }
@@ -187,9 +188,11 @@ impl Switch {
         if !frames.iter().any(is_left) {
             return;
         }
-        for _ in 0..finish(frames, taker, &mut self.pool.cache()) {
+        let mut cache = self.pool.cache();
+        for _ in 0..finish(frames, taker, &mut cache) {
             sender.up.count_drop(DropReason::Nomem);
         }
+        cache.give_back();
     }
 
     fn descend(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {

@@ -27,10 +27,32 @@ bitflags::bitflags! {
         const GENERIC_RECEIVE = 1 << 3;
         /// `rx-gro-hw`: the device does. Without `RX_CHECKSUMMING` it is off.
         const RX_GRO_HW = 1 << 4;
+        /// `generic-segmentation-offload`: the stack makes super-segments, and they are cut and summed in software before they
+        /// reach the device, so that each costs one way through the stack.
+        const GENERIC_SEGMENTATION = 1 << 5;
     }
 }
 
 impl Offloads {
+    /// What a receiver with `self` can take of the work of a sender's device that has `sender`. What is done in software is
+    /// done before the wire.
+    #[must_use]
+    pub(crate) fn taking_over_from(mut self, sender: Offloads) -> Offloads {
+        self.set(
+            Offloads::RX_GRO_HW,
+            self.contains(Offloads::RX_GRO_HW) && sender.contains(Offloads::TCP_SEGMENTATION),
+        );
+        let sums = self.contains(Offloads::RX_CHECKSUMMING) && sender.contains(Offloads::TX_CHECKSUMMING);
+        self.set(Offloads::RX_CHECKSUMMING, sums);
+        self
+    }
+
+    /// Whether the stack hands down super-segments, and packets without checksums.
+    pub(crate) fn cuts_below(self) -> (bool, bool) {
+        let generic = self.contains(Offloads::GENERIC_SEGMENTATION);
+        (generic || self.contains(Offloads::TCP_SEGMENTATION), generic || self.contains(Offloads::TX_CHECKSUMMING))
+    }
+
     /// Without those that need others that are off (`netdev_fix_features`).
     #[must_use]
     pub(crate) fn fixed(mut self) -> Offloads {
@@ -58,6 +80,7 @@ impl FromStr for Offloads {
             "tcp-segmentation-offload" => Ok(Offloads::TCP_SEGMENTATION),
             "generic-receive-offload" => Ok(Offloads::GENERIC_RECEIVE),
             "rx-gro-hw" => Ok(Offloads::RX_GRO_HW),
+            "generic-segmentation-offload" => Ok(Offloads::GENERIC_SEGMENTATION),
             other => {
                 Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("a device has no feature {other:?}")))
             }
@@ -74,6 +97,9 @@ mod tests {
         assert_eq!((Offloads::TCP_SEGMENTATION | Offloads::GENERIC_RECEIVE).fixed(), Offloads::GENERIC_RECEIVE);
         assert_eq!(Offloads::RX_GRO_HW.fixed(), Offloads::empty());
         assert_eq!(Offloads::all().fixed(), Offloads::all());
+        let taken = Offloads::all().taking_over_from(Offloads::GENERIC_SEGMENTATION);
+        assert!(!taken.intersects(Offloads::RX_GRO_HW | Offloads::RX_CHECKSUMMING));
+        assert_eq!(Offloads::all().taking_over_from(Offloads::all()), Offloads::all());
         assert!("large-receive-offload".parse::<Offloads>().is_err());
     }
 }
