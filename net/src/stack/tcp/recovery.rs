@@ -53,8 +53,8 @@ impl ControlBlock {
                 at.counters.count(Mib::TcpExtTCPSACKReorder);
             }
         }
-        if let Some((then, _, _)) = news.progress() {
-            loss.rack.adapt(then.delivered, delivered);
+        if let Some(newest) = &news.newest {
+            loss.rack.adapt(newest.progress.delivered, delivered);
         }
     }
 
