@@ -3,7 +3,8 @@
 
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::tcp::congestion::sample::{AckSample, RateSample};
-use crate::stack::tcp::control_block::{ControlBlock, Disposition, Flags, Notice, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
+use crate::stack::tcp::flags::{Flags, Timer};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::micros_since;
