@@ -4,6 +4,7 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
+use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, FIN_WAIT_2_MAX, Notice, Reset};
 use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::options::{Agreed, Features};
@@ -21,6 +22,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) ecn: u8,
     pub(crate) pool: &'a mut PoolCache,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) challenges: &'a mut ChallengeLimit,
 }
 
 /// A step of the RFC's: on to the next one, or "drop the segment, and return".
@@ -317,8 +319,10 @@ impl ControlBlock {
 
     fn challenge(&mut self, at: &mut Arrival<'_>, reason: DropReason) -> Disposition {
         if self.may_challenge(at.now) {
-            at.counters.count(Mib::TcpExtTCPChallengeACK);
-            self.ack = AckDue::Now;
+            if at.challenges.allow(at.now) {
+                at.counters.count(Mib::TcpExtTCPChallengeACK);
+                self.ack = AckDue::Now;
+            }
         } else {
             at.counters.count(Mib::TcpExtTCPACKSkippedChallenge);
         }
