@@ -59,10 +59,10 @@ impl ControlBlock {
         }
     }
 
-    /// Copies the text of a polled segment into its frame and returns its sum.
+    /// Copies the text of a polled segment into its frame and, if it is wanted, returns its sum.
     #[inline]
-    pub(crate) fn copy_text(&mut self, outgoing: &Outgoing, out: &mut [u8]) -> Sum {
-        self.send.copy_out(outgoing.offset, out)
+    pub(crate) fn copy_text(&mut self, outgoing: &Outgoing, out: &mut [u8], sums: bool) -> Sum {
+        self.send.copy_out(outgoing.offset, out, sums)
     }
 
     fn next_text(&mut self, now: Instant) -> Option<Outgoing> {
