@@ -1,7 +1,8 @@
 //! Segments that become smaller while they are out: the path takes less than was thought (RFC 1191, RFC 8201), or swallows
 //! large packets without a word (RFC 4821).
 
-use crate::stack::tcp::control_block::{ControlBlock, Flags};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::Flags;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::news::News;
 use crate::stack::tcp::options::{Features, MIN_MSS, TIMESTAMPS_LEN};
