@@ -9,3 +9,4 @@ mod flood;
 mod offloads;
 mod options;
 mod parity;
+mod routing;
