@@ -22,7 +22,7 @@ struct Args {
     #[arg(long, default_value_t = 20_000)]
     syns: u32,
     /// How many of them between two breaths, in which others have their turn.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     burst: u32,
 }
 
