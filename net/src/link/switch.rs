@@ -6,7 +6,7 @@
 //! context of the sender's doorbell, and a batch for one receiver stays one batch.
 
 use crate::event::DropReason;
-use crate::link::netem::{Verdict, Wire};
+use crate::link::netem::Wire;
 use crate::link::port::Port;
 use crate::packet::{PacketBuf, Pool};
 use crate::wire::ethernet::MacAddr;
@@ -107,17 +107,9 @@ impl Switch {
             Direction::Up => &port.up_line,
             Direction::Down => &port.down_line,
         };
-        for mut frame in std::mem::take(frames) {
-            match wire.verdict(|| self.clock.now()) {
-                Verdict::Pass => frames.push(frame),
-                Verdict::Lose => drop(frame),
-                Verdict::Delay(arrival) => {
-                    frame.rx = crate::packet::RxMeta::default();
-                    if line.enter(arrival, frame, wire.netem().frames_max()).is_err() {
-                        wire.count_drop(DropReason::QdiscDrop);
-                    }
-                }
-            }
+        let now = self.clock.now();
+        for frame in std::mem::take(frames) {
+            wire.carry(frame, now, &self.pool, line, frames);
         }
     }
 
