@@ -215,7 +215,8 @@ impl Wire {
         line: &DelayLine,
         passed: &mut Vec<PacketBuf>,
     ) {
-        let verdict = match self.state().judge(&self.netem, now, frame.len()) {
+        let judged = self.state().judge(&self.netem, now, frame.len());
+        let verdict = match judged {
             Ok(verdict) => verdict,
             Err(reason) => return self.count_drop(reason),
         };
