@@ -114,14 +114,6 @@ impl Descriptor {
     }
 }
 
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        if let Some(task) = self.state().connecting.take() {
-            task.abort();
-        }
-    }
-}
-
 impl Descriptors {
     pub(crate) fn new(host: Host, local: IpAddr, remote: IpAddr) -> Descriptors {
         Descriptors { host, local, remote, table: BTreeMap::new(), bound_port: DEFAULT_PORT }
@@ -151,6 +143,10 @@ impl Descriptors {
             "accept" | "accept4" => accept(descriptor, call.name == "accept4" && args.has_flag(3, "SOCK_NONBLOCK")),
             "close" => {
                 self.table.remove(&fd);
+                // An attempt to connect holds its descriptor, too.
+                if let Some(task) = descriptor.state().connecting.take() {
+                    task.abort();
+                }
                 return Ok(ready(Ok(Value::default())));
             }
             "read" | "recv" | "recvfrom" => {

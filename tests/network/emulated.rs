@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::{Host, Lan, Netem};
+use wakeline::net::emulated::{Host, Lan, Mib, Netem};
 use wakeline::net::event::DropReason;
-use wakeline::net::{TcpListener, TcpStream, UdpSocket, blocking};
+use wakeline::net::{TcpListener, TcpStream, UdpSocket, blocking, lookup_host};
 use wakeline::runtime::Builder;
 
 fn ms(n: u64) -> Duration {
@@ -50,6 +50,26 @@ async fn hosts_find_each_other_by_name() {
     let error = client.run(TcpStream::connect("nobody:7000")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(lan.host("server").build().unwrap_err().kind(), ErrorKind::AlreadyExists);
+}
+
+#[wakeline::test]
+async fn hosts_have_addresses_of_both_families_and_names_lead_to_both() {
+    let lan = Lan::with_seed(1);
+    let server = lan.host("server").cpus(2).build().unwrap();
+    let client = lan.host("client").cpus(2).build().unwrap();
+    let addrs: Vec<_> = server.addrs().iter().map(ToString::to_string).collect();
+    assert_eq!(addrs, ["10.0.0.1", "fd00::1", "fe80::ff:fe00:1"]);
+    let found: Vec<_> = client.run(lookup_host("server:7000")).await.unwrap().map(|addr| addr.to_string()).collect();
+    assert_eq!(found, ["10.0.0.1:7000", "[fd00::1]:7000"]);
+    let listener = server.run(TcpListener::bind("[fd00::1]:7000")).await.unwrap();
+    server.spawn(echo_server(listener));
+    // By name: nobody listens at the address of IPv4, so the other one is tried.
+    client.spawn(echo("server:7000", 10)).await.unwrap().unwrap();
+    for _ in 0..20 {
+        client.spawn(echo("[fd00::1]:7000", 3)).await.unwrap().unwrap();
+    }
+    let stack = server.counters().stack;
+    assert!(stack.get(Mib::Ip6InDelivers) > 60 && stack.get(Mib::TcpOutRsts) == 1);
 }
 
 #[wakeline::test]
@@ -330,4 +350,13 @@ async fn a_trace_tells_the_stages_in_the_kernels_order() {
     for name in expected {
         assert!(rest.any(|n| *n == name), "{name} is missing or out of order in {names:?}");
     }
+}
+
+#[test]
+fn a_sysctl_that_there_is_not_is_refused() {
+    let lan = Lan::with_seed(1);
+    let error = lan.host("host").sysctl("net.ipv4.tcp_none_such", 1).build_threaded().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("net.ipv4.tcp_none_such = 1"), "{error}");
+    lan.host("host").sysctl("net.ipv4.tcp_syncookies", 2).sysctl("net.core.somaxconn", 9).build_threaded().unwrap();
 }

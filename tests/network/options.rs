@@ -14,6 +14,10 @@ const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+fn socket_for(bind: &str) -> TcpSocket {
+    if bind.starts_with('[') { TcpSocket::new_v6().unwrap() } else { TcpSocket::new_v4().unwrap() }
+}
+
 #[test]
 fn options_begin_with_linuxs_defaults_and_are_kept() {
     on_both_networks(|bind| {
@@ -51,6 +55,29 @@ fn options_begin_with_linuxs_defaults_and_are_kept() {
 }
 
 #[test]
+fn ipv6_only_leaves_the_port_of_ipv4_to_others() {
+    on_both_networks(|_| {
+        Box::pin(async move {
+            let socket = TcpSocket::new_v6().unwrap();
+            assert!(!socket.only_v6().unwrap());
+            socket.set_only_v6(true).unwrap();
+            socket.bind("[::]:0".parse().unwrap()).unwrap();
+            assert!(socket.set_only_v6(false).is_err());
+            let listener = socket.listen(4).unwrap();
+            assert!(listener.only_v6().unwrap());
+            let port = listener.local_addr().unwrap().port();
+            let error = TcpStream::connect(("127.0.0.1", port)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+            let other = TcpListener::bind(("0.0.0.0", port)).await.unwrap();
+            TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            other.accept().await.unwrap();
+            TcpStream::connect(("::1", port)).await.unwrap();
+            listener.accept().await.unwrap();
+        })
+    });
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     on_both_networks(|bind| {
         Box::pin(async move {
@@ -69,9 +96,12 @@ fn values_out_of_range_are_refused() {
             }
             assert_eq!(a.set_tcp_congestion("none-such").unwrap_err().kind(), ErrorKind::NotFound);
             assert_eq!(a.set_tcp_congestion("a name that is much too long").unwrap_err().kind(), ErrorKind::NotFound);
-            // A socket of IPv4 does not know an option of IPv6.
+            // A socket of IPv4 does not know an option of IPv6, and one of IPv6 that is bound no longer takes it.
             let error = a.set_only_v6(true).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc_enoprotoopt()), "{error}");
+            match bind.starts_with('[') {
+                true => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+                false => assert_eq!(error.raw_os_error(), Some(libc_enoprotoopt()), "{error}"),
+            }
             let name = a.tcp_congestion().unwrap();
             a.set_tcp_congestion(&name).unwrap();
             a.set_tcp_congestion("reno").unwrap();
@@ -109,7 +139,7 @@ fn buffers_are_doubled_within_bounds() {
 fn a_listeners_options_are_its_connections() {
     on_both_networks(|bind| {
         Box::pin(async move {
-            let socket = TcpSocket::new_v4().unwrap();
+            let socket = socket_for(bind);
             assert!(!socket.reuseaddr().unwrap() && !socket.reuseport().unwrap());
             socket.set_reuseaddr(true).unwrap();
             socket.set_recv_buffer_size(100_000).unwrap();
@@ -140,7 +170,7 @@ fn a_prepared_socket_connects_from_where_it_was_bound() {
         Box::pin(async move {
             let listener = TcpListener::bind(bind).await.unwrap();
             let to = listener.local_addr().unwrap();
-            let socket = TcpSocket::new_v4().unwrap();
+            let socket = socket_for(bind);
             socket.set_linger(Some(Duration::ZERO)).unwrap();
             socket.bind(SocketAddr::new(to.ip(), 0)).unwrap();
             let from = socket.local_addr().unwrap();
@@ -154,9 +184,10 @@ fn a_prepared_socket_connects_from_where_it_was_bound() {
             let error = accepted.read(&mut [0; 8]).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
             // An address of nobody, and one of the other family.
-            let error = TcpSocket::new_v4().unwrap().bind("192.0.2.1:0".parse().unwrap()).unwrap_err();
+            let nobodys = if bind.starts_with('[') { "[2001:db8::1]:0" } else { "192.0.2.1:0" };
+            let error = socket_for(bind).bind(nobodys.parse().unwrap()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{error}");
-            let unbound = TcpSocket::new_v4().unwrap().listen(1).unwrap();
+            let unbound = socket_for(bind).listen(1).unwrap();
             assert_ne!(unbound.local_addr().unwrap().port(), 0);
         })
     });

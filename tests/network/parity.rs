@@ -30,6 +30,10 @@ pub(crate) fn on_both_networks(body: Body) {
             timeout(limit, host.spawn(body("10.0.0.1:0"))).await.expect("hangs on a host's address").unwrap();
             let host = lan.host("four").cpus(4).build().unwrap();
             timeout(limit, host.spawn(body("10.0.0.2:0"))).await.expect("hangs on a host with four CPUs").unwrap();
+            timeout(limit, wakeline::spawn(body("[::1]:0"))).await.expect("hangs on the OS's IPv6").unwrap();
+            timeout(limit, host.spawn(body("[::1]:0"))).await.expect("hangs on IPv6 loopback").unwrap();
+            let host = lan.host("six").cpus(4).build().unwrap();
+            timeout(limit, host.spawn(body("[fd00::3]:0"))).await.expect("hangs on a host's IPv6 address").unwrap();
         });
     }
 }
@@ -216,15 +220,19 @@ fn incoming_connections_are_a_stream() {
                 }
             });
             let mut incoming = listener.incoming();
-            for n in 0..10 {
+            let mut seen = Vec::new();
+            for _ in 0..10 {
                 let mut stream = std::future::poll_fn(|cx| std::pin::Pin::new(&mut incoming).poll_next(cx))
                     .await
                     .expect("listeners do not end")
                     .unwrap();
                 let mut byte = [0];
                 stream.read_exact(&mut byte).await.unwrap();
-                assert_eq!(byte, [n]);
+                seen.push(byte[0]);
             }
+            // A host with several CPUs has an accept queue on each, and no order between them.
+            seen.sort_unstable();
+            assert_eq!(seen, Vec::from_iter(0..10));
             client.await.unwrap();
         })
     });
@@ -324,6 +332,36 @@ fn options_are_kept() {
             a.set_nodelay(true).unwrap();
             assert!(a.nodelay().unwrap());
             assert!(a.take_error().unwrap().is_none());
+        })
+    });
+}
+
+/// A socket on any address of IPv6 takes both families, and sees IPv4's addresses mapped; so it conflicts with both.
+#[test]
+fn a_socket_on_any_address_of_ipv6_takes_both_families() {
+    on_both_networks(|_| {
+        Box::pin(async move {
+            let listener = TcpListener::bind("[::]:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let error = TcpListener::bind(("0.0.0.0", port)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
+            for (to, seen) in [("127.0.0.1", "::ffff:127.0.0.1"), ("::1", "::1")] {
+                let client = TcpStream::connect((to, port)).await.unwrap();
+                let (accepted, peer) = listener.accept().await.unwrap();
+                assert_eq!(peer.ip().to_string(), seen);
+                assert_eq!(accepted.local_addr().unwrap().ip().to_string(), seen);
+                assert_eq!(client.local_addr().unwrap().port(), peer.port());
+            }
+            let socket = UdpSocket::bind("[::]:0").await.unwrap();
+            let port = socket.local_addr().unwrap().port();
+            for (to, seen) in [("127.0.0.1", "::ffff:127.0.0.1"), ("::1", "::1")] {
+                let client = UdpSocket::bind((to, 0)).await.unwrap();
+                client.send_to(b"x", (to, port)).await.unwrap();
+                let (_, peer) = socket.recv_from(&mut [0; 4]).await.unwrap();
+                assert_eq!(peer.ip().to_string(), seen);
+                socket.send_to(b"back", peer).await.unwrap();
+                assert_eq!(client.recv_from(&mut [0; 4]).await.unwrap().0, 4);
+            }
         })
     });
 }

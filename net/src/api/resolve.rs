@@ -9,7 +9,8 @@ use wakeline_runtime::spawn_blocking;
 /// What can be turned into socket addresses: an address, or a name and a port.
 ///
 /// As tokio's trait of that name: addresses are used as they are, and a string or a pair of name and port is looked up
-/// where the caller stands. On an emulated host that is the table of its LAN's host names, and `localhost`; on the operating
+/// where the caller stands. On an emulated host that is the table of its LAN's host names, and `localhost`, each
+/// with an address of IPv4 and one of IPv6, in this order; on the operating
 /// system it is `getaddrinfo`, on the blocking pool. The trait is sealed.
 pub trait ToSocketAddrs: sealed::Target {}
 
@@ -138,11 +139,12 @@ fn os_lookup(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 fn resolve_on(host: &Machine, target: Unresolved) -> io::Result<Vec<SocketAddr>> {
     match target {
         Unresolved::Name(name, port) => {
-            let ip = if name == "localhost" { Some(Ipv4Addr::LOCALHOST) } else { host.lan.resolve(&name) };
-            let ip = ip.ok_or_else(|| {
+            let localhost = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let ips = if name == "localhost" { Some(localhost) } else { host.lan.resolve(&name) };
+            let ips = ips.ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("there is no host named {name} on this LAN"))
             })?;
-            Ok(vec![(ip, port).into()])
+            Ok(ips.into_iter().map(|ip| (ip, port).into()).collect())
         }
         other => resolve_literal(other),
     }

@@ -3,7 +3,7 @@
 use crate::engine::Spawner;
 use crate::host::cpu::CpuEngine;
 use crate::host::handle::Host;
-use crate::host::lan::{LanInner, PREFIX_LEN, Station};
+use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
 use crate::host::softnet::CpuShared;
 use crate::link::delay::DelayEngine;
@@ -32,6 +32,9 @@ pub struct HostBuilder {
     rx_ring: usize,
     tx_ring: usize,
     limits: Limits,
+    tcp: TcpSysctls,
+    /// The first name or value of a sysctl that there is not.
+    bad_sysctl: Option<String>,
 }
 
 /// The limits of `ethtool -G` for an ixgbe device, and its default.
@@ -54,6 +57,8 @@ impl HostBuilder {
             rx_ring: RING_DEFAULT,
             tx_ring: RING_DEFAULT,
             limits: Limits::default(),
+            tcp: TcpSysctls::default(),
+            bad_sysctl: None,
         }
     }
 
@@ -100,6 +105,40 @@ impl HostBuilder {
         self
     }
 
+    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
+    /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
+    /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`. With several CPUs each bound is one CPU's.
+    ///
+    /// A name or a value that there is not is told by [`build`](HostBuilder::build).
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example() -> std::io::Result<()> {
+    /// use wakeline_net::emulated::Lan;
+    ///
+    /// let lan = Lan::new();
+    /// let server = lan.host("server").sysctl("net.ipv4.tcp_syncookies", 0).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sysctl(mut self, name: &str, value: u32) -> HostBuilder {
+        let known = match name {
+            "net.core.somaxconn" => {
+                self.limits.somaxconn = value;
+                true
+            }
+            "net.ipv4.tcp_max_tw_buckets" => {
+                self.limits.time_wait_max = value as usize;
+                true
+            }
+            _ => name.strip_prefix("net.ipv4.").is_some_and(|name| self.tcp.set(name, value)),
+        };
+        if !known {
+            self.bad_sysctl.get_or_insert_with(|| format!("{name} = {value}"));
+        }
+        self
+    }
+
     /// How many sockets may exist on each CPU.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
@@ -109,7 +148,7 @@ impl HostBuilder {
     /// Plugs the host in and runs its CPUs as tasks of the current runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for a number of CPUs or a ring size out of bounds, `AlreadyExists` for a name in use,
+    /// `InvalidInput` for a number of CPUs or a ring size out of bounds and for a sysctl that there is not, `AlreadyExists` for a name in use,
     /// `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
     pub fn build(self) -> io::Result<Host> {
         let handle = Handle::try_current().map_err(|_| {
@@ -131,7 +170,7 @@ impl HostBuilder {
     fn build_with(mut self, spawner: &Spawner) -> io::Result<Host> {
         self.check()?;
         let station = self.lan.new_station()?;
-        self.lan.join(&self.name, station.addr)?;
+        self.lan.join(&self.name, station)?;
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
@@ -148,7 +187,7 @@ impl HostBuilder {
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
             name: self.name.clone(),
-            addr: station.addr,
+            addrs: station.addrs().map(|own| own.addr),
             nic,
             clock: self.lan.clock.clone(),
             tracer: tracer.clone(),
@@ -178,6 +217,9 @@ impl HostBuilder {
             }
             *ring = ring.next_multiple_of(RING_MULTIPLE);
         }
+        if let Some(sysctl) = &self.bad_sysctl {
+            return invalid(format!("there is no sysctl {sysctl}"));
+        }
         if self.name.is_empty() || self.name.contains(':') {
             return invalid(format!("{:?} is no host name: it must not be empty nor contain a colon", self.name));
         }
@@ -199,8 +241,7 @@ impl HostBuilder {
         let as_u32 = |n: usize| u32::try_from(n).expect("a host has at most 64 CPUs");
         StackConfig {
             mac: station.mac,
-            addr: station.addr,
-            prefix_len: PREFIX_LEN,
+            addrs: station.addrs().to_vec(),
             gateway: None,
             mtu: 1500,
             dev: nic.name().clone(),
@@ -208,7 +249,7 @@ impl HostBuilder {
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
             checksum_offload: false,
             limits: self.limits,
-            tcp: TcpSysctls::default(),
+            tcp: self.tcp,
         }
     }
 

@@ -29,10 +29,16 @@ impl Host {
         &self.machine.name
     }
 
-    /// The host's address.
+    /// The host's address, of IPv4.
     #[must_use]
     pub fn addr(&self) -> IpAddr {
-        self.machine.addr.into()
+        self.machine.addrs[0]
+    }
+
+    /// All of the host's addresses: that of IPv4, that of IPv6, and the link-local one.
+    #[must_use]
+    pub fn addrs(&self) -> Vec<IpAddr> {
+        self.machine.addrs.to_vec()
     }
 
     /// How many emulated CPUs the host has.

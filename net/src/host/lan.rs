@@ -6,10 +6,11 @@ use crate::link::netem::Netem;
 use crate::link::port::{Port, RawQueue, Sink};
 use crate::link::switch::{PortId, Switch};
 use crate::packet::{PacketBuf, Pool};
+use crate::stack::addresses::{Cidr, link_local};
 use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wakeline_runtime::Handle;
 use wakeline_runtime::clock::Clock;
@@ -18,7 +19,8 @@ use wakeline_runtime::wait_queue::{Events, Mode};
 
 /// An emulated local network. Cheap to clone; clones are the same network.
 ///
-/// Hosts get the addresses 10.0.0.1, 10.0.0.2 and so on in the order in which they are built, and find each other by name.
+/// Hosts get the addresses 10.0.0.1, 10.0.0.2 and fd00::1, fd00::2 and so on in the order in which they are built, each
+/// also a link-local one, and find each other by name.
 ///
 /// # Examples
 /// ```
@@ -61,7 +63,7 @@ pub(crate) struct LanInner {
 #[derive(Debug)]
 struct LanState {
     rng: Rng,
-    names: BTreeMap<Arc<str>, Ipv4Addr>,
+    names: BTreeMap<Arc<str>, Station>,
     /// How many addresses and stations have been given out.
     stations: u32,
 }
@@ -69,8 +71,9 @@ struct LanState {
 /// How much memory all frames of a LAN may hold, unless said otherwise.
 const PACKET_MEMORY_BYTES: usize = 256 << 20;
 
-/// A LAN is 10.0.0.0/16.
-pub(crate) const PREFIX_LEN: u8 = 16;
+/// A LAN is 10.0.0.0/16 and fd00::/64.
+const PREFIX_LEN: u8 = 16;
+const PREFIX_LEN_V6: u8 = 64;
 
 impl Lan {
     /// A network whose chance (losses, ports, sequence numbers) no seed repeats.
@@ -150,6 +153,16 @@ impl Default for Lan {
 pub(crate) struct Station {
     pub(crate) mac: MacAddr,
     pub(crate) addr: Ipv4Addr,
+    pub(crate) addr6: Ipv6Addr,
+}
+
+impl Station {
+    /// Its addresses: of IPv4, of IPv6, and link-local. They are unique on the LAN, so nobody has to ask (RFC 4862 5.1,
+    /// `DupAddrDetectTransmits` 0).
+    pub(crate) fn addrs(&self) -> [Cidr; 3] {
+        let v6 = |addr: Ipv6Addr| Cidr { addr: addr.into(), prefix_len: PREFIX_LEN_V6 };
+        [Cidr { addr: self.addr.into(), prefix_len: PREFIX_LEN }, v6(self.addr6), v6(link_local(self.mac))]
+    }
 }
 
 impl LanInner {
@@ -162,11 +175,12 @@ impl LanInner {
         }
         state.stations = number;
         let [_, _, high, low] = number.to_be_bytes();
-        Ok(Station { mac: MacAddr([0x02, 0, 0, 0, high, low]), addr: Ipv4Addr::new(10, 0, high, low) })
+        let (mac, addr) = (MacAddr([0x02, 0, 0, 0, high, low]), Ipv4Addr::new(10, 0, high, low));
+        Ok(Station { mac, addr, addr6: Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(number)) })
     }
 
     /// Enters a name into the network's table.
-    pub(crate) fn join(&self, name: &Arc<str>, addr: Ipv4Addr) -> io::Result<()> {
+    pub(crate) fn join(&self, name: &Arc<str>, station: Station) -> io::Result<()> {
         let mut state = self.state();
         if state.names.contains_key(name) {
             return Err(io::Error::new(
@@ -174,7 +188,7 @@ impl LanInner {
                 format!("there is a host named {name} on this LAN already"),
             ));
         }
-        state.names.insert(name.clone(), addr);
+        state.names.insert(name.clone(), station);
         Ok(())
     }
 
@@ -183,9 +197,9 @@ impl LanInner {
         self.state().names.remove(name);
     }
 
-    /// The address of the host with this name.
-    pub(crate) fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
-        self.state().names.get(name).copied()
+    /// The addresses of the host with this name, the one of IPv4 first.
+    pub(crate) fn resolve(&self, name: &str) -> Option<[IpAddr; 2]> {
+        self.state().names.get(name).map(|station| [station.addr.into(), station.addr6.into()])
     }
 
     /// An independent generator from the LAN's seed.
@@ -219,6 +233,12 @@ impl RawPort {
     #[must_use]
     pub fn addr(&self) -> Ipv4Addr {
         self.station.addr
+    }
+
+    /// An IPv6 address that no host of the LAN has.
+    #[must_use]
+    pub fn addr_v6(&self) -> Ipv6Addr {
+        self.station.addr6
     }
 
     /// Puts one frame, from the destination address to the end of its payload, on the wire.

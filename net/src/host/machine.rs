@@ -20,7 +20,7 @@ use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::wire::ethernet::MacAddr;
 use parking_lot::{Mutex, MutexGuard};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
@@ -28,7 +28,8 @@ use wakeline_runtime::clock::{Clock, Instant};
 /// One host: what its handles, its sockets and, weakly, its CPUs share.
 pub(crate) struct Machine {
     pub(crate) name: Arc<str>,
-    pub(crate) addr: Ipv4Addr,
+    /// Its addresses, the one that it is known by first.
+    pub(crate) addrs: [IpAddr; 3],
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -63,7 +64,8 @@ impl Shard {
 /// What [`Machine::new`] is made of.
 pub(crate) struct Parts {
     pub(crate) name: Arc<str>,
-    pub(crate) addr: Ipv4Addr,
+    /// Its addresses, the one that it is known by first.
+    pub(crate) addrs: [IpAddr; 3],
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -78,7 +80,7 @@ impl Machine {
     pub(crate) fn new(parts: Parts) -> Machine {
         Machine {
             name: parts.name,
-            addr: parts.addr,
+            addrs: parts.addrs,
             nic: parts.nic,
             clock: parts.clock,
             tracer: parts.tracer,
@@ -107,7 +109,7 @@ impl Machine {
     }
 
     /// The CPU at which the frames of a flow from `remote` to `local` arrive.
-    pub(crate) fn cpu_of_flow(&self, remote: (Ipv4Addr, u16), local: (Ipv4Addr, u16)) -> usize {
+    pub(crate) fn cpu_of_flow(&self, remote: (IpAddr, u16), local: (IpAddr, u16)) -> usize {
         usize::from(self.nic.rss().queue_of_flow(remote, local))
     }
 
@@ -176,7 +178,7 @@ impl Machine {
     }
 
     /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
-    fn teach(&self, cpu: usize, addr: Ipv4Addr, mac: MacAddr) {
+    fn teach(&self, cpu: usize, addr: IpAddr, mac: MacAddr) {
         for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
             self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
         }
@@ -251,7 +253,7 @@ impl Machine {
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Machine").field("name", &self.name).field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Machine").field("name", &self.name).field("addrs", &self.addrs).finish_non_exhaustive()
     }
 }
 

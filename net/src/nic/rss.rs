@@ -4,7 +4,8 @@
 //! `table[hash & (size - 1)]`, and entry `i` of the default table is `i % queues`. TCP and UDP use the 4-tuple, fragments
 //! and everything else the two addresses, other frames queue 0.
 
-use std::net::Ipv4Addr;
+use smallvec::SmallVec;
+use std::net::IpAddr;
 
 /// The hash key, the indirection table, and the hash's tables made from the key.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub(crate) struct Rss {
 /// The indirection table of an 82599.
 const INDIRECTION_SIZE: usize = 128;
 
-/// The bytes of an IPv4 4-tuple.
-const TUPLE_BYTES: usize = 12;
+/// The bytes of an IPv6 4-tuple, the longest input.
+const TUPLE_BYTES: usize = 36;
 
 /// The key of Microsoft's published test vectors, which most drivers used as their default.
 pub(crate) const DEFAULT_KEY: [u8; 40] = [
@@ -46,23 +47,27 @@ impl Rss {
         if self.queues == 1 {
             return (0, 0);
         }
-        let mut input = [0; TUPLE_BYTES];
-        let Some(used) = flow_of(frame, &mut input) else { return (0, 0) };
-        let hash = self.hash(&input[..used]);
+        let Some(input) = flow_of(frame) else { return (0, 0) };
+        let hash = self.hash(input.bytes());
         (self.queue_of(hash), hash)
     }
 
     /// The queue in which frames of this flow will arrive.
-    pub(crate) fn queue_of_flow(&self, src: (Ipv4Addr, u16), dst: (Ipv4Addr, u16)) -> u16 {
+    /// Both addresses are of one family.
+    pub(crate) fn queue_of_flow(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> u16 {
         if self.queues == 1 {
             return 0;
         }
-        let mut input = [0; TUPLE_BYTES];
-        input[..4].copy_from_slice(&src.0.octets());
-        input[4..8].copy_from_slice(&dst.0.octets());
-        input[8..10].copy_from_slice(&src.1.to_be_bytes());
-        input[10..].copy_from_slice(&dst.1.to_be_bytes());
-        self.queue_of(self.hash(&input))
+        let mut input = Input::default();
+        for ip in [src.0, dst.0] {
+            match ip {
+                IpAddr::V4(ip) => input.put(&ip.octets()),
+                IpAddr::V6(ip) => input.put(&ip.octets()),
+            }
+        }
+        input.put(&src.1.to_be_bytes());
+        input.put(&dst.1.to_be_bytes());
+        self.queue_of(self.hash(input.bytes()))
     }
 
     fn queue_of(&self, hash: u32) -> u16 {
@@ -84,52 +89,78 @@ fn byte_table(key: &[u8; 40], position: usize) -> [u32; 256] {
     std::array::from_fn(|byte| (0..8).filter(|bit| byte & (0x80 >> bit) != 0).fold(0, |hash, bit| hash ^ window(bit)))
 }
 
-/// Writes the fields to hash into `input` and returns how many bytes they are; `None` for what is not IPv4.
+/// The fields to hash, in network order.
+#[derive(Default)]
+struct Input {
+    bytes: SmallVec<[u8; TUPLE_BYTES]>,
+}
+
+impl Input {
+    fn put(&mut self, field: &[u8]) {
+        self.bytes.extend_from_slice(field);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The fields to hash of a frame; `None` for what is not IP.
 ///
-/// The device looks at fixed offsets only, and trusts nothing: a short or malformed frame hashes to less.
-fn flow_of(frame: &[u8], input: &mut [u8; TUPLE_BYTES]) -> Option<usize> {
+/// The device looks at fixed offsets only, and trusts nothing: a short or malformed frame hashes to less. Behind an
+/// extension header of IPv6 it does not look for ports.
+fn flow_of(frame: &[u8]) -> Option<Input> {
     const ETHERNET: usize = 14;
-    if frame.get(12..14)? != [0x08, 0x00] {
-        return None;
-    }
-    let ip = &frame[ETHERNET..];
-    let header_len = usize::from(ip.first()? & 0x0f) * 4;
-    input[..8].copy_from_slice(ip.get(12..20)?);
-    let is_fragment = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff != 0;
-    let has_ports = matches!(ip[9], 6 | 17) && !is_fragment;
-    match ip.get(header_len..header_len + 4) {
-        Some(ports) if has_ports && header_len >= 20 => {
-            input[8..].copy_from_slice(ports);
-            Some(12)
+    let packet = frame.get(ETHERNET..)?;
+    let (addresses, header_len, has_ports) = match frame[12..14] {
+        [0x08, 0x00] => {
+            let addresses = packet.get(12..20)?;
+            let header_len = usize::from(packet[0] & 0x0f) * 4;
+            let is_fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0;
+            (addresses, header_len, header_len >= 20 && !is_fragment && matches!(packet[9], 6 | 17))
         }
-        _ => Some(8),
+        [0x86, 0xdd] => (packet.get(8..40)?, 40, matches!(packet[6], 6 | 17)),
+        _ => return None,
+    };
+    let mut input = Input::default();
+    input.put(addresses);
+    if let Some(ports) = packet.get(header_len..header_len + 4).filter(|_| has_ports) {
+        input.put(ports);
     }
+    Some(input)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// RXPATH row 5: the published vectors for IPv4.
+    /// RXPATH row 5: the published vectors.
     #[test]
     fn the_published_vectors_hold() {
         let rss = Rss::new(&DEFAULT_KEY, 2);
-        let vectors: [(&str, u16, &str, u16, u32, u32); 5] = [
+        let vectors: [(&str, u16, &str, u16, u32, u32); 8] = [
             ("66.9.149.187", 2794, "161.142.100.80", 1766, 0x323e_8fc2, 0x51cc_c178),
             ("199.92.111.2", 14230, "65.69.140.83", 4739, 0xd718_262a, 0xc626_b0ea),
             ("24.19.198.95", 12898, "12.22.207.184", 38024, 0xd2d0_a5de, 0x5c2b_394a),
             ("38.27.205.30", 48228, "209.142.163.6", 2217, 0x8298_9176, 0xafc7_327f),
             ("153.39.163.191", 44251, "202.188.127.2", 1303, 0x5d18_09c5, 0x10e8_28a2),
+            ("3ffe:2501:200:1fff::7", 2794, "3ffe:2501:200:3::1", 1766, 0x2cc1_8cd5, 0x4020_7d3d),
+            ("3ffe:501:8::260:97ff:fe40:efab", 14230, "ff02::1", 4739, 0x0f0c_461c, 0xdde5_1bbf),
+            ("3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251, "fe80::200:f8ff:fe21:67cf", 38024, 0x4b61_e985, 0x02d1_feef),
         ];
         for (src, sport, dst, dport, two, four) in vectors {
-            let (src, dst): (Ipv4Addr, Ipv4Addr) = (src.parse().unwrap(), dst.parse().unwrap());
-            let mut input = Vec::new();
-            input.extend(src.octets());
-            input.extend(dst.octets());
-            assert_eq!(rss.hash(&input), two, "{src} > {dst}");
-            input.extend(sport.to_be_bytes());
-            input.extend(dport.to_be_bytes());
-            assert_eq!(rss.hash(&input), four, "{src}.{sport} > {dst}.{dport}");
+            let (src, dst): (IpAddr, IpAddr) = (src.parse().unwrap(), dst.parse().unwrap());
+            let mut input = Input::default();
+            for ip in [src, dst] {
+                match ip {
+                    IpAddr::V4(ip) => input.put(&ip.octets()),
+                    IpAddr::V6(ip) => input.put(&ip.octets()),
+                }
+            }
+            assert_eq!(rss.hash(input.bytes()), two, "{src} > {dst}");
+            input.put(&sport.to_be_bytes());
+            input.put(&dport.to_be_bytes());
+            assert_eq!(rss.hash(input.bytes()), four, "{src}.{sport} > {dst}.{dport}");
         }
     }
 
@@ -150,11 +181,31 @@ mod tests {
         frame[23] = 6;
         frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
         frame[34..38].copy_from_slice(&[0x9c, 0x40, 0x1b, 0x58]);
-        let flow = rss.queue_of_flow((Ipv4Addr::new(10, 0, 0, 1), 40000), (Ipv4Addr::new(10, 0, 0, 2), 7000));
+        let flow = rss.queue_of_flow(([10, 0, 0, 1].into(), 40000), ([10, 0, 0, 2].into(), 7000));
         assert_eq!(rss.steer(&frame).0, flow);
         let whole = rss.steer(&frame).1;
         frame[20] = 0x20;
         assert_ne!(rss.steer(&frame).1, whole);
+        for len in 0..frame.len() {
+            rss.steer(&frame[..len]);
+        }
+    }
+
+    #[test]
+    fn a_frame_of_ipv6_and_its_flow_agree() {
+        let rss = Rss::new(&DEFAULT_KEY, 8);
+        let (src, dst): (std::net::Ipv6Addr, std::net::Ipv6Addr) =
+            ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
+        let mut frame = vec![0; 74];
+        frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        frame[20] = 17;
+        frame[22..38].copy_from_slice(&src.octets());
+        frame[38..54].copy_from_slice(&dst.octets());
+        frame[54..58].copy_from_slice(&[0x9c, 0x40, 0x1b, 0x58]);
+        let whole = rss.steer(&frame);
+        assert_eq!(whole.0, rss.queue_of_flow((src.into(), 40000), (dst.into(), 7000)));
+        frame[20] = 44;
+        assert_ne!(rss.steer(&frame).1, whole.1, "a fragment has no ports");
         for len in 0..frame.len() {
             rss.steer(&frame[..len]);
         }

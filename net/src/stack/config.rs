@@ -1,5 +1,6 @@
 //! What a stack is told when it is built.
 
+use crate::stack::addresses::Cidr;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::wire::ethernet::MacAddr;
@@ -17,8 +18,8 @@ pub(crate) struct ShardOf {
 #[derive(Clone, Debug)]
 pub(crate) struct StackConfig {
     pub(crate) mac: MacAddr,
-    pub(crate) addr: Ipv4Addr,
-    pub(crate) prefix_len: u8,
+    /// The interface's addresses.
+    pub(crate) addrs: Vec<Cidr>,
     /// Where packets for other networks go; without one such a network is unreachable.
     pub(crate) gateway: Option<Ipv4Addr>,
     /// The largest IP packet, in bytes.
@@ -37,11 +38,10 @@ pub(crate) struct StackConfig {
 impl StackConfig {
     /// A host's only shard, with Linux's defaults.
     #[cfg(test)]
-    pub(crate) fn new(mac: MacAddr, addr: Ipv4Addr, prefix_len: u8, secret: [u64; 4]) -> StackConfig {
+    pub(crate) fn new(mac: MacAddr, addrs: Vec<Cidr>, secret: [u64; 4]) -> StackConfig {
         StackConfig {
             mac,
-            addr,
-            prefix_len,
+            addrs,
             gateway: None,
             mtu: 1500,
             dev: Arc::from("eth0"),

@@ -3,7 +3,7 @@
 use crate::event::Tracer;
 use crate::packet::PacketBuf;
 use crate::wire::ethernet::MacAddr;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use wakeline_runtime::wait_queue::WakeBatch;
 
 /// Frames and wake-ups that one or more calls have produced, in order. The caller owns it, empties it and uses it again.
@@ -15,7 +15,7 @@ pub(crate) struct Effects {
     /// Who is to be woken.
     pub(crate) wakes: WakeBatch,
     /// Neighbours that this shard has just resolved, for the host's other shards. Empty when there is only one.
-    pub(crate) learned: Vec<(Ipv4Addr, MacAddr)>,
+    pub(crate) learned: Vec<(IpAddr, MacAddr)>,
     /// Where events are told.
     pub(crate) tracer: Tracer,
 }

@@ -31,6 +31,10 @@ pub(crate) enum SocketError {
     NetworkUnreachable,
     /// The peer's host does not speak the protocol (`ENOPROTOOPT`).
     ProtocolUnreachable,
+    /// The peer's host, or a router, finds a fault in the header (`EPROTO`).
+    ProtocolError,
+    /// An administrator, or the socket's own options, forbid it (`EACCES`).
+    PermissionDenied,
     /// The socket has no such option, or this is no value for it (`ENOPROTOOPT`).
     OptionUnknown,
     /// There is nothing of that name (`ENOENT`).
@@ -64,6 +68,8 @@ impl SocketError {
             SocketError::HostUnreachable => libc::EHOSTUNREACH,
             SocketError::NetworkUnreachable => libc::ENETUNREACH,
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
+            SocketError::ProtocolError => libc::EPROTO,
+            SocketError::PermissionDenied => libc::EACCES,
             SocketError::OptionUnknown => libc::ENOPROTOOPT,
             SocketError::NotFound => libc::ENOENT,
             SocketError::InvalidInput => libc::EINVAL,

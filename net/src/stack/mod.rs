@@ -12,16 +12,25 @@
 //! # What it does not know
 //! Devices and rings; tasks and threads (it only sees `WaitList`s); other shards.
 
+pub(crate) mod addresses;
+pub(crate) mod arp;
+pub(crate) mod complain;
 pub(crate) mod config;
 pub(crate) mod counters;
 pub(crate) mod demux;
 pub(crate) mod effects;
+pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod icmp;
+pub(crate) mod icmpv6;
 pub(crate) mod ip;
+pub(crate) mod ip_input;
+pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
+pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod rate_limit;
+pub(crate) mod report;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
@@ -33,12 +42,16 @@ mod tests;
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
 use crate::sockopt::{Opt, Value};
+use crate::stack::complain::{Complaint, complain};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
+use crate::stack::demux::Binding;
 use crate::stack::effects::Effects;
+use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
-use crate::stack::icmp::{About, Report};
 use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::ip_input::{Arrived, Problem, Received};
+use crate::stack::report::{About, Report, read_quoted};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
@@ -47,9 +60,10 @@ use crate::stack::timers::earlier;
 use crate::stack::udp::UdpLayer;
 use crate::tcp_info::TcpInfo;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
-use crate::wire::icmp::unreachable;
+use crate::wire::icmpv6::problem;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::protocol;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::rng::Rng;
 use wakeline_runtime::wait_queue::{Events, WaitList};
@@ -100,38 +114,60 @@ impl Stack {
             return self.ip.drop_packet(frame, DropReason::Otherhost, fx);
         }
         frame.pull(EthernetHeader::LEN);
-        match header.ethertype {
-            EtherType::Ipv4 => self.on_ipv4(now, frame, header.src == self.ip.config.mac, fx),
-            EtherType::Arp => self.ip.on_arp(frame, now, fx),
-            EtherType::Ipv6 | EtherType::Other(_) => self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
+        let from_self = header.src == self.ip.config.mac;
+        let arrived = Arrived { from_self, to_group: header.dst.is_multicast() };
+        let received = match header.ethertype {
+            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, fx),
+            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, fx),
+            EtherType::Arp => return self.ip.on_arp(frame, now, fx),
+            EtherType::Other(_) => return self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
+        };
+        match received {
+            Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
+            Received::Dropped => {}
+            Received::Refused(problem) => self.refuse(now, *problem, fx),
         }
     }
 
-    /// `ip_rcv` to `ip_protocol_deliver_rcu`.
-    fn on_ipv4(&mut self, now: Instant, packet: PacketBuf, from_self: bool, fx: &mut Effects) {
-        let Some((header, packet)) = self.ip.receive(packet, from_self, fx) else { return };
+    /// `ip_protocol_deliver_rcu` and `ip6_protocol_deliver_rcu`.
+    #[inline]
+    fn deliver(&mut self, now: Instant, ip: &IpHeader, packet: PacketBuf, fx: &mut Effects) {
+        let v4 = ip.dst.is_ipv4();
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        match header.protocol {
+        let delivers = if v4 { Mib::IpInDelivers } else { Mib::Ip6InDelivers };
+        match ip.protocol {
             protocol::TCP => {
-                lower.ip.counters.count(Mib::IpInDelivers);
-                self.tcp.on_segment(&mut self.sockets, &header, packet, lower);
+                lower.ip.counters.count(delivers);
+                self.tcp.on_segment(&mut self.sockets, ip, packet, lower);
             }
             protocol::UDP => {
-                lower.ip.counters.count(Mib::IpInDelivers);
-                self.udp.on_datagram(&mut self.sockets, &header, packet, lower);
+                lower.ip.counters.count(delivers);
+                self.udp.on_datagram(&mut self.sockets, ip, packet, lower);
             }
-            protocol::ICMP => {
-                lower.ip.counters.count(Mib::IpInDelivers);
-                if let Some(report) = icmp::on_message(&header, packet, lower) {
+            protocol::ICMP if v4 => {
+                lower.ip.counters.count(delivers);
+                if let Some(report) = icmp::on_message(ip, packet, lower) {
                     self.on_report(now, report, fx);
                 }
             }
-            _ => {
-                lower.ip.counters.count(Mib::IpInUnknownProtos);
-                icmp::send_unreachable(lower, &header, packet.data(), unreachable::PROTOCOL);
-                lower.ip.drop_packet(packet, DropReason::UnhandledProto, lower.fx);
+            protocol::ICMPV6 if !v4 => {
+                lower.ip.counters.count(delivers);
+                if let Some(report) = icmpv6::on_message(ip, packet, lower) {
+                    self.on_report(now, report, fx);
+                }
             }
+            _ => on_unknown_protocol(ip, packet, lower),
         }
+    }
+
+    /// A packet with an extension header that was not to be skipped.
+    #[cold]
+    fn refuse(&mut self, now: Instant, problem: Problem, fx: &mut Effects) {
+        let Problem { ip, mut packet, code, pointer } = problem;
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        packet.pull(ip.header_len.into());
+        complain(lower, &ip, &mut packet, Complaint::Parameter { code, pointer });
+        lower.ip.drop_packet(packet, DropReason::IpInhdr, lower.fx);
     }
 
     fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
@@ -154,7 +190,7 @@ impl Stack {
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
         for packet in self.ip.on_timer(now, fx) {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
-            let report = icmp::read_quoted(packet.data(), SocketError::HostUnreachable);
+            let report = read_quoted(packet.data(), SocketError::HostUnreachable);
             self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
             if let Some(report) = report {
                 self.on_report(now, report, fx);
@@ -194,8 +230,13 @@ impl Stack {
     /// # Errors
     /// As [`tcp_listen`](Self::tcp_listen).
     pub(crate) fn tcp_bind(&mut self, local: SocketAddr, settings: Settings) -> Result<SocketId, SocketError> {
+        let only = settings.flags.contains(SettingFlags::ONLY_V6);
+        let family = if local.is_ipv6() { Family::V6 { only } } else { Family::V4 };
         let local = self.bindable(local)?;
-        self.tcp.bind(&mut self.sockets, local, settings, self.ip.config.addr)
+        if !family.speaks(local.ip()) {
+            return Err(SocketError::InvalidInput);
+        }
+        self.tcp.bind(&mut self.sockets, local, family, settings)
     }
 
     /// Lets a bound socket listen, with these settings from now on.
@@ -241,9 +282,8 @@ impl Stack {
         fx: &mut Effects,
     ) -> Result<SocketId, SocketError> {
         self.check_up()?;
-        let local = local.map(v4).transpose()?;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.connect(&mut self.sockets, local, v4(remote)?, settings, port_filter, lower)
+        self.tcp.connect(&mut self.sockets, local, remote, settings, port_filter, lower)
     }
 
     /// Takes a connection out of a listener's accept queue.
@@ -251,7 +291,7 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` when it is empty, `NetworkDown`.
     pub(crate) fn tcp_accept(&mut self, listener: SocketId) -> Result<(SocketId, SocketAddr), SocketError> {
-        self.tcp.accept(&mut self.sockets, listener).map(|(id, peer)| (id, peer.into()))
+        self.tcp.accept(&mut self.sockets, listener)
     }
 
     /// How many connections wait in a listener's accept queue.
@@ -338,6 +378,10 @@ impl Stack {
         (opt, value): (Opt, Value),
         fx: &mut Effects,
     ) -> Result<(), SocketError> {
+        if opt == Opt::OnlyV6 && self.sockets.get(id)?.family() != Family::V4 {
+            // It has an address already.
+            return Err(SocketError::InvalidInput);
+        }
         if let Ok(socket) = self.sockets.udp(id) {
             return socket.set_option(opt, value);
         }
@@ -350,8 +394,10 @@ impl Stack {
     /// # Errors
     /// `OptionUnknown`, `Stale`.
     pub(crate) fn option(&self, id: SocketId, opt: Opt) -> Result<Value, SocketError> {
-        match self.sockets.get(id)? {
-            Socket::Udp(socket) => socket.option(opt),
+        let socket = self.sockets.get(id)?;
+        match (socket, opt, socket.family()) {
+            (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
+            (Socket::Udp(socket), opt, _) => socket.option(opt),
             _ => TcpLayer::option(&self.sockets, id, opt),
         }
     }
@@ -375,9 +421,10 @@ impl Stack {
     /// # Errors
     /// As [`tcp_listen`](Self::tcp_listen).
     pub(crate) fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, SocketError> {
+        let binding = Binding::alone(Family::of(&local));
         let local = self.bindable(local)?;
         let rcvbuf = self.ip.config.limits.udp_rcvbuf;
-        self.udp.bind(&mut self.sockets, local, (self.ip.config.addr, rcvbuf))
+        self.udp.bind(&mut self.sockets, local, binding, rcvbuf)
     }
 
     /// Sets the peer of a UDP socket.
@@ -385,10 +432,10 @@ impl Stack {
     /// # Errors
     /// `NetworkUnreachable`, `AddrFamilyNotSupported`, `AddrInUse`.
     pub(crate) fn udp_connect(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
-        let peer = v4(peer)?;
-        let to = if peer.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *peer.ip() };
-        let source = self.ip.source_for(to)?;
-        self.udp.connect(&mut self.sockets, id, SocketAddrV4::new(to, peer.port()), source)
+        let family = self.sockets.udp(id)?.binding.family;
+        let peer = destination(family, peer)?;
+        let source = self.ip.source_for(peer.ip())?;
+        self.udp.connect(&mut self.sockets, id, peer, source)
     }
 
     /// Sends one datagram, to the socket's peer unless `to` is given.
@@ -404,7 +451,8 @@ impl Stack {
         to: Option<SocketAddr>,
         fx: &mut Effects,
     ) -> Result<usize, SocketError> {
-        let to = to.map(v4).transpose()?;
+        let family = self.sockets.udp(id)?.binding.family;
+        let to = to.map(|to| destination(family, to)).transpose()?;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         UdpLayer::send(&mut self.sockets, id, payload, to, lower)
     }
@@ -419,8 +467,7 @@ impl Stack {
         buf: &mut [u8],
         peek: bool,
     ) -> Result<(usize, SocketAddr), SocketError> {
-        let received = UdpLayer::recv(&mut self.sockets, id, buf, peek, &mut self.ip.pool);
-        received.map(|(n, from)| (n, from.into()))
+        UdpLayer::recv(&mut self.sockets, id, buf, peek, &mut self.ip.pool)
     }
 
     // Any socket.
@@ -451,11 +498,10 @@ impl Stack {
     /// `Stale`.
     pub(crate) fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
         Ok(match self.sockets.get(id)? {
-            Socket::Connection(connection) => connection.flow.local,
-            Socket::Listener(listener) => listener.local,
-            Socket::Udp(socket) => socket.local,
-        }
-        .into())
+            Socket::Connection(connection) => connection.family.show(connection.flow.local),
+            Socket::Listener(listener) => listener.binding.family.show(listener.local),
+            Socket::Udp(socket) => socket.binding.family.show(socket.local),
+        })
     }
 
     /// The peer's address.
@@ -464,9 +510,12 @@ impl Stack {
     /// `NotConnected`, `Stale`.
     pub(crate) fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
         match self.sockets.get(id)? {
-            Socket::Connection(connection) => Ok(connection.flow.remote.into()),
+            Socket::Connection(connection) => Ok(connection.family.show(connection.flow.remote)),
             Socket::Listener(_) => Err(SocketError::NotConnected),
-            Socket::Udp(socket) => socket.peer.map(SocketAddr::from).ok_or(SocketError::NotConnected),
+            Socket::Udp(socket) => {
+                let peer = socket.peer.ok_or(SocketError::NotConnected)?;
+                Ok(socket.binding.family.show(peer))
+            }
         }
     }
 
@@ -507,6 +556,11 @@ impl Stack {
 
     // The host.
 
+    /// The address from which this host talks to another one; none for itself, or without a way.
+    pub(crate) fn source_towards(&self, to: IpAddr) -> Option<IpAddr> {
+        if self.ip.is_own(to) { None } else { self.ip.source_for(to).ok() }
+    }
+
     /// The host goes down: every socket reports it, everybody who waits is woken, and frames are dropped.
     pub(crate) fn shut_down(&mut self, now: Instant, fx: &mut Effects) {
         self.is_down = true;
@@ -516,14 +570,7 @@ impl Stack {
     }
 
     /// Tells where a neighbour is: for good, or as if ARP had said so.
-    pub(crate) fn add_neighbour(
-        &mut self,
-        now: Instant,
-        ip: Ipv4Addr,
-        mac: MacAddr,
-        permanent: bool,
-        fx: &mut Effects,
-    ) {
+    pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, permanent: bool, fx: &mut Effects) {
         self.ip.add_neighbour((ip, mac), permanent, now, fx);
     }
 
@@ -548,6 +595,12 @@ impl Stack {
         self.tcp.time_wait_len()
     }
 
+    /// How many connections are in FIN-WAIT-2 without a user.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_count(&self) -> usize {
+        self.tcp.fin_wait_2_len()
+    }
+
     /// How many connections are half open.
     #[cfg(test)]
     pub(crate) fn half_open_count(&self) -> usize {
@@ -555,13 +608,13 @@ impl Stack {
     }
 
     /// An address that a socket may be bound to.
-    fn bindable(&self, local: SocketAddr) -> Result<SocketAddrV4, SocketError> {
+    fn bindable(&self, local: SocketAddr) -> Result<Endpoint, SocketError> {
         self.check_up()?;
-        let local = v4(local)?;
+        let local = Endpoint::from(local);
         if local.port() == 0 {
             return Err(SocketError::InvalidInput);
         }
-        let own = local.ip().is_unspecified() || self.ip.is_own(*local.ip());
+        let own = local.ip().is_unspecified() || self.ip.is_own(local.ip());
         if own { Ok(local) } else { Err(SocketError::AddrNotAvailable) }
     }
 
@@ -570,10 +623,16 @@ impl Stack {
     }
 }
 
-/// The network is IPv4.
-fn v4(addr: SocketAddr) -> Result<SocketAddrV4, SocketError> {
-    match addr {
-        SocketAddr::V4(addr) => Ok(addr),
-        SocketAddr::V6(_) => Err(SocketError::AddrFamilyNotSupported),
-    }
+/// RFC 1122 3.2.2.1 and RFC 8200 4: nobody here knows the protocol, or the next header.
+#[cold]
+fn on_unknown_protocol(ip: &IpHeader, mut packet: PacketBuf, lower: &mut Lower<'_>) {
+    let complaint = if ip.dst.is_ipv4() {
+        lower.ip.counters.count(Mib::IpInUnknownProtos);
+        Complaint::Protocol
+    } else {
+        lower.ip.counters.count(Mib::Ip6InUnknownProtos);
+        Complaint::Parameter { code: problem::NEXT_HEADER, pointer: ip.protocol_at.into() }
+    };
+    complain(lower, ip, &mut packet, complaint);
+    lower.ip.drop_packet(packet, DropReason::UnhandledProto, lower.fx);
 }

@@ -1,5 +1,5 @@
-//! The neighbour table: link addresses of the hosts next door, and packets that wait for one (RFC 826, and the states of
-//! Linux's `neighbour`).
+//! The neighbour table: link addresses of the hosts next door, and packets that wait for one (RFC 826, RFC 4861, and
+//! the states of Linux's `neighbour`).
 //!
 //! An address that was confirmed less than 30 s ago is used as it is. An older one is used, too, but asked about once it
 //! is: first by waiting 5 s, then with unicast requests. Nobody's word but ARP's counts as a confirmation, not even an
@@ -11,7 +11,7 @@ use crate::wire::ethernet::MacAddr;
 use ahash::RandomState;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
@@ -19,19 +19,19 @@ use wakeline_runtime::clock::Instant;
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     entries: Slab<Neighbour>,
-    by_addr: HashMap<Ipv4Addr, u32, RandomState>,
+    by_addr: HashMap<IpAddr, u32, RandomState>,
     timers: TimerHeap,
     max: usize,
     queue_max: usize,
     /// Where the search for an entry to evict goes on.
     hand: usize,
     /// The last address that was looked up and stands fast, and until when.
-    last: Option<(Ipv4Addr, MacAddr, Instant)>,
+    last: Option<(IpAddr, MacAddr, Instant)>,
 }
 
 #[derive(Debug)]
 struct Neighbour {
-    addr: Ipv4Addr,
+    addr: IpAddr,
     state: State,
     timer_at: Instant,
     /// Packets that wait for the link address.
@@ -80,9 +80,9 @@ pub(crate) enum Resolution {
 #[derive(Debug)]
 pub(crate) enum Due {
     /// Ask everybody for this address.
-    Ask(Ipv4Addr),
+    Ask(IpAddr),
     /// Ask this host whether it still has the address.
-    Probe(Ipv4Addr, MacAddr),
+    Probe(IpAddr, MacAddr),
     /// Nobody answered; these packets are lost.
     Failed(VecDeque<PacketBuf>),
 }
@@ -112,14 +112,14 @@ impl Neighbours {
 
     /// Finds the link address for `packet`, or keeps it until there is one.
     #[inline]
-    pub(crate) fn resolve(&mut self, addr: Ipv4Addr, packet: PacketBuf, now: Instant) -> Resolution {
+    pub(crate) fn resolve(&mut self, addr: IpAddr, packet: PacketBuf, now: Instant) -> Resolution {
         match self.last {
             Some((last, mac, until)) if last == addr && now < until => Resolution::Known(mac, packet),
             _ => self.resolve_slowly(addr, packet, now),
         }
     }
 
-    fn resolve_slowly(&mut self, addr: Ipv4Addr, packet: PacketBuf, now: Instant) -> Resolution {
+    fn resolve_slowly(&mut self, addr: IpAddr, packet: PacketBuf, now: Instant) -> Resolution {
         let Some(&index) = self.by_addr.get(&addr) else { return self.start(addr, packet, now) };
         let entry = &mut self.entries[index as usize];
         match entry.state {
@@ -148,7 +148,7 @@ impl Neighbours {
         }
     }
 
-    fn start(&mut self, addr: Ipv4Addr, packet: PacketBuf, now: Instant) -> Resolution {
+    fn start(&mut self, addr: IpAddr, packet: PacketBuf, now: Instant) -> Resolution {
         let timer_at = now.saturating_add(RETRANS);
         let state = State::Incomplete { asked: 1 };
         let entry = Neighbour { addr, state, timer_at, queue: VecDeque::new() };
@@ -160,7 +160,7 @@ impl Neighbours {
 
     /// `addr` is at `mac`, says ARP: an answer, or with `create` also a question from a host not known yet. Returns the
     /// packets that waited for it.
-    pub(crate) fn learn(&mut self, addr: Ipv4Addr, mac: MacAddr, now: Instant, create: bool) -> VecDeque<PacketBuf> {
+    pub(crate) fn learn(&mut self, addr: IpAddr, mac: MacAddr, now: Instant, create: bool) -> VecDeque<PacketBuf> {
         let reachable = State::Reachable { mac, until: now.saturating_add(REACHABLE) };
         match self.by_addr.get(&addr) {
             Some(&index) => {
@@ -183,7 +183,7 @@ impl Neighbours {
     }
 
     /// `addr` is at `mac` for good. Returns the packets that waited for it.
-    pub(crate) fn add_permanent(&mut self, addr: Ipv4Addr, mac: MacAddr, now: Instant) -> VecDeque<PacketBuf> {
+    pub(crate) fn add_permanent(&mut self, addr: IpAddr, mac: MacAddr, now: Instant) -> VecDeque<PacketBuf> {
         let waiting = self.learn(addr, mac, now, true);
         if let Some(&index) = self.by_addr.get(&addr) {
             self.entries[index as usize].state = State::Permanent { mac };
@@ -276,8 +276,8 @@ mod tests {
         Instant::from_virtual_ns(ms * 1_000_000)
     }
 
-    fn ip(n: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 0, 0, n)
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
     }
 
     struct World {

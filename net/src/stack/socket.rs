@@ -1,5 +1,6 @@
 //! The table of sockets: connections, listeners and UDP sockets by small numbers that are never mistaken for each other.
 
+use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::connection::Connection;
 use crate::stack::tcp::listen::Listener;
@@ -28,6 +29,17 @@ pub(crate) enum Socket {
     Connection(Box<Connection>),
     Listener(Box<Listener>),
     Udp(Box<UdpSocket>),
+}
+
+impl Socket {
+    /// The family that it was opened in.
+    pub(crate) fn family(&self) -> Family {
+        match self {
+            Socket::Connection(connection) => connection.family,
+            Socket::Listener(listener) => listener.binding.family,
+            Socket::Udp(socket) => socket.binding.family,
+        }
+    }
 }
 
 #[derive(Debug)]

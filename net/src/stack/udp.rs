@@ -3,20 +3,22 @@
 use crate::event::{DropReason, Event};
 use crate::packet::{PacketBuf, PoolCache};
 use crate::sockopt::{Opt, Value};
+use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
-use crate::stack::demux::{Demux, FourTuple};
+use crate::stack::demux::{Binding, Demux, FourTuple};
+use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
-use crate::stack::icmp::send_unreachable;
 use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::ip_output::header_len;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
 use crate::wire::checksum::Sum;
-use crate::wire::icmp::unreachable;
-use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use wakeline_runtime::wait_queue::{Events, WaitList};
 
 /// `net.core.wmem_default`
@@ -31,8 +33,9 @@ pub(crate) struct UdpLayer {
 /// A UDP socket. What it sends leaves at once, so there is no send buffer and it is always writable.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
-    pub(crate) local: SocketAddrV4,
-    pub(crate) peer: Option<SocketAddrV4>,
+    pub(crate) local: Endpoint,
+    pub(crate) binding: Binding,
+    pub(crate) peer: Option<Endpoint>,
     pub(crate) wait: WaitList,
     pub(crate) error: Option<SocketError>,
     /// In bytes of `truesize`.
@@ -48,7 +51,7 @@ pub(crate) struct UdpSocket {
 /// A datagram that has been pulled to its payload, and who sent it.
 #[derive(Debug)]
 struct Datagram {
-    from: SocketAddrV4,
+    from: Endpoint,
     packet: PacketBuf,
 }
 
@@ -117,37 +120,38 @@ impl UdpLayer {
     pub(crate) fn on_datagram(
         &mut self,
         sockets: &mut Sockets,
-        ip: &Ipv4Header,
+        ip: &IpHeader,
         mut packet: PacketBuf,
         lower: &mut Lower<'_>,
     ) {
+        let v4 = ip.dst.is_ipv4();
         let header = match UdpHeader::parse(packet.data()) {
             Ok(header) => header,
             Err(malformed) => {
-                lower.ip.counters.count(Mib::UdpInErrors);
+                count(lower, v4, (Mib::UdpInErrors, Mib::Udp6InErrors));
                 let short = malformed == Malformed::Truncated;
                 let reason = if short { DropReason::PktTooSmall } else { DropReason::UdpCsum };
                 return lower.ip.drop_packet(packet, reason, lower.fx);
             }
         };
         packet.truncate(header.len.into());
-        if lower.ip.must_verify(&packet) && !header.verify(ip.src, ip.dst, packet.data()) {
-            lower.ip.counters.count(Mib::UdpInCsumErrors);
-            lower.ip.counters.count(Mib::UdpInErrors);
+        // RFC 8200 8.1: over IPv6 there has to be one. (RFC 6935's exception for tunnels is off, as in Linux.)
+        let missing = !v4 && !header.has_checksum && lower.ip.must_verify(&packet);
+        if missing || (lower.ip.must_verify(&packet) && !header.verify(ip.src, ip.dst, packet.data())) {
+            count(lower, v4, (Mib::UdpInCsumErrors, Mib::Udp6InCsumErrors));
+            count(lower, v4, (Mib::UdpInErrors, Mib::Udp6InErrors));
             return lower.ip.drop_packet(packet, DropReason::UdpCsum, lower.fx);
         }
-        let flow = FourTuple {
-            local: SocketAddrV4::new(ip.dst, header.dst_port),
-            remote: SocketAddrV4::new(ip.src, header.src_port),
-        };
+        let flow =
+            FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
         match self.lookup(sockets, &flow) {
             Some(socket) => {
                 packet.pull(UdpHeader::LEN);
                 enqueue(socket, flow.remote, packet, lower);
             }
             None => {
-                lower.ip.counters.count(Mib::UdpNoPorts);
-                send_unreachable(lower, ip, packet.data(), unreachable::PORT);
+                count(lower, v4, (Mib::UdpNoPorts, Mib::Udp6NoPorts));
+                complain(lower, ip, &mut packet, Complaint::Port);
                 lower.ip.drop_packet(packet, DropReason::NoSocket, lower.fx);
             }
         }
@@ -184,17 +188,19 @@ impl UdpLayer {
     pub(crate) fn bind(
         &mut self,
         sockets: &mut Sockets,
-        local: SocketAddrV4,
-        (own, rcvbuf): (Ipv4Addr, usize),
+        local: Endpoint,
+        binding: Binding,
+        rcvbuf: usize,
     ) -> Result<SocketId, SocketError> {
         if !sockets.has_room() {
             return Err(SocketError::NoBuffers);
         }
-        if !self.demux.bind(local, sockets.next_index(), false, own) {
+        if !self.demux.bind(local, sockets.next_index(), binding) {
             return Err(SocketError::AddrInUse);
         }
         let socket = UdpSocket {
             local,
+            binding,
             peer: None,
             wait: WaitList::new(),
             error: None,
@@ -212,8 +218,8 @@ impl UdpLayer {
         &mut self,
         sockets: &mut Sockets,
         id: SocketId,
-        peer: SocketAddrV4,
-        source: Ipv4Addr,
+        peer: Endpoint,
+        source: IpAddr,
     ) -> Result<(), SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(old) = socket.flow() {
@@ -222,9 +228,9 @@ impl UdpLayer {
         let port = socket.local.port();
         if socket.local.ip().is_unspecified() {
             // The address that the route chooses is the socket's from now on.
-            let chosen = SocketAddrV4::new(source, port);
-            self.demux.unbind(socket.local, id.index());
-            if !self.demux.bind(chosen, id.index(), false, source) {
+            let chosen = Endpoint::new(source, port);
+            self.demux.unbind(socket.local, id.index(), socket.binding.family);
+            if !self.demux.bind(chosen, id.index(), socket.binding) {
                 return Err(SocketError::AddrInUse);
             }
             socket.local = chosen;
@@ -243,7 +249,7 @@ impl UdpLayer {
         sockets: &mut Sockets,
         id: SocketId,
         payload: &[u8],
-        to: Option<SocketAddrV4>,
+        to: Option<Endpoint>,
         lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let socket = sockets.udp(id)?;
@@ -251,20 +257,22 @@ impl UdpLayer {
             return Err(error);
         }
         let to = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?;
-        let dst = if to.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *to.ip() };
+        let (dst, v4) = (to.ip(), to.ip().is_ipv4());
         if to.port() == 0 {
             return Err(SocketError::InvalidInput);
         }
         let len = UdpHeader::LEN + payload.len();
-        if len + Ipv4Header::LEN > lower.ip.config.mtu {
+        if len + header_len(v4) > lower.ip.mtu() {
             return Err(SocketError::MessageTooLong);
         }
         let src = match socket.local.ip() {
             any if any.is_unspecified() => lower.ip.source_for(dst)?,
-            local => *local,
+            // A mapped address and one of IPv6 do not reach each other.
+            local if local.is_ipv4() != dst.is_ipv4() => return Err(SocketError::NetworkUnreachable),
+            local => local,
         };
         let Some(mut packet) = lower.ip.pool.alloc(HEADROOM + UdpHeader::LEN, payload.len()) else {
-            lower.ip.counters.count(Mib::UdpSndbufErrors);
+            count(lower, v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
             return Err(SocketError::NoBuffers);
         };
         let sum = !lower.ip.config.checksum_offload;
@@ -274,8 +282,8 @@ impl UdpLayer {
             UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
         let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
         header.emit(out, sum.then_some(sums));
-        lower.ip.counters.count(Mib::UdpOutDatagrams);
-        lower.ip.send(packet, (src, dst), protocol::UDP, lower.now, lower.fx)?;
+        count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
+        lower.ip.send(packet, &Envelope::new(src, dst, protocol::UDP), lower.now, lower.fx)?;
         Ok(payload.len())
     }
 
@@ -286,13 +294,13 @@ impl UdpLayer {
         buf: &mut [u8],
         peek: bool,
         pool: &mut PoolCache,
-    ) -> Result<(usize, SocketAddrV4), SocketError> {
+    ) -> Result<(usize, SocketAddr), SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
         let Datagram { from, packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
-        let (from, n) = (*from, packet.len().min(buf.len()));
+        let (from, n) = (socket.binding.family.show(*from), packet.len().min(buf.len()));
         buf[..n].copy_from_slice(&packet.data()[..n]);
         if !peek && let Some(datagram) = socket.queue.pop_front() {
             socket.charged -= datagram.packet.truesize();
@@ -310,7 +318,7 @@ impl UdpLayer {
         if let Some(flow) = socket.flow() {
             self.demux.remove(&flow);
         }
-        self.demux.unbind(socket.local, id.index());
+        self.demux.unbind(socket.local, id.index(), socket.binding.family);
         if let Some(Socket::Udp(mut socket)) = sockets.remove(id.index()) {
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
             socket.wait.wake_all(&mut lower.fx.wakes);
@@ -332,17 +340,23 @@ impl UdpLayer {
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 8;
 
-fn enqueue(socket: &mut UdpSocket, from: SocketAddrV4, packet: PacketBuf, lower: &mut Lower<'_>) {
-    let truesize = packet.truesize();
+fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mut Lower<'_>) {
+    let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());
     if !socket.accepts(truesize) {
         socket.drops += 1;
-        lower.ip.counters.count(Mib::UdpRcvbufErrors);
-        lower.ip.counters.count(Mib::UdpInErrors);
+        count(lower, v4, (Mib::UdpRcvbufErrors, Mib::Udp6RcvbufErrors));
+        count(lower, v4, (Mib::UdpInErrors, Mib::Udp6InErrors));
         return lower.ip.drop_packet(packet, DropReason::SocketRcvbuff, lower.fx);
     }
     socket.charged += truesize;
     socket.queue.push_back(Datagram { from, packet });
-    lower.ip.counters.count(Mib::UdpInDatagrams);
+    count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
     lower.fx.tracer.emit(|| Event::SkDataReady { protocol: "IPPROTO_UDP", func: "sock_def_readable" });
     socket.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
+}
+
+/// Counts one in the table of the datagram's family.
+#[inline]
+fn count(lower: &mut Lower<'_>, v4: bool, (mib, mib6): (Mib, Mib)) {
+    lower.ip.counters.count(if v4 { mib } else { mib6 });
 }

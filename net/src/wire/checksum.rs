@@ -2,17 +2,18 @@
 //!
 //! The sum is collected in wide words, whose overflows are counted, and folded once at the end.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A sum in the making. Pieces may be added in any order, but each at the right parity of its offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
-    /// The pseudo-header of TCP and UDP over IPv4 (RFC 9293 3.1, RFC 768).
+    /// The pseudo-header of TCP and UDP over IPv4 (RFC 9293 3.1, RFC 768), and of all transports over IPv6 (RFC 8200
+    /// 8.1). `src` and `dst` are of one family.
     #[inline]
-    pub(crate) fn pseudo_header(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, len: usize) -> Sum {
-        let address = |ip: Ipv4Addr| u64::from(u32::from_ne_bytes(ip.octets()));
+    pub(crate) fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum {
+        // The length has 32 bits over IPv6; since no packet is longer than 65535 bytes here, the upper ones are zero.
         let rest = u64::from(u16::from(protocol).to_be()) + u64::from((len as u16).to_be());
         Sum(address(src) + address(dst) + rest)
     }
@@ -68,6 +69,19 @@ impl Sum {
         let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
         let sum = (sum & 0xffff) + (sum >> 16);
         ((sum & 0xffff) + (sum >> 16)) as u16
+    }
+}
+
+/// An address as part of a sum; below 2^34.
+#[inline]
+fn address(ip: IpAddr) -> u64 {
+    match ip {
+        IpAddr::V4(ip) => u32::from_ne_bytes(ip.octets()).into(),
+        IpAddr::V6(ip) => {
+            let bytes = ip.octets();
+            let (words, _) = bytes.as_chunks::<4>();
+            words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum()
+        }
     }
 }
 
@@ -138,6 +152,15 @@ mod tests {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         (!(sum as u16)).to_be_bytes()
+    }
+
+    /// The pseudo-header of RFC 8200 8.1, written out.
+    #[test]
+    fn the_pseudo_header_of_ipv6_is_forty_bytes() {
+        let (src, dst): (std::net::Ipv6Addr, std::net::Ipv6Addr) =
+            ("fd00::1:2".parse().unwrap(), "fe80::ffff".parse().unwrap());
+        let bytes = [&src.octets()[..], &dst.octets(), &1234u32.to_be_bytes(), &[0, 0, 0, 58]].concat();
+        assert_eq!(Sum::pseudo_header(src.into(), dst.into(), 58, 1234).checksum(), slow(&bytes));
     }
 
     #[test]

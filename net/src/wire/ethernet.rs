@@ -2,6 +2,7 @@
 
 use crate::wire::malformed::Malformed;
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -12,6 +13,18 @@ pub(crate) struct MacAddr(pub(crate) [u8; 6]);
 impl MacAddr {
     /// Everybody on the link.
     pub(crate) const BROADCAST: MacAddr = MacAddr([0xff; 6]);
+
+    /// The group of everybody who listens to a multicast address of IPv4 (RFC 1112 6.4).
+    pub(crate) const fn of_group_v4(group: Ipv4Addr) -> MacAddr {
+        let [_, b, c, d] = group.octets();
+        MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+    }
+
+    /// The same for IPv6 (RFC 2464 section 7).
+    pub(crate) const fn of_group_v6(group: Ipv6Addr) -> MacAddr {
+        let [.., a, b, c, d] = group.octets();
+        MacAddr([0x33, 0x33, a, b, c, d])
+    }
 
     /// Whether it names a group, to which the broadcast address belongs.
     pub(crate) const fn is_multicast(self) -> bool {
@@ -129,6 +142,8 @@ mod tests {
         let header = EthernetHeader { dst, src, ethertype: EtherType::Arp };
         assert_eq!(header.to_string(), "02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff, ethertype ARP (0x0806)");
         assert!(dst.is_multicast() && !src.is_multicast());
+        assert_eq!(MacAddr::of_group_v4(Ipv4Addr::new(239, 129, 2, 3)).to_string(), "01:00:5e:01:02:03");
+        assert_eq!(MacAddr::of_group_v6("ff02::1:ff12:3456".parse().unwrap()).to_string(), "33:33:ff:12:34:56");
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp_options::TcpOptions;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::{Add, Sub};
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -41,7 +41,6 @@ impl SeqNumber {
     }
 
     /// The earlier of two.
-    #[cfg(test)]
     #[inline]
     pub(crate) const fn min(self, other: SeqNumber) -> SeqNumber {
         if self.is_before(other) { self } else { other }
@@ -178,7 +177,7 @@ impl TcpHeader {
 
     /// Whether a segment's checksum holds; `segment` is exactly header and text.
     #[inline]
-    pub(crate) fn verify(src: Ipv4Addr, dst: Ipv4Addr, segment: &[u8]) -> bool {
+    pub(crate) fn verify(src: IpAddr, dst: IpAddr, segment: &[u8]) -> bool {
         let mut sum = Sum::pseudo_header(src, dst, protocol::TCP, segment.len());
         sum.add(segment);
         sum.is_valid()
@@ -319,7 +318,7 @@ mod tests {
             let options = TcpOptions { mss, window_scale, sack_permitted, timestamps, ..TcpOptions::default() };
             let (seq, ack, flags) = (SeqNumber(seq), SeqNumber(ack), TcpFlags::from_bits_retain(flags));
             let header = TcpHeader { src_port, dst_port, seq, ack, flags, window, urgent, options };
-            let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+            let (src, dst) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
             let len = header.header_len();
             let mut sum = Sum::pseudo_header(src, dst, protocol::TCP, len + text.len());
             sum.add(&text);

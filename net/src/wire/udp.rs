@@ -4,7 +4,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -59,7 +59,7 @@ impl UdpHeader {
     }
 
     /// Whether a datagram's checksum holds; `datagram` is exactly header and payload.
-    pub(crate) fn verify(&self, src: Ipv4Addr, dst: Ipv4Addr, datagram: &[u8]) -> bool {
+    pub(crate) fn verify(&self, src: IpAddr, dst: IpAddr, datagram: &[u8]) -> bool {
         let mut sum = Sum::pseudo_header(src, dst, protocol::UDP, datagram.len());
         sum.add(datagram);
         !self.has_checksum || sum.is_valid()
@@ -97,8 +97,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SRC: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-    const DST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const SRC: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const DST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
     fn datagram(header: UdpHeader, payload: &[u8]) -> Vec<u8> {
         let mut sum = Sum::pseudo_header(SRC, DST, protocol::UDP, UdpHeader::LEN + payload.len());

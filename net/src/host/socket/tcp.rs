@@ -12,7 +12,7 @@ use crate::stack::tcp::settings::Settings;
 use crate::stack::{Proto, Stack};
 use crate::tcp_info::TcpInfo;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -41,20 +41,14 @@ impl TcpStream {
         remote: SocketAddr,
         settings: Settings,
     ) -> io::Result<TcpStream> {
-        let fixed = local.filter(|local| local.port() != 0);
-        let cpu = match (fixed, remote) {
-            (Some(local), SocketAddr::V4(remote)) if *remote.ip() != host.addr && !remote.ip().is_loopback() => {
-                host.cpu_of_flow((*remote.ip(), remote.port()), (host.addr, local.port()))
-            }
-            _ => host.deal_cpu(),
-        };
-        let (machine, local_ip) = (host.clone(), host.addr);
-        let returns_home = move |port: u16| match remote {
-            SocketAddr::V4(remote) if *remote.ip() != local_ip && !remote.ip().is_loopback() => {
-                machine.cpu_of_flow((*remote.ip(), remote.port()), (local_ip, port)) == cpu
-            }
-            _ => true,
-        };
+        let far = remote.ip().to_canonical();
+        // What a host sends to itself stays on the CPU that sends it.
+        let source = || host.with_stack_recent(0, |stack, _, _| stack.source_towards(far));
+        let source = if host.cpu_count() > 1 { source() } else { None };
+        let home = |port: u16| source.map(|source| host.cpu_of_flow((far, remote.port()), (source, port)));
+        let fixed = local.map(|local| local.port()).filter(|&port| port != 0);
+        let cpu = fixed.and_then(home).unwrap_or_else(|| host.deal_cpu());
+        let returns_home = |port: u16| home(port).is_none_or(|home| home == cpu);
         let id =
             host.with_stack(cpu, |stack, now, fx| stack.tcp_open(now, (local, remote), settings, &returns_home, fx))?;
         Ok(TcpStream { host, cpu, id })
@@ -292,13 +286,6 @@ impl std::fmt::Debug for TcpListener {
 
 /// Replaces port 0 by a free one.
 pub(crate) fn with_port(host: &Machine, protocol: Proto, mut addr: SocketAddr) -> io::Result<SocketAddr> {
-    let ip = match addr {
-        SocketAddr::V4(addr) => *addr.ip(),
-        SocketAddr::V6(_) => return Err(SocketError::AddrNotAvailable.into()),
-    };
-    if ip != Ipv4Addr::UNSPECIFIED && ip != host.addr && !ip.is_loopback() {
-        return Err(SocketError::AddrNotAvailable.into());
-    }
     if addr.port() == 0 {
         let port = host.with_stack_recent(0, |stack, _, _| stack.pick_port(protocol, &|_| true));
         addr.set_port(port.ok_or(SocketError::AddrInUse)?);

@@ -6,7 +6,7 @@ use crate::host::socket::tcp::{TcpListener, TcpStream, with_port};
 use crate::sockopt::{Opt, Value};
 use crate::stack::Proto;
 use crate::stack::error::SocketError;
-use crate::stack::tcp::settings::Settings;
+use crate::stack::tcp::settings::{SettingFlags, Settings};
 use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
@@ -32,12 +32,26 @@ impl TcpSocket {
 
     /// `getsockopt(2)`
     pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
-        Ok(self.state.lock().settings.get(opt)?)
+        let state = self.state.lock();
+        match opt {
+            Opt::OnlyV6 if self.is_v6 => Ok(Value::Flag(state.settings.flags.contains(SettingFlags::ONLY_V6))),
+            opt => Ok(state.settings.get(opt)?),
+        }
     }
 
     /// `setsockopt(2)`
     pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
-        Ok(self.state.lock().settings.set(opt, value)?)
+        let mut state = self.state.lock();
+        match (opt, value) {
+            (Opt::OnlyV6, Value::Flag(_)) if self.is_v6 && state.bound.is_some() => {
+                Err(SocketError::InvalidInput.into())
+            }
+            (Opt::OnlyV6, Value::Flag(only)) if self.is_v6 => {
+                state.settings.flags.set(SettingFlags::ONLY_V6, only);
+                Ok(())
+            }
+            (opt, value) => Ok(state.settings.set(opt, value)?),
+        }
     }
 
     /// `bind(2)`

@@ -53,15 +53,20 @@ impl UdpSocket {
     ) -> Poll<io::Result<usize>> {
         let host = self.sockets.host();
         // Sent from the CPU where the answer will arrive, so that a flow stays on one CPU.
-        let cpu = match (to.or(*self.peer()), self.local_addr()?) {
-            (Some(SocketAddr::V4(to)), local) if host.cpu_count() > 1 => {
-                host.cpu_of_flow((*to.ip(), to.port()), (host.addr, local.port()))
-            }
+        let cpu = match to.or(*self.peer()) {
+            Some(to) if host.cpu_count() > 1 => self.cpu_towards(to)?,
             _ => 0,
         };
         let place = Place { host, cpu, id: self.sockets.member(cpu) };
         let waiting = Waiting { waker, slot, interest: Events::WRITABLE, mode: Mode::Shared };
         attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_to(now, id, buf, to, fx))
+    }
+
+    /// The CPU at which answers from `to` arrive.
+    fn cpu_towards(&self, to: SocketAddr) -> io::Result<usize> {
+        let (host, far, port) = (self.sockets.host(), to.ip().to_canonical(), self.local_addr()?.port());
+        let local = self.sockets.query(|stack, _| Ok(stack.source_towards(far)))?;
+        Ok(local.map_or(0, |local| host.cpu_of_flow((far, to.port()), (local, port))))
     }
 
     pub(crate) fn poll_recv_from(

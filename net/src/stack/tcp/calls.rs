@@ -1,7 +1,8 @@
 //! What programs ask of TCP: RFC 9293 3.10.1 to 3.10.6, with the errors of Linux's system calls.
 
 use crate::stack::counters::Mib;
-use crate::stack::demux::{FourTuple, Target};
+use crate::stack::demux::{Binding, FourTuple, Target};
+use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, SocketId, Sockets};
@@ -12,9 +13,21 @@ use crate::stack::tcp::layer::TcpLayer;
 use crate::stack::tcp::listen::Listener;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
+use crate::stack::tcp::sysctl::TwReuse;
+use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Shutdown, SocketAddrV4};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use wakeline_runtime::wait_queue::WaitList;
+
+/// Whether two ends may have a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Availability {
+    Taken,
+    /// With the number to begin at, where one in TIME-WAIT is followed.
+    Free {
+        iss: Option<SeqNumber>,
+    },
+}
 
 /// `net.ipv4.ip_local_port_range`
 pub(crate) const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -24,25 +37,29 @@ impl TcpLayer {
     pub(crate) fn bind(
         &mut self,
         sockets: &mut Sockets,
-        local: SocketAddrV4,
+        local: Endpoint,
+        family: Family,
         settings: Settings,
-        own: Ipv4Addr,
     ) -> Result<SocketId, SocketError> {
         let reuse_port = settings.flags.contains(SettingFlags::REUSE_PORT);
+        let binding = Binding { reuse_port, ..Binding::alone(family) };
         let listener = Listener {
             local,
+            binding,
             backlog: None,
             accept_queue: VecDeque::new(),
             half_open: 0,
+            young: 0,
+            overflowed_at: None,
             wait: WaitList::new(),
             settings,
             is_down: false,
         };
-        if !self.demux.bind(local, sockets.next_index(), reuse_port, own) {
+        if !self.demux.bind(local, sockets.next_index(), binding) {
             return Err(SocketError::AddrInUse);
         }
         sockets.insert(Socket::Listener(Box::new(listener))).inspect_err(|_| {
-            self.demux.unbind(local, sockets.next_index());
+            self.demux.unbind(local, sockets.next_index(), binding.family);
         })
     }
 
@@ -65,39 +82,44 @@ impl TcpLayer {
     pub(crate) fn connect(
         &mut self,
         sockets: &mut Sockets,
-        local: Option<SocketAddrV4>,
-        remote: SocketAddrV4,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
         settings: Settings,
         port_filter: &dyn Fn(u16) -> bool,
         lower: &mut Lower<'_>,
     ) -> Result<SocketId, SocketError> {
-        // Linux takes "any" for "this host".
-        let to = if remote.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *remote.ip() };
-        let remote = SocketAddrV4::new(to, remote.port());
+        let family = Family::of(&remote);
+        let remote = destination(family, remote)?;
+        let to = remote.ip();
         if to.is_multicast() || lower.ip.is_broadcast(to) {
             return Err(SocketError::NetworkUnreachable);
         }
         let source = lower.ip.source_for(to)?;
-        let (from, port) = match local {
+        let (from, port) = match local.map(Endpoint::from) {
             Some(local) if local.ip().is_unspecified() => (source, local.port()),
-            Some(local) => (*local.ip(), local.port()),
+            Some(local) if local.ip().is_ipv4() != to.is_ipv4() => return Err(SocketError::InvalidInput),
+            Some(local) => (local.ip(), local.port()),
             None => (source, 0),
         };
         if !lower.ip.is_own(from) {
             return Err(SocketError::AddrNotAvailable);
         }
         let flow = if port == 0 {
-            self.choose_port(from, remote, port_filter, lower.ip.config.addr)?
+            self.choose_port((from, remote), port_filter, lower)?
         } else {
-            FourTuple { local: SocketAddrV4::new(from, port), remote }
+            FourTuple { local: Endpoint::new(from, port), remote }
         };
-        if self.demux.exact(&flow).is_some() {
+        let Availability::Free { iss } = self.availability(&flow, lower) else {
             return Err(SocketError::AddrNotAvailable);
-        }
+        };
         let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
-        let iss = self.secrets.isn(&flow, lower.now);
+        if let Some(Target::TimeWait(index)) = self.demux.exact(&flow) {
+            lower.ip.counters.count(Mib::TcpExtTWRecycled);
+            self.forget_time_wait(index, &flow);
+        }
+        let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
-        let connection = Connection::new(flow, block, Owner::Program, settings);
+        let connection = Connection::new(flow, family, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
         let id = sockets.insert(Socket::Connection(Box::new(connection)))?;
         self.demux.insert(flow, Target::Connection(id.index()));
@@ -110,10 +132,9 @@ impl TcpLayer {
     /// there with every connection.
     fn choose_port(
         &mut self,
-        from: Ipv4Addr,
-        remote: SocketAddrV4,
+        (from, remote): (IpAddr, Endpoint),
         filter: &dyn Fn(u16) -> bool,
-        own: Ipv4Addr,
+        lower: &Lower<'_>,
     ) -> Result<FourTuple, SocketError> {
         let range = EPHEMERAL.len() as u32;
         let offset = self.secrets.port_offset(from, remote) % range;
@@ -121,8 +142,8 @@ impl TcpLayer {
             let step = self.ports_chosen % range;
             self.ports_chosen = self.ports_chosen.wrapping_add(1);
             let port = EPHEMERAL.start() + ((offset + step) % range) as u16;
-            let flow = FourTuple { local: SocketAddrV4::new(from, port), remote };
-            let free = self.demux.exact(&flow).is_none() && !self.demux.port_is_bound(port, own);
+            let flow = FourTuple { local: Endpoint::new(from, port), remote };
+            let free = self.availability(&flow, lower) != Availability::Taken && !self.demux.port_is_bound(port);
             if filter(port) && free {
                 return Ok(flow);
             }
@@ -130,18 +151,36 @@ impl TcpLayer {
         Err(SocketError::AddrNotAvailable)
     }
 
+    /// Whether a connection may have these ends: there is none, or one in TIME-WAIT that may be followed.
+    fn availability(&self, flow: &FourTuple, lower: &Lower<'_>) -> Availability {
+        let index = match self.demux.exact(flow) {
+            None => return Availability::Free { iss: None },
+            Some(Target::TimeWait(index)) => index,
+            Some(_) => return Availability::Taken,
+        };
+        let allowed = match self.sysctls.tw_reuse {
+            TwReuse::On => true,
+            TwReuse::Loopback => lower.ip.is_own(flow.remote.ip()),
+            TwReuse::Off => false,
+        };
+        match self.time_wait.get(index).and_then(|entry| entry.reusable(lower.now)) {
+            Some(iss) if allowed => Availability::Free { iss: Some(iss) },
+            _ => Availability::Taken,
+        }
+    }
+
     /// Takes the oldest connection of the accept queue, which may have ended in the meantime.
     pub(crate) fn accept(
         &mut self,
         sockets: &mut Sockets,
         id: SocketId,
-    ) -> Result<(SocketId, SocketAddrV4), SocketError> {
+    ) -> Result<(SocketId, SocketAddr), SocketError> {
         let listener = sockets.listener(id)?;
         let down = listener.is_down;
         while let Some(index) = sockets.listener(id)?.accept_queue.pop_front() {
             if let (Some(child), Some(connection)) = (sockets.id(index), sockets.connection_at(index)) {
                 connection.owner = Owner::Program;
-                return Ok((child, connection.flow.remote));
+                return Ok((child, connection.family.show(connection.flow.remote)));
             }
         }
         Err(if down { SocketError::NetworkDown } else { SocketError::WouldBlock })
@@ -277,7 +316,7 @@ impl TcpLayer {
             self.demux.remove(&flow);
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
-        self.demux.unbind(listener.local, index);
+        self.demux.unbind(listener.local, index, listener.binding.family);
         listener.wait.wake_all(&mut lower.fx.wakes);
         for child in listener.accept_queue {
             self.close_connection(sockets, child, true, lower);

@@ -4,6 +4,7 @@ use crate::event::{DropReason, Event};
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::effects::Effects;
+use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
@@ -16,6 +17,8 @@ use wakeline_runtime::wait_queue::{Events, WaitList};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) flow: FourTuple,
+    /// How the program sees the flow's addresses.
+    pub(crate) family: Family,
     pub(crate) block: ControlBlock,
     /// `socket_wq.wait`
     pub(crate) wait: WaitList,
@@ -49,10 +52,17 @@ pub(crate) enum Owner {
 
 impl Connection {
     /// A connection that nobody waits for yet.
-    pub(crate) fn new(flow: FourTuple, mut block: ControlBlock, owner: Owner, settings: Settings) -> Connection {
+    pub(crate) fn new(
+        flow: FourTuple,
+        family: Family,
+        mut block: ControlBlock,
+        owner: Owner,
+        settings: Settings,
+    ) -> Connection {
         block.configure_all(&settings);
         Connection {
             flow,
+            family,
             block,
             wait: WaitList::new(),
             error: None,
@@ -71,7 +81,8 @@ impl Connection {
     pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
         while self.block.has_something_due() {
             let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
-            if outgoing.again {
+            if let Some(mib) = outgoing.again {
+                lower.ip.counters.count(mib);
                 lower.ip.counters.count(Mib::TcpRetransSegs);
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });

@@ -14,11 +14,16 @@
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::Congestion;
+use crate::stack::tcp::delivery_rate::Delivery;
+use crate::stack::tcp::loss::{CaState, Loss};
+use crate::stack::tcp::min_rtt::MinRtt;
 use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::recv_queue::RecvQueue;
 use crate::stack::tcp::rto::RttEstimator;
+use crate::stack::tcp::sack_list::SackList;
 use crate::stack::tcp::send_queue::SendQueue;
+use crate::stack::tcp::sent_queue::{Marks, Sent, SentQueue};
 use crate::stack::tcp::state::{Cause, State};
 use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::tcp::SeqNumber;
@@ -67,16 +72,24 @@ pub(crate) struct ControlBlock {
     pub(super) ack: AckDue,
     /// How many acknowledgements are still sent at once (`icsk_ack.quick`).
     pub(super) quick: u8,
-    /// Without SACK, each stands for a segment that has arrived out of order.
-    pub(super) dup_acks: u16,
     /// How often the timer fired without an answer: for a retransmission, or for a probe of a closed window.
     pub(super) retries: u8,
     pub(super) timer: Timer,
-    pub(super) recovery: Recovery,
+    pub(super) ca_state: CaState,
 
     pub(super) send: SendQueue,
+    pub(super) sent: SentQueue,
+    /// What is remembered of loss, once there was any.
+    pub(super) loss: Option<Box<Loss>>,
     pub(super) recv: RecvQueue,
     pub(super) out_of_order: OutOfOrder,
+    /// What the peer is to be told of it.
+    pub(super) sacks: Option<Box<SackList>>,
+    /// How much of the peer's sequence space has arrived in order, its SYN not counted: RCV.NXT without its wrap.
+    pub(super) received: u64,
+    /// The same of ours that is acknowledged.
+    pub(super) bytes_acked: u64,
+    pub(super) stats: Stats,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
     pub(super) out_of_order_max: u32,
@@ -85,11 +98,11 @@ pub(crate) struct ControlBlock {
     /// TSval of the first SYN.
     pub(super) retrans_stamp: u32,
     pub(super) rtt: RttEstimator,
-    /// The segment whose round trip is being measured: its end, and when it was sent.
-    pub(super) timed: Option<(SeqNumber, Instant)>,
+    pub(super) min_rtt: MinRtt,
+    pub(super) delivery: Delivery,
     pub(super) congestion: Congestion,
-    /// SND.NXT when loss was last noticed (RFC 6582's `recover`).
-    pub(super) recover: SeqNumber,
+    /// SND.NXT when the state of congestion last changed (RFC 6582's `recover`).
+    pub(super) high_seq: SeqNumber,
 
     pub(super) timer_at: Instant,
     pub(super) ack_at: Instant,
@@ -97,14 +110,29 @@ pub(crate) struct ControlBlock {
     pub(super) linger_at: Instant,
     pub(super) last_received_at: Instant,
     pub(super) last_sent_at: Instant,
+    pub(super) last_ack_at: Instant,
     /// When an unacceptable segment was last answered.
     pub(super) last_challenge_at: Option<Instant>,
+}
+
+/// What is counted for `tcp_info`, by its names.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stats {
+    pub(super) segs_in: u32,
+    pub(super) segs_out: u32,
+    pub(super) data_segs_in: u32,
+    pub(super) data_segs_out: u32,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_retrans: u64,
+    pub(super) total_retrans: u32,
+    pub(super) delivered: u32,
+    pub(super) rcv_ooopack: u32,
 }
 
 bitflags::bitflags! {
     /// What is due, done or wished.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Flags: u16 {
+    pub(super) struct Flags: u32 {
         /// A SYN, or a SYN-ACK, is to be sent (again).
         const SYN_DUE = 1 << 0;
         /// The oldest segment is to be sent again.
@@ -123,6 +151,8 @@ bitflags::bitflags! {
         const NO_USER = 1 << 7;
         /// The SYN was sent more than once.
         const SYN_REPEATED = 1 << 8;
+        /// The SYN has just been acknowledged.
+        const SYN_ACKED = 1 << 9;
         /// Text has arrived; the first one starts the quick phase.
         const TEXT_SEEN = 1 << 10;
         /// The peer's FIN has arrived, in order.
@@ -131,6 +161,10 @@ bitflags::bitflags! {
         const PUSHED = 1 << 13;
         /// The timer has overruled silly-window avoidance: what the window takes is sent.
         const OVERRIDE = 1 << 12;
+        /// New text is to be sent as a loss probe, whatever the window.
+        const PROBE_NEW = 1 << 14;
+        /// The last segment is to be sent again as a loss probe.
+        const PROBE_AGAIN = 1 << 15;
     }
 }
 
@@ -144,23 +178,16 @@ pub(super) enum AckDue {
     Now,
 }
 
-/// What `timer_at` is for. The two never run together (RFC 9293 3.8.6.1).
+/// What `timer_at` is for. Only one of them runs at a time; a persist timer only while nothing is out (RFC 9293 3.8.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Off,
     Retransmit,
     Persist,
-}
-
-/// What is being done about loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recovery {
-    /// Nothing is known to be lost.
-    Open,
-    /// Fast recovery, until `recover` is acknowledged (RFC 6582).
-    Fast,
-    /// After a timeout: everything below `recover` is sent again, from here on, as the window allows.
-    Loss { next: SeqNumber },
+    /// RACK waits for what may only be late (RFC 8985 6.3).
+    Reorder,
+    /// A tail loss probe (RFC 8985 7.2).
+    LossProbe,
 }
 
 bitflags::bitflags! {
@@ -238,11 +265,8 @@ impl ControlBlock {
         block.synchronize(irs, agreed, now);
         block.timer = Timer::Retransmit;
         block.timer_at = now.saturating_add(block.rtt.rto());
-        if repeated {
-            block.flags |= Flags::SYN_REPEATED;
-        } else {
-            block.timed = Some((iss + 1, sent_at));
-        }
+        block.flags.set(Flags::SYN_REPEATED, repeated);
+        block.note_syn(sent_at, repeated);
         block
     }
 
@@ -273,27 +297,34 @@ impl ControlBlock {
             features: offer.features,
             ack: AckDue::No,
             quick: 0,
-            dup_acks: 0,
             retries: 0,
             timer: Timer::Off,
-            recovery: Recovery::Open,
+            ca_state: CaState::Open,
             send: SendQueue::new(),
+            sent: SentQueue::new(iss),
+            loss: None,
             recv: RecvQueue::new(),
             out_of_order: OutOfOrder::new(),
+            sacks: None,
+            received: 0,
+            bytes_acked: 0,
+            stats: Stats::default(),
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
             out_of_order_max: offer.out_of_order_max,
             ts: Timestamps::new(offer.ts_offset),
             retrans_stamp: 0,
-            rtt: RttEstimator::new(),
-            timed: None,
+            rtt: RttEstimator::with_min(offer.rto_min),
+            min_rtt: MinRtt::new(),
+            delivery: Delivery::new(now),
             congestion: Congestion::new(offer.congestion, offer.mss),
-            recover: iss,
+            high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
             linger_at: Instant::FAR_FUTURE,
             last_received_at: now,
             last_sent_at: now,
+            last_ack_at: now,
             last_challenge_at: None,
         }
     }
@@ -310,6 +341,19 @@ impl ControlBlock {
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
             None => self.rcv_wscale = 0,
+        }
+    }
+
+    /// Our SYN was sent, or was it again?
+    pub(super) fn note_syn(&mut self, sent_at: Instant, again: bool) {
+        if self.sent.is_empty() {
+            let (progress, _) = self.delivery.on_sent(sent_at, true);
+            self.sent.push(Sent { end: self.iss + 1, marks: Marks::empty(), sent_at, progress });
+        }
+        let (number, _) = self.sent.numbers();
+        if let Some(sent) = self.sent.get_mut(number).filter(|_| again) {
+            sent.marks |= Marks::REPEATED;
+            sent.sent_at = sent_at;
         }
     }
 
@@ -365,17 +409,31 @@ impl ControlBlock {
         free.min(most) & !((1 << self.rcv_wscale) - 1)
     }
 
-    /// Bytes that are taken to be in the network.
+    /// Bytes that are taken to be in the network: the pipe (RFC 6675 section 4).
     #[inline]
     pub(super) fn flight(&self) -> u32 {
-        match self.recovery {
-            Recovery::Loss { next } => (next - self.snd_una) + (self.snd_nxt - self.recover),
-            Recovery::Open => self.snd_nxt - self.snd_una,
-            Recovery::Fast => {
-                let arrived = u32::from(self.dup_acks) * u32::from(self.snd_mss);
-                (self.snd_nxt - self.snd_una).saturating_sub(arrived)
-            }
+        let out = self.snd_nxt - self.snd_una;
+        match &self.loss {
+            None => out,
+            Some(loss) => loss.board.in_flight(out),
         }
+    }
+
+    /// Whether there is text, or a FIN, that was never sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent() > 0 || self.flags & (Flags::FIN_QUEUED | Flags::FIN_SENT) == Flags::FIN_QUEUED
+    }
+
+    /// Where in the peer's stream a number lies that is near RCV.NXT.
+    #[inline]
+    pub(super) fn place_of(&self, seq: SeqNumber) -> u64 {
+        self.received.saturating_add_signed(seq.distance(self.rcv_nxt).into())
+    }
+
+    /// The number of a place in the peer's stream.
+    #[inline]
+    pub(super) fn number_of(&self, place: u64) -> SeqNumber {
+        self.rcv_nxt + place.wrapping_sub(self.received) as u32
     }
 
     /// The number of the first byte in the send queue.
@@ -414,6 +472,15 @@ impl ControlBlock {
 
 #[cfg(test)]
 impl ControlBlock {
+    /// The right edge of the window that was told.
+    pub(crate) fn told_edge(&self) -> SeqNumber {
+        self.rcv_wup + self.rcv_wnd
+    }
+
+    pub(crate) fn cwnd(&self) -> u32 {
+        self.congestion.cwnd()
+    }
+
     /// Our clock.
     pub(crate) fn timestamp(&self, now: Instant) -> u32 {
         self.ts.value(now)
@@ -436,7 +503,15 @@ impl ControlBlock {
         assert!(charged <= self.rcvbuf + 4096, "{charged} of {}", self.rcvbuf);
         assert!(self.out_of_order.len() <= self.out_of_order_max as usize);
         let unacknowledged = self.snd_una != self.snd_nxt;
-        assert!(!unacknowledged || self.timer == Timer::Retransmit, "what is in flight has a timer");
+        let waits = !matches!(self.timer, Timer::Off | Timer::Persist);
+        assert!(!unacknowledged || waits, "what is in flight has a timer");
+        let (base, end) = self.sent.numbers();
+        assert_eq!(unacknowledged, base != end);
+        assert!(base == end || self.sent.get(end - 1).is_some_and(|last| last.end == self.snd_nxt));
+        assert!(base == end || self.sent.start_of(base) == self.snd_una);
+        if let Some(loss) = &self.loss {
+            loss.board.assert_matches(&self.sent, !self.has_sack());
+        }
         assert!(self.ack != AckDue::Delayed || self.ack_at != Instant::FAR_FUTURE);
     }
 }

@@ -6,6 +6,7 @@ use crate::stack::demux::FourTuple;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::tcp::control_block::Reset;
 use crate::wire::checksum::Sum;
+use crate::wire::ip::Envelope;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
@@ -26,7 +27,7 @@ pub(crate) fn send_segment(
         // As if the device had lost it: the timers bring it back.
         return ip.drops.count(DropReason::Nomem);
     };
-    let (src, dst) = (*flow.local.ip(), *flow.remote.ip());
+    let (src, dst) = (flow.local.ip(), flow.remote.ip());
     let text = copy(packet.put(len));
     let sums = (!ip.config.checksum_offload).then(|| {
         let mut sum = Sum::pseudo_header(src, dst, protocol::TCP, header_len + len);
@@ -35,12 +36,19 @@ pub(crate) fn send_segment(
     });
     header.emit(packet.push(header_len), sums);
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
-    let _ = ip.send(packet, (src, dst), protocol::TCP, lower.now, lower.fx);
+    let _ = ip.send(packet, &Envelope::new(src, dst, protocol::TCP), lower.now, lower.fx);
 }
 
-/// Sends a segment that only acknowledges.
-pub(crate) fn send_ack(lower: &mut Lower<'_>, flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, window: u16) {
-    let header = TcpHeader { window, ..bare(flow, seq, ack, TcpFlags::ACK) };
+/// Sends a segment that only acknowledges; with timestamps where the connection has them.
+pub(crate) fn send_ack(
+    lower: &mut Lower<'_>,
+    flow: &FourTuple,
+    (seq, ack): (SeqNumber, SeqNumber),
+    window: u16,
+    timestamps: Option<(u32, u32)>,
+) {
+    let options = TcpOptions { timestamps, ..TcpOptions::default() };
+    let header = TcpHeader { window, options, ..bare(flow, seq, ack, TcpFlags::ACK) };
     send_segment(lower, flow, &header, 0, |_| Sum::default());
 }
 

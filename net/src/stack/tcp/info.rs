@@ -1,7 +1,13 @@
 //! A snapshot of a control block in the terms of `TCP_INFO`.
+//!
+//! Not there: the times for which something held the sender back (`busy_time`, `rwnd_limited`, `sndbuf_limited` are zero),
+//! and a bound on pacing.
 
-use crate::stack::tcp::control_block::{ControlBlock, Recovery};
+use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK, Flags, Timer};
+use crate::stack::tcp::loss::CaState;
+use crate::stack::tcp::news::Amount;
 use crate::stack::tcp::options::Features;
+use crate::stack::tcp::rack::REORDERING;
 use crate::stack::tcp::state::State;
 use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
 use wakeline_runtime::clock::Instant;
@@ -10,27 +16,36 @@ impl ControlBlock {
     /// `tcp_get_info`
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let mss = u32::from(self.snd_mss).max(1);
-        let mut options = TcpInfoOptions::empty();
-        options.set(TcpInfoOptions::WSCALE, self.rcv_wscale > 0);
-        options.set(TcpInfoOptions::TIMESTAMPS, self.features.contains(Features::TIMESTAMPS));
-        options.set(TcpInfoOptions::SACK, self.features.contains(Features::SACK));
+        let stats = &self.stats;
+        let probing = self.timer == Timer::Persist;
+        let [sacked, lost, retrans] = self
+            .loss
+            .as_ref()
+            .map_or([Amount::default(); 3], |loss| [loss.board.sacked, loss.board.lost, loss.board.again]);
+        let fin = u64::from(self.flags.contains(Flags::FIN_RECEIVED));
         TcpInfo {
             state: self.state.as_linux(),
-            ca_state: match self.recovery {
-                Recovery::Open => TcpCaState::Open,
-                Recovery::Fast => TcpCaState::Recovery,
-                Recovery::Loss { .. } => TcpCaState::Loss,
-            },
-            retransmits: self.retries,
-            options,
+            ca_state: self.ca_state.as_linux(),
+            retransmits: if probing { 0 } else { self.retries },
+            probes: if probing { self.retries } else { 0 },
+            backoff: self.rtt.backoff(),
+            options: self.info_options(),
             snd_wscale: self.snd_wscale,
             rcv_wscale: self.rcv_wscale,
             rto: self.rtt.rto(),
+            ato: DELAYED_ACK,
             snd_mss: self.snd_mss.into(),
             rcv_mss: self.rcv_mss.into(),
-            unacked: (self.snd_nxt - self.snd_una).div_ceil(mss),
+            unacked: self.sent.len() as u32,
+            sacked: sacked.segments,
+            lost: lost.segments,
+            retrans: retrans.segments,
             last_data_sent: now.saturating_duration_since(self.last_sent_at),
             last_data_recv: now.saturating_duration_since(self.last_received_at),
+            last_ack_recv: now.saturating_duration_since(self.last_ack_at),
+            rcv_ssthresh: self.rcvbuf / 2,
+            rtt: self.rtt.srtt().unwrap_or_default(),
+            rttvar: self.rtt.rttvar(),
             snd_ssthresh: match self.congestion.ssthresh() {
                 // `TCP_INFINITE_SSTHRESH`
                 u32::MAX => i32::MAX as u32,
@@ -38,10 +53,49 @@ impl ControlBlock {
             },
             snd_cwnd: self.congestion.cwnd() / mss,
             advmss: self.adv_mss.into(),
+            reordering: self.loss.as_ref().map_or(REORDERING, |loss| loss.rack.reordering),
+            total_retrans: stats.total_retrans,
+            pacing_rate: self.congestion.pacing_rate(self.rtt.srtt()).unwrap_or(u64::MAX),
+            max_pacing_rate: u64::MAX,
+            bytes_acked: self.bytes_acked,
+            bytes_received: self.received - fin,
+            segs_out: stats.segs_out,
+            segs_in: stats.segs_in,
             notsent_bytes: self.unsent(),
+            min_rtt: self.min_rtt.get().unwrap_or_default(),
+            data_segs_in: stats.data_segs_in,
+            data_segs_out: stats.data_segs_out,
+            delivery_rate: self.delivery.rate(),
+            delivered: stats.delivered,
+            bytes_sent: stats.bytes_sent,
+            bytes_retrans: stats.bytes_retrans,
+            dsack_dups: self.loss.as_ref().map_or(0, |loss| loss.duplicates),
+            reord_seen: self.loss.as_ref().map_or(0, |loss| loss.rack.reordering_seen),
+            rcv_ooopack: stats.rcv_ooopack,
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.receive_window(),
             ..TcpInfo::default()
+        }
+    }
+
+    fn info_options(&self) -> TcpInfoOptions {
+        let mut options = TcpInfoOptions::empty();
+        options.set(TcpInfoOptions::WSCALE, self.rcv_wscale > 0);
+        options.set(TcpInfoOptions::TIMESTAMPS, self.features.contains(Features::TIMESTAMPS));
+        options.set(TcpInfoOptions::SACK, self.features.contains(Features::SACK));
+        options
+    }
+}
+
+impl CaState {
+    /// The state in `tcp_info`'s words.
+    const fn as_linux(self) -> TcpCaState {
+        match self {
+            CaState::Open => TcpCaState::Open,
+            CaState::Disorder => TcpCaState::Disorder,
+            CaState::Cwr => TcpCaState::Cwr,
+            CaState::Recovery => TcpCaState::Recovery,
+            CaState::Loss => TcpCaState::Loss,
         }
     }
 }

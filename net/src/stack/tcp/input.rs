@@ -4,9 +4,8 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::congestion::sample::AckSample;
 use crate::stack::tcp::control_block::{
-    AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Recovery, Reset, Timer,
+    AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Reset, Timer,
 };
 use crate::stack::tcp::options::{Agreed, Features};
 use crate::stack::tcp::state::{Cause, State};
@@ -36,6 +35,10 @@ impl ControlBlock {
     /// Takes a segment of this connection; `text` has been pulled to what follows the header.
     pub(crate) fn on_segment(&mut self, mut at: Arrival<'_>, text: PacketBuf) -> Disposition {
         let mut done = Disposition::default();
+        self.stats.segs_in = self.stats.segs_in.wrapping_add(1);
+        if !text.is_empty() {
+            self.stats.data_segs_in = self.stats.data_segs_in.wrapping_add(1);
+        }
         let checked = match self.state {
             State::Closed => Err(Disposition::dropped(DropReason::TcpClose)),
             State::SynSent => self.check_syn_sent(&mut at, &mut done),
@@ -82,7 +85,7 @@ impl ControlBlock {
         // RFC 7323 2.2: the window of a SYN is not scaled.
         self.take_window(header, header.window.into());
         if has_ack {
-            self.acknowledge(at, done);
+            self.take_ack(at, false, done);
             self.step(Cause::SynAck);
             self.ack = AckDue::Now;
             done.notice |= Notice::CONNECTED | Notice::WRITABLE;
@@ -200,6 +203,10 @@ impl ControlBlock {
             if syn {
                 at.counters.count(Mib::TcpExtTCPSYNChallenge);
             }
+            if text_len > 0 && old {
+                // `tcp_send_dupack`
+                self.note_twice(header.seq, header.seq + text_len as u32, at.counters);
+            }
             self.ack = AckDue::Now;
         } else {
             at.counters.count(Mib::TcpExtTCPACKSkippedSeq);
@@ -266,14 +273,8 @@ impl ControlBlock {
             // RFC 7323 5.3 R3, with RCV.NXT as it was when an acknowledgement was last sent (Last.ACK.sent).
             self.ts.update(value, at.now);
         }
-        if header.ack.is_after(self.snd_una) {
-            self.acknowledge(at, done);
-        } else if header.ack == self.snd_una {
-            let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
-            if bare && self.snd_una != self.snd_nxt && window == self.snd_wnd {
-                self.on_duplicate_ack(at.now, at.counters);
-            }
-        }
+        let bare = text_len == 0 && !header.flags.intersects(TcpFlags::FIN | TcpFlags::SYN);
+        self.take_ack(at, bare && window == self.snd_wnd, done);
         // "This check prevents old segments from updating the window."
         if self.snd_wl1.is_before(header.seq) || (self.snd_wl1 == header.seq && !self.snd_wl2.is_after(header.ack)) {
             self.take_window(header, window);
@@ -299,117 +300,6 @@ impl ControlBlock {
                 self.stop_timer();
                 self.rtt.reset_backoff();
             }
-        }
-    }
-
-    /// SND.UNA advances: round-trip time, send queue, congestion window, timer.
-    fn acknowledge(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
-        let ack = at.header.ack;
-        let prior_in_flight = self.flight();
-        let first_of_all = self.snd_una == self.iss;
-        let acked = ack - self.snd_una - u32::from(first_of_all);
-        let rtt = self.measure(at, acked);
-        self.snd_una = ack;
-        // What exceeds the queue is the FIN.
-        self.send.release(acked, at.pool);
-        if first_of_all && self.flags.contains(Flags::SYN_REPEATED) {
-            self.rtt.fall_back();
-        }
-        self.retries = 0;
-        if acked > 0 {
-            done.notice |= Notice::WRITABLE;
-            let delivered = self.settle_duplicates(acked);
-            self.recover_on_ack(at.now);
-            let sample = AckSample { acked, delivered, prior_in_flight, rtt, ..self.sample(at.now) };
-            self.congestion.on_ack(&sample);
-        }
-        // RFC 6298 (5.2), (5.3).
-        if self.snd_una == self.snd_nxt {
-            self.stop_timer();
-        } else {
-            self.timer = Timer::Retransmit;
-            self.timer_at = at.now.saturating_add(self.rtt.rto());
-        }
-    }
-
-    /// RFC 6298 section 3, Karn's algorithm: `timed` only ever names a segment that was sent once.
-    /// Where that tells nothing, a segment was sent more than once: the echo knows which of them has arrived
-    /// (RFC 7323 section 4), to the millisecond.
-    fn measure(&mut self, at: &Arrival<'_>, acked: u32) -> Option<Duration> {
-        let header = at.header;
-        if let Some((end, sent_at)) = self.timed {
-            if header.ack.is_before(end) {
-                return None;
-            }
-            let rtt = at.now.saturating_duration_since(sent_at);
-            self.rtt.sample(rtt);
-            self.timed = None;
-            return Some(rtt);
-        }
-        let (_, echo) = header.options.timestamps.filter(|_| acked > 0)?;
-        self.rtt.sample(self.ts.since(echo, at.now)?);
-        None
-    }
-
-    /// `tcp_remove_reno_sacks`: in recovery, what is acknowledged begins with the hole; behind it lies what duplicates
-    /// have reported. Returns how many bytes had not been reported.
-    fn settle_duplicates(&mut self, acked: u32) -> u32 {
-        let mss = u32::from(self.snd_mss);
-        let reported = u32::from(self.dup_acks) * mss;
-        let settled = if self.recovery == Recovery::Fast { acked.div_ceil(mss).saturating_sub(1) } else { u32::MAX };
-        self.dup_acks = u16::try_from(u32::from(self.dup_acks).saturating_sub(settled)).unwrap_or(u16::MAX);
-        acked.saturating_sub(reported).max(mss.min(acked))
-    }
-
-    fn recover_on_ack(&mut self, now: Instant) {
-        let over = !self.snd_una.is_before(self.recover);
-        match self.recovery {
-            Recovery::Open => return,
-            // RFC 6582 3.2 step 3, a partial acknowledgement: the next hole begins here.
-            Recovery::Fast if !over => self.flags |= Flags::RETRANSMIT_DUE,
-            Recovery::Loss { next } if !over => self.recovery = Recovery::Loss { next: next.max(self.snd_una) },
-            Recovery::Fast | Recovery::Loss { .. } => {}
-        }
-        if over {
-            self.dup_acks = 0;
-            self.recovery = Recovery::Open;
-            self.congestion.on_recovery_exit(now);
-        }
-    }
-
-    /// RFC 5681 3.2.
-    fn on_duplicate_ack(&mut self, now: Instant, counters: &mut Counters) {
-        let prior_in_flight = self.flight();
-        self.dup_acks = self.dup_acks.saturating_add(1);
-        let mut lost = 0;
-        // RFC 6582 3.2 step 2: not again for a window in which loss was noticed before.
-        if self.recovery == Recovery::Open && self.dup_acks == 3 && self.snd_una.is_after(self.recover) {
-            counters.count(Mib::TcpExtTCPFastRetrans);
-            lost = self.snd_mss.into();
-            self.congestion.on_congestion_event(now);
-            self.recovery = Recovery::Fast;
-            self.recover = self.snd_nxt;
-            self.flags |= Flags::RETRANSMIT_DUE;
-        }
-        let delivered = self.snd_mss.into();
-        let sample = AckSample { delivered, lost, prior_in_flight, ..self.sample(now) };
-        self.congestion.on_ack(&sample);
-    }
-
-    /// The present, for congestion control.
-    fn sample(&self, now: Instant) -> AckSample {
-        AckSample {
-            now,
-            acked: 0,
-            delivered: 0,
-            lost: 0,
-            prior_in_flight: 0,
-            in_flight: self.flight(),
-            rtt: None,
-            srtt: self.rtt.srtt(),
-            una: self.snd_una,
-            nxt: self.snd_nxt,
-            rate: None,
         }
     }
 

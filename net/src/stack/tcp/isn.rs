@@ -1,9 +1,10 @@
 //! Initial sequence numbers (RFC 6528) and ephemeral ports (RFC 6056), from keyed hashes of the connection's ends.
 
 use crate::stack::demux::FourTuple;
+use crate::stack::endpoint::Endpoint;
 use crate::stack::keyed_hash::keyed_hash;
 use crate::wire::tcp::SeqNumber;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use wakeline_runtime::clock::Instant;
 
 /// The keys.
@@ -34,8 +35,8 @@ impl Secrets {
     }
 
     /// RFC 6056 algorithm 3: where in the range of ephemeral ports to begin the search.
-    pub(crate) fn port_offset(&self, local: Ipv4Addr, remote: SocketAddrV4) -> u32 {
-        let local = SocketAddrV4::new(local, 0);
+    pub(crate) fn port_offset(&self, local: IpAddr, remote: Endpoint) -> u32 {
+        let local = Endpoint::new(local, 0);
         keyed_hash(self.port, &FourTuple { local, remote }.words()) as u32
     }
 }
@@ -47,8 +48,8 @@ mod tests {
     #[test]
     fn numbers_grow_with_time_and_differ_by_flow_and_key() {
         let flow = |port| FourTuple {
-            local: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), port),
-            remote: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 80),
+            local: Endpoint::new(IpAddr::from([10, 0, 0, 1]), port),
+            remote: Endpoint::new(IpAddr::from([10, 0, 0, 2]), 80),
         };
         let secrets = Secrets::new([1, 2, 3, 4]);
         let at = |ms: u64| Instant::from_virtual_ns(ms * 1_000_000);

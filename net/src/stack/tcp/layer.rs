@@ -5,12 +5,15 @@ use crate::packet::PacketBuf;
 use crate::stack::config::{Limits, StackConfig};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple, Target};
+use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::ip_output::header_len;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
+use crate::stack::tcp::cookies::Cookies;
 use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
@@ -18,13 +21,14 @@ use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::Offer;
 use crate::stack::tcp::state::State;
 use crate::stack::tcp::sysctl::TcpSysctls;
+#[cfg(test)]
+use crate::stack::tcp::timewait::Substate;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
 use crate::stack::timers::{TimerHeap, earlier};
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip::IpHeader;
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use slab::Slab;
-use std::net::SocketAddrV4;
 use wakeline_runtime::clock::Instant;
 
 /// One shard's TCP.
@@ -33,11 +37,12 @@ pub(crate) struct TcpLayer {
     pub(super) requests: Slab<Request>,
     pub(super) request_timers: TimerHeap,
     pub(super) secrets: Secrets,
+    pub(super) cookies: Cookies,
     pub(super) limits: Limits,
     pub(super) sysctls: TcpSysctls,
     /// How many ephemeral ports were chosen (RFC 6056's `next_ephemeral`).
     pub(super) ports_chosen: u32,
-    time_wait: TimeWaitTable,
+    pub(super) time_wait: TimeWaitTable,
     timers: TimerHeap,
     /// Connections that have something to send, or to stop, at the end of the batch.
     deferred: Vec<u32>,
@@ -61,6 +66,7 @@ impl TcpLayer {
             requests: Slab::new(),
             request_timers: TimerHeap::new(),
             secrets: Secrets::new(config.secret),
+            cookies: Cookies::new(config.secret),
             limits: config.limits,
             sysctls: config.tcp,
             ports_chosen: 0,
@@ -75,17 +81,17 @@ impl TcpLayer {
     pub(crate) fn on_segment(
         &mut self,
         sockets: &mut Sockets,
-        ip: &Ipv4Header,
+        ip: &IpHeader,
         packet: PacketBuf,
         lower: &mut Lower<'_>,
     ) {
         lower.ip.counters.count(Mib::TcpInSegs);
-        let (header, header_len) = match TcpHeader::parse(packet.data()) {
+        let (header, text_at) = match TcpHeader::parse(packet.data()) {
             Ok(parsed) => parsed,
             Err(malformed) => return on_malformed(packet, malformed, lower),
         };
         let Some(packet) = check(ip, packet, lower) else { return };
-        let segment = segment(ip, &header, header_len, packet);
+        let segment = segment(ip, &header, text_at, packet);
         match self.demux.exact(&segment.flow) {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
@@ -146,13 +152,15 @@ impl TcpLayer {
         match connection.block.state() {
             State::Closed => self.retire(sockets, index, lower),
             State::TimeWait => self.enter_time_wait(sockets, index, lower),
+            // Nobody will read what may still come, so it need not be a connection (`tcp_time_wait`).
+            State::FinWait2 if connection.owner == Owner::Nobody => self.enter_time_wait(sockets, index, lower),
             _ => self.timers.arm(index, connection.block.next_timer()),
         }
     }
 
     fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let (flow, variables) = (connection.flow, connection.block.time_wait_variables());
+        let (flow, variables) = (connection.flow, connection.block.remains());
         connection.block.abort(&mut lower.ip.pool);
         match self.time_wait.insert(flow, variables, lower.now) {
             Some(entry) => self.demux.redirect(&flow, Target::TimeWait(entry)),
@@ -188,28 +196,40 @@ impl TcpLayer {
 
     /// 3.10.7.4 for TIME-WAIT.
     fn deliver_to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment<'_>, lower: &mut Lower<'_>) {
-        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), lower.now);
+        let rfc1337 = self.sysctls.rfc1337;
+        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), rfc1337, lower.now);
         let entry = self.time_wait.get(index).copied();
         // When nobody listens any more, it is acknowledged like any other that is out of place.
         if let Verdict::Reopen { iss } = verdict
             && self.demux.bound(&segment.flow).is_some()
         {
             lower.ip.counters.count(Mib::TcpExtTWRecycled);
-            self.time_wait.remove(index);
-            self.demux.remove(&segment.flow);
+            self.forget_time_wait(index, &segment.flow);
             return self.deliver_to_listener(sockets, segment, Some(iss), lower);
         }
-        lower.ip.pool.free(segment.text);
-        match (verdict, entry) {
-            (Verdict::Acknowledge | Verdict::Reopen { .. }, Some(entry)) => {
-                send_ack(lower, &entry.flow, entry.snd_nxt, entry.rcv_nxt, entry.window);
-            }
-            (Verdict::Delete, Some(entry)) => {
-                self.time_wait.remove(index);
-                self.demux.remove(&entry.flow);
-            }
-            _ => {}
+        let Some(entry) = entry else { return lower.ip.pool.free(segment.text) };
+        if verdict == Verdict::Reset {
+            // Linux's `TCP_TW_RST`.
+            self.forget_time_wait(index, &entry.flow);
+            return self.refuse(segment, lower);
         }
+        lower.ip.pool.free(segment.text);
+        match verdict {
+            Verdict::Acknowledge | Verdict::Reopen { .. } => {
+                let numbers = (entry.remains.snd_nxt, entry.remains.rcv_nxt);
+                let timestamps = entry.timestamps(self.secrets.ts_offset(&entry.flow), lower.now);
+                send_ack(lower, &entry.flow, numbers, entry.remains.window, timestamps);
+            }
+            Verdict::Skip(mib) => lower.ip.counters.count(mib),
+            Verdict::Delete => self.forget_time_wait(index, &entry.flow),
+            Verdict::Ignore | Verdict::Reset => {}
+        }
+    }
+
+    /// Ends an entry before its time.
+    pub(super) fn forget_time_wait(&mut self, index: u32, flow: &FourTuple) {
+        self.time_wait.remove(index);
+        self.demux.remove(flow);
     }
 
     /// Answers a segment that has nobody to go to.
@@ -280,13 +300,15 @@ impl TcpLayer {
 
     /// What this end offers to a peer.
     pub(super) fn offer(&self, ip: &IpLayer, flow: &FourTuple, (rcvbuf, sndbuf): (u32, u32)) -> Offer {
-        let mss = (ip.config.mtu - Ipv4Header::LEN - TcpHeader::LEN).min(u16::MAX.into()) as u16;
+        let headers = header_len(flow.is_v4()) + TcpHeader::LEN;
+        let mss = ip.mtu().saturating_sub(headers).min(u16::MAX.into()) as u16;
         Offer {
             mss,
             rcvbuf,
             sndbuf,
             out_of_order_max: self.limits.out_of_order_max as u32,
             features: self.sysctls.features(),
+            rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
         }
@@ -300,7 +322,13 @@ impl TcpLayer {
     /// How many entries are in TIME-WAIT.
     #[cfg(test)]
     pub(crate) fn time_wait_len(&self) -> usize {
-        self.time_wait.len()
+        self.time_wait.count(Substate::TimeWait)
+    }
+
+    /// How many entries are in FIN-WAIT-2.
+    #[cfg(test)]
+    pub(crate) fn fin_wait_2_len(&self) -> usize {
+        self.time_wait.count(Substate::FinWait2)
     }
 
     /// How many connections are half open.
@@ -326,7 +354,7 @@ impl TcpLayer {
                 self.release(sockets, index, lower);
             } else if let Some(listener) = sockets.listener_at(index) {
                 listener.is_down = true;
-                listener.half_open = 0;
+                (listener.half_open, listener.young) = (0, 0);
                 listener.wait.wake_all(&mut lower.fx.wakes);
             }
         }
@@ -348,14 +376,14 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) 
 
 /// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
-fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
+fn check(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
     if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
         lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);
         return None;
     }
-    if !lower.ip.is_own(ip.dst) || lower.ip.is_broadcast(ip.src) {
+    if !lower.ip.is_unicast(ip) {
         // RFC 9293 MUST-57: never to a broadcast or multicast address.
         lower.ip.drop_packet(packet, DropReason::Otherhost, lower.fx);
         return None;
@@ -364,12 +392,10 @@ fn check(ip: &Ipv4Header, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<Pa
 }
 
 #[inline]
-fn segment<'a>(ip: &Ipv4Header, header: &'a TcpHeader, header_len: usize, mut packet: PacketBuf) -> Segment<'a> {
+fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut packet: PacketBuf) -> Segment<'a> {
     packet.pull(header_len);
-    let flow = FourTuple {
-        local: SocketAddrV4::new(ip.dst, header.dst_port),
-        remote: SocketAddrV4::new(ip.src, header.src_port),
-    };
+    let flow =
+        FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
     Segment { flow, header, text: packet }
 }
 

@@ -3,26 +3,33 @@
 //! As in Linux an entry of the SYN queue is small, stands in the same table as connections and only becomes a socket with
 //! the handshake's last segment. Both queues hold one more than the backlog says.
 
-use crate::stack::demux::FourTuple;
+use crate::stack::demux::{Binding, FourTuple};
+use crate::stack::endpoint::Endpoint;
+use crate::stack::tcp::defer::retransmissions_in;
 use crate::stack::tcp::options::Agreed;
+use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::settings::Settings;
 use crate::tcp_info::{TcpInfo, TcpState};
 use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::WaitList;
 
 /// A socket in LISTEN.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) local: SocketAddrV4,
+    pub(crate) local: Endpoint,
+    pub(crate) binding: Binding,
     /// How many connections may wait to be accepted; `None` while the socket is bound and does not listen.
     pub(crate) backlog: Option<u32>,
     /// The places of established connections, oldest first.
     pub(crate) accept_queue: VecDeque<u32>,
     /// How many half-open connections there are.
     pub(crate) half_open: u32,
+    /// How many of these have not had their SYN-ACK sent again.
+    pub(crate) young: u32,
+    /// When a cookie was last given out, which is when the SYN queue was full (`tcp_synq_overflow`).
+    pub(crate) overflowed_at: Option<Instant>,
     pub(crate) wait: WaitList,
     /// What the connections will have that it accepts.
     pub(crate) settings: Settings,
@@ -52,6 +59,50 @@ impl Listener {
     }
 }
 
+impl Request {
+    /// A request that was just answered.
+    pub(crate) fn new(
+        (flow, listener): (FourTuple, u32),
+        (iss, irs): (SeqNumber, SeqNumber),
+        agreed: Agreed,
+        now: Instant,
+    ) -> Request {
+        Request {
+            flow,
+            listener,
+            iss,
+            irs,
+            agreed,
+            timeouts: 0,
+            is_repeated: false,
+            is_acked: false,
+            sent_at: now,
+            expires_at: now.saturating_add(RttEstimator::new().rto()),
+        }
+    }
+}
+
+impl Listener {
+    /// Half of the queue is kept for young requests: while it is more than half full, and most in it are old, these
+    /// get fewer retries (`reqsk_timer_handler`).
+    pub(crate) fn syn_ack_retries(&self, most: u8) -> u8 {
+        let mut retries = most;
+        if self.half_open * 2 > self.backlog.unwrap_or(0).max(8) {
+            let mut young = self.young * 2;
+            while retries > 2 && self.half_open >= young {
+                retries -= 1;
+                young = young.saturating_mul(2);
+            }
+        }
+        retries
+    }
+
+    /// TCP_DEFER_ACCEPT as a number of retransmissions of the SYN-ACK (`secs_to_retrans`).
+    pub(crate) fn defer_accept(&self) -> u8 {
+        retransmissions_in(self.settings.defer_accept_s)
+    }
+}
+
 /// A half-open connection (`request_sock`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
@@ -61,8 +112,12 @@ pub(crate) struct Request {
     pub(crate) iss: SeqNumber,
     pub(crate) irs: SeqNumber,
     pub(crate) agreed: Agreed,
-    /// How often the SYN-ACK was sent again.
-    pub(crate) retries: u8,
+    /// How often its time was over without an answer (`num_timeout`).
+    pub(crate) timeouts: u8,
+    /// The SYN-ACK was sent more than once, so its round trip says nothing.
+    pub(crate) is_repeated: bool,
+    /// The handshake's last segment has come, and was turned away (`acked`): there was no room, or no data yet.
+    pub(crate) is_acked: bool,
     /// When the SYN-ACK was last sent.
     pub(crate) sent_at: Instant,
     pub(crate) expires_at: Instant,

@@ -6,24 +6,39 @@
 //! meant by a segment, half-open connections, TIME-WAIT, timers. A [`Connection`](connection::Connection) joins a
 //! control block to those who wait for it.
 
+pub(crate) mod acknowledge;
 pub(crate) mod calls;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod control_block;
+pub(crate) mod cookies;
+pub(crate) mod defer;
+pub(crate) mod delivery_rate;
 pub(crate) mod emit;
 pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;
 pub(crate) mod layer;
 pub(crate) mod listen;
+pub(crate) mod loss;
+pub(crate) mod loss_probe;
+pub(crate) mod min_rtt;
+pub(crate) mod news;
 pub(crate) mod options;
 pub(crate) mod out_of_order;
 pub(crate) mod output;
 pub(crate) mod packet_queue;
 pub(crate) mod passive;
+pub(crate) mod rack;
+pub(crate) mod range_set;
+pub(crate) mod recovery;
 pub(crate) mod recv_queue;
+pub(crate) mod requests;
 pub(crate) mod rto;
+pub(crate) mod sack_list;
+pub(crate) mod scoreboard;
 pub(crate) mod send_queue;
+pub(crate) mod sent_queue;
 pub(crate) mod settings;
 pub(crate) mod sockopt;
 pub(crate) mod state;
@@ -32,4 +47,5 @@ pub(crate) mod text;
 pub(crate) mod timeouts;
 pub(crate) mod timestamps;
 pub(crate) mod timewait;
+pub(crate) mod undo;
 pub(crate) mod user;

@@ -3,6 +3,7 @@
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::tcp_options::TcpOptions;
+use std::time::Duration;
 
 bitflags::bitflags! {
     /// The parts of TCP that both ends must want (`net.ipv4.tcp_*`); in a connection, those that they have agreed on.
@@ -24,6 +25,8 @@ pub(crate) struct Offer {
     pub(crate) sndbuf: u32,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The least retransmission timeout.
+    pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
     pub(crate) congestion: CongestionChoice,
@@ -70,12 +73,13 @@ pub(crate) struct Agreed {
     pub(crate) ts_recent: u32,
 }
 
-/// RFC 9293 3.7.1: what a peer can take that does not say.
-const DEFAULT_MSS: u16 = 536;
 /// `tcp_min_snd_mss`: a peer that asks for less wants us to waste our time.
 const MIN_MSS: u16 = 48;
 
 impl Agreed {
+    /// RFC 9293 3.7.1: what a peer can take that does not say.
+    pub(crate) const DEFAULT_MSS: u16 = 536;
+
     /// Reads the peer's SYN or SYN-ACK.
     pub(crate) fn new(our_mss: u16, ours: Features, syn: &TcpHeader) -> Agreed {
         let options = &syn.options;
@@ -83,7 +87,8 @@ impl Agreed {
         theirs.set(Features::TIMESTAMPS, options.timestamps.is_some());
         theirs.set(Features::SACK, options.sack_permitted);
         let features = ours & theirs;
-        let mss = options.mss.unwrap_or(DEFAULT_MSS).min(our_mss).max(MIN_MSS);
+        // As in Linux, an MSS of zero says nothing.
+        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(Agreed::DEFAULT_MSS).min(our_mss).max(MIN_MSS);
         // RFC 6691: the option says what fits without options.
         let taken = if features.contains(Features::TIMESTAMPS) { TIMESTAMPS_LEN } else { 0 };
         let ts_recent = options.timestamps.map_or(0, |(value, _)| value);

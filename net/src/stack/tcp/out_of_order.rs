@@ -1,36 +1,27 @@
-//! What has arrived ahead of its turn: disjoint pieces, sorted by where they begin.
+//! What has arrived ahead of its turn: disjoint pieces, sorted by where they begin, and the ranges that they fill.
 //!
-//! A pure data structure. The caller bounds what it holds, and asks for the piece that comes next.
+//! A pure data structure. Places are counted from the stream's beginning and do not wrap. The caller bounds what it holds,
+//! and asks for the piece that comes next.
 
 use crate::packet::{PacketBuf, PoolCache};
-use crate::wire::tcp::SeqNumber;
-use std::collections::VecDeque;
+use crate::stack::tcp::range_set::RangeSet;
+use std::collections::BTreeMap;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct OutOfOrder {
-    pieces: VecDeque<Piece>,
+    pieces: BTreeMap<u64, PacketBuf>,
+    filled: RangeSet,
     truesize: u32,
-}
-
-#[derive(Debug)]
-struct Piece {
-    seq: SeqNumber,
-    packet: PacketBuf,
-}
-
-impl Piece {
-    fn end(&self) -> SeqNumber {
-        self.seq + self.packet.len() as u32
-    }
 }
 
 /// What became of a piece.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
-    /// It is kept, or a part of it; perhaps only in place of what was there.
-    Kept,
+    /// It is kept, or a part of it; perhaps only in place of what was there. The range that it lies in is full now;
+    /// `overlap` of it was there before.
+    Kept { filled: (u64, u64), overlap: Option<(u64, u64)> },
     /// There was nothing new in it.
     Duplicate,
 }
@@ -38,7 +29,7 @@ pub(crate) enum Inserted {
 impl OutOfOrder {
     /// Nothing is missing.
     pub(crate) const fn new() -> OutOfOrder {
-        OutOfOrder { pieces: VecDeque::new(), truesize: 0 }
+        OutOfOrder { pieces: BTreeMap::new(), filled: RangeSet::new(), truesize: 0 }
     }
 
     #[inline]
@@ -57,51 +48,62 @@ impl OutOfOrder {
         self.truesize
     }
 
-    /// Keeps `packet`, whose text begins at `seq`, without what is there already.
-    pub(crate) fn insert(&mut self, mut seq: SeqNumber, mut packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
-        let at = self.pieces.partition_point(|piece| !piece.seq.is_after(seq));
-        if let Some(before) = at.checked_sub(1).map(|before| self.pieces[before].end()) {
-            let overlap = before.distance(seq).max(0) as usize;
-            if overlap >= packet.len() {
+    /// The full range around a place.
+    pub(crate) fn filled_around(&self, at: u64) -> Option<(u64, u64)> {
+        self.filled.containing(at)
+    }
+
+    /// The first full range.
+    pub(crate) fn first(&self) -> Option<(u64, u64)> {
+        self.filled.first()
+    }
+
+    /// Keeps `packet`, whose text begins at `at`, without what is there already.
+    pub(crate) fn insert(&mut self, mut at: u64, mut packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
+        let whole = (at, at + packet.len() as u64);
+        let mut overlap = None;
+        let before = self.pieces.range(..=at).next_back().map(|(&start, piece)| start + piece.len() as u64);
+        if let Some(end) = before.filter(|&end| end > at) {
+            if end >= whole.1 {
                 pool.free(packet);
                 return Inserted::Duplicate;
             }
-            packet.pull(overlap);
-            seq = seq + overlap as u32;
+            overlap = Some((at, end));
+            packet.pull((end - at) as usize);
+            at = end;
         }
-        while let Some(next) = self.pieces.get(at) {
-            let end = seq + packet.len() as u32;
-            if !next.seq.is_before(end) {
-                break;
-            }
-            if !next.end().is_before(end) {
-                packet.truncate((next.seq - seq) as usize);
+        while let Some((&start, next)) = self.pieces.range(at..whole.1).next() {
+            let end = start + next.len() as u64;
+            overlap = Some((overlap.map_or(start, |(from, _)| from), end.min(whole.1)));
+            if end > whole.1 {
+                packet.truncate((start - at) as usize);
                 break;
             }
             // The new piece covers the old one, and more.
-            if let Some(covered) = self.pieces.remove(at) {
-                self.truesize -= covered.packet.truesize() as u32;
-                pool.free(covered.packet);
+            if let Some(covered) = self.pieces.remove(&start) {
+                self.truesize -= covered.truesize() as u32;
+                pool.free(covered);
             }
         }
+        let filled = self.filled.insert(whole.0, whole.1);
         if packet.is_empty() {
             pool.free(packet);
             return Inserted::Duplicate;
         }
         self.truesize += packet.truesize() as u32;
-        self.pieces.insert(at, Piece { seq, packet });
-        Inserted::Kept
+        self.pieces.insert(at, packet);
+        Inserted::Kept { filled, overlap }
     }
 
-    /// The text that follows at `rcv_nxt`, if it is there. Pieces that lie before are let go.
-    pub(crate) fn pop(&mut self, rcv_nxt: SeqNumber, pool: &mut PoolCache) -> Option<PacketBuf> {
-        while self.pieces.front().is_some_and(|piece| !piece.seq.is_after(rcv_nxt)) {
-            let Piece { seq, mut packet } = self.pieces.pop_front()?;
+    /// The text that follows at `next`, if it is there. Pieces that lie before are let go.
+    pub(crate) fn pop(&mut self, next: u64, pool: &mut PoolCache) -> Option<PacketBuf> {
+        while let Some(first) = self.pieces.first_entry()
+            && *first.key() <= next
+        {
+            let (start, mut packet) = first.remove_entry();
             self.truesize -= packet.truesize() as u32;
-            if self.pieces.is_empty() {
-                self.pieces = VecDeque::new();
-            }
-            let old = (rcv_nxt - seq) as usize;
+            self.filled.remove_below(next.max(start + packet.len() as u64));
+            let old = (next - start) as usize;
             if old < packet.len() {
                 packet.pull(old);
                 return Some(packet);
@@ -113,15 +115,16 @@ impl OutOfOrder {
 
     /// The pieces' borders, from the first on.
     #[cfg(test)]
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (SeqNumber, SeqNumber)> + '_ {
-        self.pieces.iter().map(|piece| (piece.seq, piece.end()))
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.pieces.iter().map(|(&start, piece)| (start, start + piece.len() as u64))
     }
 
     /// Gives every packet back.
     pub(crate) fn clear(&mut self, pool: &mut PoolCache) {
-        for piece in std::mem::take(&mut self.pieces) {
-            pool.free(piece.packet);
+        for (_, packet) in std::mem::take(&mut self.pieces) {
+            pool.free(packet);
         }
+        self.filled.clear();
         self.truesize = 0;
     }
 }
@@ -133,30 +136,40 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Random pieces of a known stream, across the wrap of the sequence space: what comes out is the stream.
+        /// Random pieces of a known stream: what comes out is the stream, and what is told of the pieces is true.
         #[test]
-        fn pieces_come_out_in_order_and_once(cuts in prop::collection::vec((0u32..500, 1u32..80), 1..60)) {
-            const START: SeqNumber = SeqNumber(u32::MAX - 200);
+        fn pieces_come_out_in_order_and_once(cuts in prop::collection::vec((0u64..500, 1u64..80), 1..60)) {
             let pool = Pool::new(1 << 24);
             let (mut cache, mut queue) = (pool.cache(), OutOfOrder::new());
             let mut covered = [false; 600];
             for (from, len) in cuts {
                 let bytes: Vec<u8> = (from..from + len).map(|at| (at * 13) as u8).collect();
-                let fresh = covered[from as usize..(from + len) as usize].iter().any(|&there| !there);
-                covered[from as usize..(from + len) as usize].fill(true);
+                let place = from as usize..(from + len) as usize;
+                let known: Vec<u64> = (from..from + len).filter(|&at| covered[at as usize]).collect();
+                covered[place].fill(true);
                 let packet = PacketBuf::from_bytes(&pool, &bytes).unwrap();
-                let inserted = queue.insert(START + from, packet, &mut cache);
-                prop_assert!(inserted == Inserted::Kept || !fresh);
+                match queue.insert(from, packet, &mut cache) {
+                    Inserted::Duplicate => prop_assert_eq!(known.len() as u64, len),
+                    Inserted::Kept { filled, overlap } => {
+                        prop_assert!(filled.0 <= from && filled.1 >= from + len);
+                        prop_assert!((filled.0..filled.1).all(|at| covered[at as usize]));
+                        prop_assert!(filled.0 == 0 || !covered[filled.0 as usize - 1]);
+                        prop_assert!(!covered[filled.1 as usize]);
+                        prop_assert_eq!(queue.filled_around(from), Some(filled));
+                        prop_assert_eq!(overlap.map(|(start, _)| start), known.first().copied());
+                        prop_assert_eq!(overlap.map(|(_, end)| end - 1), known.last().copied());
+                    }
+                }
                 let ranges: Vec<_> = queue.ranges().collect();
-                prop_assert!(ranges.windows(2).all(|pair| !pair[1].0.is_before(pair[0].1)), "{:?}", ranges);
+                prop_assert!(ranges.windows(2).all(|pair| pair[1].0 >= pair[0].1), "{:?}", ranges);
             }
             let mut at = 0;
             while at < covered.len() {
-                match queue.pop(START + at as u32, &mut cache) {
+                match queue.pop(at as u64, &mut cache) {
                     Some(packet) => {
                         for &byte in packet.data() {
                             prop_assert!(covered[at]);
-                            prop_assert_eq!(byte, (at as u32 * 13) as u8);
+                            prop_assert_eq!(byte, (at as u64 * 13) as u8);
                             at += 1;
                         }
                     }
@@ -166,7 +179,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(queue.is_empty());
+            prop_assert!(queue.is_empty() && queue.filled.is_empty());
             prop_assert_eq!(queue.truesize(), 0);
         }
     }

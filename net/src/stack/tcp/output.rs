@@ -1,12 +1,16 @@
 //! What is to be sent, one segment at a time: RFC 9293 3.8, with Nagle's algorithm and silly-window avoidance.
 
+use crate::stack::counters::Mib;
 use crate::stack::tcp::congestion::sample::Transmitted;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Recovery, Timer};
+use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Timer};
+use crate::stack::tcp::loss::{CaState, Frto, Loss};
 use crate::stack::tcp::options::{Features, syn_options, syn_window};
+use crate::stack::tcp::sack_list::BLOCKS_MAX;
+use crate::stack::tcp::sent_queue::{Marks, Sent};
 use crate::stack::tcp::state::State;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
-use crate::wire::tcp_options::TcpOptions;
+use crate::wire::tcp_options::{SackBlocks, TcpOptions};
 use wakeline_runtime::clock::Instant;
 
 /// A segment to be sent: its header, and where in the send queue its text lies.
@@ -15,17 +19,27 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
-    /// Whether it was sent before.
-    pub(crate) again: bool,
+    /// It was sent before, and is counted as this.
+    pub(crate) again: Option<Mib>,
 }
+
+/// A record of a sent segment is charged to the send buffer as so many bytes.
+const RECORD_BYTES: usize = 256;
+/// As many segments may be out whatever the buffer.
+const RECORDS_LEAST: usize = 64;
 
 impl ControlBlock {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something; a quick no saves the search.
     #[inline]
     pub(crate) fn has_something_due(&self) -> bool {
-        let due = Flags::SYN_DUE.union(Flags::RETRANSMIT_DUE).union(Flags::PROBE_DUE);
-        let unsent = self.send.len() != self.snd_nxt - self.snd_una || self.flags.contains(Flags::FIN_QUEUED);
-        self.ack == AckDue::Now || self.flags.intersects(due) || unsent || self.recovery != Recovery::Open
+        const DUE: Flags = Flags::SYN_DUE
+            .union(Flags::RETRANSMIT_DUE)
+            .union(Flags::PROBE_DUE)
+            .union(Flags::PROBE_AGAIN)
+            .union(Flags::FIN_QUEUED);
+        let lost = self.loss.as_ref().is_some_and(|loss| loss.board.has_due());
+        let unsent = self.send.len() != self.snd_nxt - self.snd_una;
+        self.ack == AckDue::Now || self.flags.intersects(DUE) || unsent || lost
     }
 
     /// The next segment to send, or `None` when nothing is due or allowed. What it returns counts as sent: if the
@@ -36,7 +50,7 @@ impl ControlBlock {
             State::SynSent | State::SynReceived => self.next_syn(now).or_else(|| self.next_ack(now)),
             state => {
                 let transmit = state.may_transmit();
-                let text = if transmit { self.next_again(now).or_else(|| self.next_new(now)) } else { None };
+                let text = if transmit { self.next_text(now) } else { None };
                 text.or_else(|| self.next_ack(now))
             }
         }
@@ -46,6 +60,23 @@ impl ControlBlock {
     #[inline]
     pub(crate) fn copy_text(&mut self, outgoing: &Outgoing, out: &mut [u8]) -> Sum {
         self.send.copy_out(outgoing.offset, out)
+    }
+
+    fn next_text(&mut self, now: Instant) -> Option<Outgoing> {
+        let frto = self.loss.as_ref().map_or(Frto::Off, |loss| loss.frto);
+        if self.flags.intersects(Flags::RETRANSMIT_DUE | Flags::PROBE_AGAIN) || !matches!(frto, Frto::New | Frto::Wait)
+        {
+            return self.next_again(now).or_else(|| self.next_new(now));
+        }
+        // RFC 5682 step 2b: new text, and then the next acknowledgement decides. If there can be none, the old is sent.
+        if frto == Frto::New
+            && let Some(outgoing) = self.next_new(now)
+        {
+            return Some(outgoing);
+        }
+        let wait = self.snd_nxt.is_after(self.high_seq);
+        self.loss_mut().frto = if wait { Frto::Wait } else { Frto::Off };
+        if wait { None } else { self.next_again(now) }
     }
 
     fn next_syn(&mut self, now: Instant) -> Option<Outgoing> {
@@ -60,8 +91,7 @@ impl ControlBlock {
             self.retrans_stamp = timestamps.0;
         }
         self.snd_nxt = self.iss + 1;
-        // Karn: measured only when it is sent once.
-        self.timed = first.then_some((self.snd_nxt, now));
+        self.note_syn(now, !first);
         self.flags.set(Flags::SYN_REPEATED, again);
         self.start_timer(Timer::Retransmit, now);
         let mut flags = TcpFlags::SYN;
@@ -82,40 +112,57 @@ impl ControlBlock {
             urgent: 0,
             options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
-        Some(Outgoing { header, offset: 0, len: 0, again })
+        Some(Outgoing { header, offset: 0, len: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
     }
 
-    /// Retransmission: one segment in fast recovery, as many as the window allows after a timeout.
+    /// Retransmission: what a timeout or a probe wants in any case, and what is lost as the window allows.
     fn next_again(&mut self, now: Instant) -> Option<Outgoing> {
-        let from = if self.flags.contains(Flags::RETRANSMIT_DUE) {
-            self.flags.remove(Flags::RETRANSMIT_DUE);
-            self.snd_una
-        } else {
-            match self.recovery {
-                Recovery::Loss { next } if next.is_before(self.recover) && self.flight() < self.congestion.cwnd() => {
-                    next
-                }
-                _ => return None,
-            }
-        };
-        let offset = from - self.send_base();
-        let limit = if let Recovery::Loss { .. } = self.recovery { self.recover } else { self.snd_nxt };
-        let len = self.send.len().saturating_sub(offset).min(self.snd_mss.into()).min(limit - from);
-        let fin = self.flags.contains(Flags::FIN_SENT) && offset + len == self.send.len() && from + len != limit;
-        let end = from + len + u32::from(fin);
-        if end == from {
+        let (first, end) = self.sent.numbers();
+        let forced = self.flags & (Flags::RETRANSMIT_DUE | Flags::PROBE_AGAIN);
+        self.flags -= forced;
+        if first == end {
             return None;
         }
-        if let Recovery::Loss { .. } = self.recovery {
-            self.recovery = Recovery::Loss { next: end };
+        if forced.contains(Flags::RETRANSMIT_DUE) {
+            return Some(self.send_again(now, first));
         }
-        // Karn: what is sent twice cannot be measured, nor what was sent before it and is not acknowledged yet.
-        self.timed = None;
-        if self.timer != Timer::Retransmit {
+        if forced.contains(Flags::PROBE_AGAIN) {
+            let outgoing = self.send_again(now, end - 1);
+            self.note_probe(true);
+            return Some(outgoing);
+        }
+        let number = self.loss.as_mut()?.board.next_due(&self.sent)?;
+        let (len, flight) = (self.sent.len_of(number), self.flight());
+        let in_window = self.sent.start_of(number).is_before(self.snd_una + self.snd_wnd) || number == first;
+        let room = flight == 0 || flight + len <= self.congestion.cwnd();
+        (room && in_window).then(|| self.send_again(now, number))
+    }
+
+    /// Sends a segment again as it is. Small ones are not put together (Linux's `tcp_collapse_retrans`): they cost a header
+    /// each, as they did the first time.
+    fn send_again(&mut self, now: Instant, number: u64) -> Outgoing {
+        let (timed, stamp) = (self.has_sack(), self.ts.value(now));
+        let loss = self.loss.get_or_insert_with(|| Box::new(Loss::new()));
+        loss.board.on_sent_again(&mut self.sent, number, timed, now);
+        loss.undo.retrans = Some(loss.undo.retrans.unwrap_or(0) + 1);
+        loss.undo.stamp.get_or_insert(stamp);
+        let (first, _) = self.sent.numbers();
+        if (number == first && self.timer != Timer::Reorder) || matches!(self.timer, Timer::Off | Timer::Persist) {
             self.start_timer(Timer::Retransmit, now);
         }
+        let (progress, app_limited) = self.delivery.on_sent(now, false);
+        let (from, len) = (self.sent.start_of(number), self.sent.len_of(number));
+        let mut fin = false;
+        if let Some(sent) = self.sent.get_mut(number) {
+            sent.progress = progress;
+            sent.marks.set(Marks::APP_LIMITED, app_limited);
+            fin = sent.marks.contains(Marks::FIN);
+        }
+        let len = len - u32::from(fin);
         let flags = if fin { TcpFlags::FIN | TcpFlags::PSH } else { TcpFlags::PSH };
-        Some(self.text_segment(now, from, (offset, len), flags, true))
+        let fast = matches!(self.ca_state, CaState::Cwr | CaState::Recovery);
+        let mib = if fast { Mib::TcpExtTCPFastRetrans } else { Mib::TcpExtTCPSlowStartRetrans };
+        self.text_segment(now, from, (from - self.send_base(), len), flags, Some(mib))
     }
 
     /// New text, and the FIN behind the last of it.
@@ -125,6 +172,9 @@ impl ControlBlock {
         }
         let offset = self.snd_nxt - self.send_base();
         let unsent = self.send.len() - offset;
+        if self.sent.len() >= self.records_max() {
+            return None;
+        }
         let fin_next = self.flags.contains(Flags::FIN_QUEUED);
         if unsent == 0 && !fin_next {
             return None;
@@ -142,20 +192,42 @@ impl ControlBlock {
         if fin {
             self.flags |= Flags::FIN_SENT;
         }
-        if len < u32::from(self.snd_mss) {
+        if len < self.text_max() {
             self.snd_sml = self.snd_nxt;
         }
-        if self.timed.is_none() {
-            self.timed = Some((self.snd_nxt, now));
-        }
-        if self.timer != Timer::Retransmit {
-            // RFC 6298 (5.1).
-            self.start_timer(Timer::Retransmit, now);
-        }
+        self.note_sent(now, fin);
         let mut flags = TcpFlags::empty();
         flags.set(TcpFlags::FIN, fin);
         flags.set(TcpFlags::PSH, last && len > 0);
-        Some(self.text_segment(now, seq, (offset, len), flags, false))
+        Some(self.text_segment(now, seq, (offset, len), flags, None))
+    }
+
+    /// The record of a new segment, and its timer (RFC 6298 (5.1), `tcp_event_new_data_sent`).
+    #[inline]
+    fn note_sent(&mut self, now: Instant, fin: bool) {
+        let (progress, app_limited) = self.delivery.on_sent(now, self.sent.is_empty());
+        let mut marks = Marks::empty();
+        marks.set(Marks::FIN, fin);
+        marks.set(Marks::APP_LIMITED, app_limited);
+        self.sent.push(Sent { end: self.snd_nxt, marks, sent_at: now, progress });
+        if matches!(self.timer, Timer::Off | Timer::Persist | Timer::LossProbe) {
+            if self.timer == Timer::Persist {
+                self.stop_timer();
+            }
+            self.rearm_retransmission(now);
+        }
+        if self.flags.contains(Flags::PROBE_NEW) {
+            self.flags.remove(Flags::PROBE_NEW);
+            self.note_probe(false);
+        } else if self.timer == Timer::Retransmit {
+            self.schedule_probe(now, false);
+        }
+    }
+
+    /// How many segments may be out: a program that writes byte by byte must not cost a record for each without end. More
+    /// wait and grow together.
+    fn records_max(&self) -> usize {
+        (self.sndbuf as usize / RECORD_BYTES).max(RECORDS_LEAST)
     }
 
     /// How many of `unsent` bytes may go in the next segment (3.8.6.2.1 and Nagle's algorithm, 3.7.4); `None` to wait.
@@ -164,11 +236,13 @@ impl ControlBlock {
             // A bare FIN needs no window.
             return Some(0);
         }
-        let mss = u32::from(self.snd_mss);
+        let mss = self.text_max();
         let window = (self.snd_una + self.snd_wnd).distance(self.snd_nxt).max(0).cast_unsigned();
-        // RFC 3042, limited transmit: the first two duplicates allow a segment each.
-        let extra = if self.recovery == Recovery::Open { u32::from(self.dup_acks.min(2)) * mss } else { 0 };
-        let cwnd = (self.congestion.cwnd() + extra).saturating_sub(self.flight());
+        if self.flags.contains(Flags::PROBE_NEW) {
+            return Some(unsent.min(mss).min(window)).filter(|&len| len > 0);
+        }
+        // RFC 3042, limited transmit: what has arrived out of order is not in flight any more.
+        let cwnd = self.congestion.cwnd().saturating_sub(self.flight());
         let len = unsent.min(mss).min(window).min(cwnd);
         if len == mss {
             return Some(len);
@@ -207,8 +281,8 @@ impl ControlBlock {
         self.flags.remove(Flags::PROBE_DUE);
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
-        let header = self.header(now, seq, TcpFlags::empty());
-        Some(Outgoing { header, offset: 0, len: 0, again: false })
+        let header = self.header(now, seq, TcpFlags::empty(), 0);
+        Some(Outgoing { header, offset: 0, len: 0, again: None })
     }
 
     fn text_segment(
@@ -217,7 +291,7 @@ impl ControlBlock {
         seq: SeqNumber,
         (offset, len): (u32, u32),
         flags: TcpFlags,
-        again: bool,
+        again: Option<Mib>,
     ) -> Outgoing {
         // `tcp_event_data_sent`: an answer soon after the question. The next acknowledgement can wait for its answer.
         // Neither a FIN nor what comes before any question is one.
@@ -229,13 +303,27 @@ impl ControlBlock {
         let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
-        Outgoing { header: self.header(now, seq, flags), offset, len, again }
+        self.count_text(len, again.is_some());
+        Outgoing { header: self.header(now, seq, flags, len), offset, len, again }
+    }
+
+    fn count_text(&mut self, len: u32, again: bool) {
+        let stats = &mut self.stats;
+        stats.bytes_sent += u64::from(len);
+        if len > 0 {
+            stats.data_segs_out = stats.data_segs_out.wrapping_add(1);
+        }
+        if again {
+            stats.total_retrans = stats.total_retrans.saturating_add(1);
+            stats.bytes_retrans += u64::from(len);
+        }
     }
 
     /// A header with everything that each segment carries: acknowledgement, window and timestamps.
-    fn header(&mut self, now: Instant, seq: SeqNumber, flags: TcpFlags) -> TcpHeader {
+    fn header(&mut self, now: Instant, seq: SeqNumber, flags: TcpFlags, len: u32) -> TcpHeader {
+        self.stats.segs_out = self.stats.segs_out.wrapping_add(1);
         let window = self.select_window();
-        self.ack_sent();
+        let options = self.options(now, len);
         TcpHeader {
             src_port: self.src_port,
             dst_port: self.dst_port,
@@ -244,15 +332,60 @@ impl ControlBlock {
             flags: flags | TcpFlags::ACK,
             window,
             urgent: 0,
-            options: self.options(now),
+            options,
         }
     }
 
     /// What each segment after the handshake carries (`tcp_established_options`).
+    /// When a segment that is sent again leaves no room for SACK blocks, its acknowledgement does not count as sent, and
+    /// another one follows.
     #[inline]
-    fn options(&self, now: Instant) -> TcpOptions {
+    fn options(&mut self, now: Instant, len: u32) -> TcpOptions {
         let timestamps = self.features.contains(Features::TIMESTAMPS);
-        TcpOptions { timestamps: timestamps.then(|| (self.ts.value(now), self.ts.recent())), ..TcpOptions::default() }
+        let timestamps = timestamps.then(|| (self.ts.value(now), self.ts.recent()));
+        let mut options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let blocks_len = self.blocks_len();
+        if blocks_len == 0 || len + blocks_len <= self.snd_mss.into() {
+            if blocks_len > 0 {
+                options.sack = self.take_sacks();
+            }
+            self.ack_sent();
+        }
+        options
+    }
+
+    /// The largest text of a segment that is sent now: SACK blocks need room, too.
+    #[inline]
+    fn text_max(&self) -> u32 {
+        u32::from(self.snd_mss).saturating_sub(self.blocks_len()).max(1)
+    }
+
+    /// How long the SACK option of a segment is that is sent now, padding included.
+    #[inline]
+    fn blocks_len(&self) -> u32 {
+        match &self.sacks {
+            Some(sacks) if !sacks.is_empty() => 4 + 8 * sacks.len(self.blocks_max()) as u32,
+            _ => 0,
+        }
+    }
+
+    /// RFC 7323 3.2: timestamps take the place of a block.
+    fn blocks_max(&self) -> usize {
+        if self.features.contains(Features::TIMESTAMPS) { BLOCKS_MAX - 1 } else { BLOCKS_MAX }
+    }
+
+    #[cold]
+    fn take_sacks(&mut self) -> SackBlocks {
+        let mut blocks = SackBlocks::default();
+        let max = self.blocks_max();
+        let Some(mut sacks) = self.sacks.take() else { return blocks };
+        for (from, to) in sacks.take(max, |at| self.out_of_order.filled_around(at)) {
+            blocks.push(self.number_of(from), self.number_of(to));
+        }
+        if !sacks.is_empty() {
+            self.sacks = Some(sacks);
+        }
+        blocks
     }
 
     /// `tcp_select_window`: what the buffer allows, but never less than what was told before (3.8.6: the right edge
@@ -278,7 +411,7 @@ impl ControlBlock {
         }
     }
 
-    fn start_timer(&mut self, timer: Timer, now: Instant) {
+    pub(super) fn start_timer(&mut self, timer: Timer, now: Instant) {
         self.timer = timer;
         self.timer_at = now.saturating_add(self.rtt.rto());
     }

@@ -1,4 +1,5 @@
-//! The passive open: LISTEN and SYN-RECEIVED (RFC 9293 3.10.7.2 and .4), by compact requests.
+//! The passive open: LISTEN (RFC 9293 3.10.7.2), where a SYN becomes a compact request, or a cookie; and the moment in
+//! which either becomes a connection in the accept queue.
 
 use crate::event::{DropReason, Event};
 use crate::stack::counters::Mib;
@@ -6,17 +7,30 @@ use crate::stack::demux::{FourTuple, Target};
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, Sockets};
 use crate::stack::tcp::connection::{Connection, Owner};
-use crate::stack::tcp::control_block::{CHALLENGE_INTERVAL, ControlBlock, Reset};
-use crate::stack::tcp::emit::{send_ack, send_reset, send_segment};
-use crate::stack::tcp::layer::{Segment, TcpLayer, is_open};
-use crate::stack::tcp::listen::Request;
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::cookies::{VALID, stamp, unstamp};
+use crate::stack::tcp::emit::send_segment;
+use crate::stack::tcp::layer::{Segment, TcpLayer};
+use crate::stack::tcp::listen::{Listener, Request};
 use crate::stack::tcp::options::{Agreed, Features, syn_options, syn_window};
-use crate::stack::tcp::rto::RttEstimator;
-use crate::stack::tcp::timeouts::SYN_ACK_RETRIES;
-use crate::stack::tcp::timestamps::{Timestamps, is_before};
+use crate::stack::tcp::sysctl::SynCookies;
+use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::checksum::Sum;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
+use crate::wire::tcp_options::TcpOptions;
+use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::Events;
+
+/// What is done with a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    /// It becomes a request.
+    Remember,
+    /// It is answered with a cookie.
+    Cookie,
+    /// It is dropped, and counted under this name as well.
+    Drop(Option<Mib>),
+}
 
 impl TcpLayer {
     /// 3.10.7.2 LISTEN STATE, and 3.10.7.1 when nobody listens. `iss` is given by an entry in TIME-WAIT that a new
@@ -37,9 +51,12 @@ impl TcpLayer {
         if flags.contains(TcpFlags::RST) {
             return lower.ip.drop_packet(segment.text, DropReason::TcpInvalidReset, lower.fx);
         }
-        // Second, check for an ACK.
+        // Second, check for an ACK: it may bring back a cookie.
         if flags.contains(TcpFlags::ACK) {
-            return self.refuse(segment, lower);
+            return match self.request_of_cookie(sockets, index, &segment, lower) {
+                Some(request) => self.establish_from_cookie(sockets, &request, segment, lower),
+                None => self.refuse(segment, lower),
+            };
         }
         // Third, check for a SYN. (Fourth: anything else is dropped.)
         if !flags.contains(TcpFlags::SYN) {
@@ -59,37 +76,65 @@ impl TcpLayer {
     ) {
         let room = self.requests.len() < self.limits.requests_max && sockets.has_room();
         let Some(listener) = sockets.listener_at(index) else { return self.refuse(segment, lower) };
-        let full = if listener.accept_queue_is_full() {
-            Some(Mib::TcpExtListenOverflows)
-        } else if listener.syn_queue_is_full() || !room {
-            Some(Mib::TcpExtTCPReqQFullDrop)
-        } else {
-            None
-        };
-        if let Some(mib) = full {
-            lower.ip.counters.count(mib);
+        let admission = self.admit(listener, room, iss.is_some(), lower);
+        if let Admission::Drop(mib) = admission {
+            mib.into_iter().for_each(|mib| lower.ip.counters.count(mib));
             lower.ip.counters.count(Mib::TcpExtListenDrops);
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
-        listener.half_open += 1;
         let rcvbuf = listener.settings.rcvbuf;
         let Segment { flow, header, text } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let offer = self.offer(lower.ip, &flow, (0, 0));
         let agreed = Agreed::new(offer.mss, offer.features, header);
-        let expires_at = lower.now.saturating_add(RttEstimator::new().rto());
-        let (irs, sent_at) = (header.seq, lower.now);
-        let request = Request { flow, listener: index, iss, irs, agreed, retries: 0, sent_at, expires_at };
+        let request = Request::new((flow, index), (iss, header.seq), agreed, lower.now);
+        if admission == Admission::Cookie {
+            listener.overflowed_at = Some(lower.now);
+            return self.send_cookie(&request, header, rcvbuf, lower);
+        }
+        listener.half_open += 1;
+        listener.young += 1;
         let place = self.requests.insert(request) as u32;
         self.demux.insert(flow, Target::Request(place));
-        self.request_timers.arm(place, expires_at);
-        self.send_syn_ack(&request, rcvbuf, lower);
+        self.request_timers.arm(place, request.expires_at);
+        self.send_syn_ack(&request, rcvbuf, self.clock_of(&flow, lower.now), lower);
     }
 
-    fn send_syn_ack(&self, request: &Request, rcvbuf: u32, lower: &mut Lower<'_>) {
+    /// Linux's order of the questions. One that takes the place of an entry in TIME-WAIT is not asked all of them.
+    fn admit(&self, listener: &Listener, room: bool, reopens: bool, lower: &mut Lower<'_>) -> Admission {
+        let syncookies = self.sysctls.syncookies;
+        let full = listener.syn_queue_is_full() || !room;
+        let flooded = (syncookies == SynCookies::Always || full) && !reopens;
+        if flooded && syncookies == SynCookies::Off {
+            return Admission::Drop(Some(Mib::TcpExtTCPReqQFullDrop));
+        }
+        if flooded {
+            // `tcp_syn_flood_action`
+            lower.ip.counters.count(Mib::TcpExtTCPReqQFullDoCookies);
+        }
+        if listener.accept_queue_is_full() {
+            return Admission::Drop(Some(Mib::TcpExtListenOverflows));
+        }
+        if flooded {
+            return Admission::Cookie;
+        }
+        let most = self.sysctls.max_syn_backlog;
+        let scarce = most.saturating_sub(listener.half_open) < most >> 2;
+        if !room || (!reopens && syncookies == SynCookies::Off && scarce) {
+            return Admission::Drop(None);
+        }
+        Admission::Remember
+    }
+
+    /// The clock that a flow's timestamps show.
+    pub(super) fn clock_of(&self, flow: &FourTuple, now: Instant) -> u32 {
+        Timestamps::new(self.secrets.ts_offset(flow)).value(now)
+    }
+
+    pub(super) fn send_syn_ack(&self, request: &Request, rcvbuf: u32, ts_value: u32, lower: &mut Lower<'_>) {
         let (offer, agreed) = (self.offer(lower.ip, &request.flow, (0, 0)), request.agreed);
-        let timestamps = (Timestamps::new(offer.ts_offset).value(lower.now), agreed.ts_recent);
+        let timestamps = (ts_value, agreed.ts_recent);
         let header = TcpHeader {
             src_port: request.flow.local.port(),
             dst_port: request.flow.remote.port(),
@@ -103,87 +148,98 @@ impl TcpLayer {
         send_segment(lower, &request.flow, &header, 0, |_| Sum::default());
     }
 
-    /// `tcp_check_req`: a segment for a half-open connection. The steps are those of 3.10.7.4 in SYN-RECEIVED.
-    pub(super) fn deliver_to_request(
-        &mut self,
-        sockets: &mut Sockets,
-        index: u32,
-        segment: Segment<'_>,
-        lower: &mut Lower<'_>,
-    ) {
-        let Some(&request) = self.requests.get(index as usize) else { return };
-        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.settings.rcvbuf);
-        let Segment { header, ref text, .. } = segment;
-        let (flags, rcv_nxt) = (header.flags, request.irs + 1);
-        let recent = lower.now < request.sent_at.saturating_add(CHALLENGE_INTERVAL);
-        if is_open(header) && header.seq == request.irs {
-            // The SYN again: so is the SYN-ACK, but not at the peer's pace.
-            if !recent {
-                self.resend_syn_ack(index, rcvbuf, lower);
-            }
-            return lower.ip.pool.free(segment.text);
+    /// Answers a SYN and forgets it.
+    fn send_cookie(&self, request: &Request, syn: &TcpHeader, rcvbuf: u32, lower: &mut Lower<'_>) {
+        let mut request = *request;
+        let (flow, now) = (request.flow, lower.now);
+        let mss = syn.options.mss.unwrap_or(Agreed::DEFAULT_MSS);
+        request.iss = self.cookies.make(&flow, request.irs, mss, now);
+        if !request.agreed.features.contains(Features::TIMESTAMPS) {
+            // Nothing would bring these back.
+            request.agreed.snd_wscale = None;
+            request.agreed.features = Features::empty();
         }
-        // First, check the sequence number.
-        let window = u32::from(syn_window(rcvbuf));
-        let end = header.seq + header.sequence_len(text.len());
-        let old = request.agreed.features.contains(Features::TIMESTAMPS)
-            && header.options.timestamps.is_some_and(|(value, _)| is_before(value, request.agreed.ts_recent));
-        if old && !flags.contains(TcpFlags::RST) {
-            // `tcp_check_req`: RFC 7323 5.3 R1.
-            lower.ip.counters.count(Mib::TcpExtPAWSEstab);
-        }
-        let acceptable = !end.is_before(rcv_nxt) && !header.seq.is_after(rcv_nxt + window) && !old;
-        if !acceptable || flags.contains(TcpFlags::SYN) {
-            // Fourth, check the SYN bit; RFC 5961 4.2: it is answered like any other that is out of place.
-            let answer = !flags.contains(TcpFlags::RST) && !recent;
-            let flow = segment.flow;
-            lower.ip.drop_packet(segment.text, DropReason::TcpOverwindow, lower.fx);
-            if answer {
-                send_ack(lower, &flow, request.iss + 1, rcv_nxt, syn_window(rcvbuf));
-            }
-            return;
-        }
-        // Second, check the RST bit: "return this connection to the LISTEN state".
-        if flags.contains(TcpFlags::RST) {
-            if header.seq == rcv_nxt {
-                lower.ip.counters.count(Mib::TcpAttemptFails);
-                self.remove_request(sockets, index);
-                self.demux.remove(&request.flow);
-                return lower.ip.pool.free(segment.text);
-            }
-            return lower.ip.drop_packet(segment.text, DropReason::TcpInvalidReset, lower.fx);
-        }
-        // Fifth, check the ACK field.
-        if !flags.contains(TcpFlags::ACK) {
-            return lower.ip.drop_packet(segment.text, DropReason::TcpFlags, lower.fx);
-        }
-        if header.ack != request.iss + 1 {
-            send_reset(lower, &segment.flow, Reset::At(header.ack));
-            return lower.ip.drop_packet(segment.text, DropReason::TcpInvalidAck, lower.fx);
-        }
-        self.establish(sockets, index, &request, segment, lower);
+        lower.ip.counters.count(Mib::TcpExtSyncookiesSent);
+        let offset = self.secrets.ts_offset(&flow);
+        let stamp = stamp(Timestamps::new(0).value(now), &request.agreed).wrapping_add(offset);
+        self.send_syn_ack(&request, rcvbuf, stamp, lower);
     }
 
-    /// The handshake's last segment: the request becomes a connection in the accept queue (`tcp_v4_syn_recv_sock`).
-    fn establish(
-        &mut self,
+    /// `cookie_v4_check`: the request that a cookie stands for, if this segment brings one back and there was a reason
+    /// to give any out.
+    fn request_of_cookie(
+        &self,
         sockets: &mut Sockets,
         index: u32,
+        segment: &Segment<'_>,
+        lower: &mut Lower<'_>,
+    ) -> Option<Request> {
+        let Segment { flow, header, .. } = segment;
+        let listener = sockets.listener_at(index)?;
+        let recent = listener.overflowed_at.is_some_and(|at| lower.now < at.saturating_add(VALID));
+        if self.sysctls.syncookies == SynCookies::Off || !recent || header.flags.contains(TcpFlags::SYN) {
+            return None;
+        }
+        let (iss, irs) = (header.ack - 1, header.seq - 1);
+        let Some(mss) = self.cookies.check(flow, irs, iss, lower.now) else {
+            lower.ip.counters.count(Mib::TcpExtSyncookiesFailed);
+            return None;
+        };
+        let options = self.options_of_cookie(flow, header, mss);
+        let offer = self.offer(lower.ip, flow, (0, 0));
+        let syn = TcpHeader { options, ..(*header).clone() };
+        let agreed = Agreed::new(offer.mss, offer.features, &syn);
+        lower.ip.counters.count(Mib::TcpExtSyncookiesRecv);
+        // When the SYN-ACK was sent is not known, so its round trip cannot be measured.
+        Some(Request { is_repeated: true, ..Request::new((*flow, index), (iss, irs), agreed, lower.now) })
+    }
+
+    /// What the SYN's options were, as far as the cookie and the timestamp say.
+    fn options_of_cookie(&self, flow: &FourTuple, header: &TcpHeader, mss: u16) -> TcpOptions {
+        let mut options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
+        if let Some((value, echo)) = header.options.timestamps {
+            let (shift, sack) = unstamp(echo.wrapping_sub(self.secrets.ts_offset(flow)));
+            options.timestamps = Some((value, echo));
+            options.window_scale = shift;
+            options.sack_permitted = sack;
+        }
+        options
+    }
+
+    fn establish_from_cookie(
+        &mut self,
+        sockets: &mut Sockets,
         request: &Request,
         segment: Segment<'_>,
         lower: &mut Lower<'_>,
     ) {
+        match self.create_child(sockets, request, lower) {
+            Some(place) => {
+                self.demux.insert(request.flow, Target::Connection(place));
+                self.deliver_to_connection(sockets, place, segment, lower);
+            }
+            // The peer believes that it is connected, and sends again.
+            None => lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx),
+        }
+    }
+
+    /// The handshake is complete: a connection in the accept queue, if there is room for one (`tcp_v4_syn_recv_sock`).
+    pub(super) fn create_child(
+        &mut self,
+        sockets: &mut Sockets,
+        request: &Request,
+        lower: &mut Lower<'_>,
+    ) -> Option<u32> {
         let place = sockets.next_index();
         let room = sockets.has_room();
-        let Some(listener) = sockets.listener_at(request.listener) else { return self.refuse(segment, lower) };
+        let listener = sockets.listener_at(request.listener)?;
         if listener.accept_queue_is_full() || !room {
-            // The request stays, and so does the peer's belief; the SYN-ACK asks again.
             lower.ip.counters.count(Mib::TcpExtListenOverflows);
             lower.ip.counters.count(Mib::TcpExtListenDrops);
-            return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
+            return None;
         }
         listener.accept_queue.push_back(place);
-        let settings = listener.settings;
+        let (settings, family) = (listener.settings, listener.binding.family);
         let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
         lower.fx.tracer.emit(event);
         listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
@@ -194,57 +250,12 @@ impl TcpLayer {
             (local.port(), remote.port()),
             (request.iss, request.irs),
             (&offer, request.agreed),
-            (request.sent_at, request.retries > 0),
+            (request.sent_at, request.is_repeated),
             lower.now,
         );
-        let connection = Connection::new(request.flow, block, Owner::Listener(request.listener), settings);
-        self.remove_request(sockets, index);
-        if sockets.insert(Socket::Connection(Box::new(connection))).is_ok() {
-            self.demux.redirect(&request.flow, Target::Connection(place));
-            self.deliver_to_connection(sockets, place, segment, lower);
-        }
-    }
-
-    /// Takes a request out of its table; its place in the demux is the caller's concern.
-    pub(super) fn remove_request(&mut self, sockets: &mut Sockets, index: u32) {
-        self.request_timers.disarm(index);
-        if let Some(request) = self.requests.try_remove(index as usize)
-            && let Some(listener) = sockets.listener_at(request.listener)
-        {
-            listener.half_open = listener.half_open.saturating_sub(1);
-        }
-    }
-
-    fn resend_syn_ack(&mut self, index: u32, rcvbuf: u32, lower: &mut Lower<'_>) {
-        let Some(request) = self.requests.get_mut(index as usize) else { return };
-        // From now on its round trip cannot be measured.
-        request.retries = request.retries.max(1);
-        request.sent_at = lower.now;
-        let request = *request;
-        lower.ip.counters.count(Mib::TcpRetransSegs);
-        self.send_syn_ack(&request, rcvbuf, lower);
-    }
-
-    /// `reqsk_timer_handler`: the SYN-ACK again, with back-off, or the end of the request.
-    pub(super) fn on_request_timer(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
-        let Some(request) = self.requests.get_mut(index as usize) else { return };
-        if request.expires_at > lower.now {
-            return self.request_timers.arm(index, request.expires_at);
-        }
-        let (flow, listener) = (request.flow, request.listener);
-        if request.retries >= SYN_ACK_RETRIES {
-            lower.ip.counters.count(Mib::TcpAttemptFails);
-            self.remove_request(sockets, index);
-            return self.demux.remove(&flow);
-        }
-        request.retries += 1;
-        let mut timeout = RttEstimator::new();
-        (0..request.retries).for_each(|_| timeout.back_off());
-        request.expires_at = lower.now.saturating_add(timeout.rto());
-        let expires_at = request.expires_at;
-        self.request_timers.arm(index, expires_at);
-        lower.ip.counters.count(Mib::TcpExtTCPTimeouts);
-        let rcvbuf = sockets.listener_at(listener).map_or(0, |listener| listener.settings.rcvbuf);
-        self.resend_syn_ack(index, rcvbuf, lower);
+        let owner = Owner::Listener(request.listener);
+        let connection = Connection::new(request.flow, family, block, owner, settings);
+        // There is room, as was seen above.
+        sockets.insert(Socket::Connection(Box::new(connection))).ok().map(|id| id.index())
     }
 }

@@ -6,6 +6,7 @@
 use crate::sockopt::{Name, Opt, Value};
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
+use crate::stack::tcp::defer::{retransmissions_in, time_of_retransmissions};
 use std::time::Duration;
 
 /// See the [module](self). Times are whole seconds where Linux's are.
@@ -42,6 +43,8 @@ bitflags::bitflags! {
         const RCVBUF_LOCK = 1 << 5;
         /// Likewise SO_SNDBUF.
         const SNDBUF_LOCK = 1 << 6;
+        /// A socket of IPv6 that leaves IPv4 alone. To be set before the socket has an address.
+        const ONLY_V6 = 1 << 7;
     }
 }
 
@@ -120,7 +123,8 @@ impl Settings {
             }
             (Opt::DeferAccept, Value::Time(time)) => {
                 let seconds = time.map_or(0, |time| time.as_secs());
-                self.defer_accept_s = u16::try_from(seconds).unwrap_or(u16::MAX);
+                let retransmissions = retransmissions_in(u16::try_from(seconds).unwrap_or(u16::MAX));
+                self.defer_accept_s = time_of_retransmissions(retransmissions);
             }
             (Opt::Ttl, Value::Number(n)) => self.ttl = within(n, 1, 255)? as u8,
             (Opt::Congestion, Value::Name(name)) => {

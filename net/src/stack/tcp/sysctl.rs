@@ -1,6 +1,8 @@
 //! How this host's TCP behaves where Linux lets its owner choose (`net.ipv4.tcp_*`), with Linux's defaults.
 
 use crate::stack::tcp::options::Features;
+use crate::stack::tcp::rto::RTO_MIN;
+use std::time::Duration;
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,20 +11,105 @@ pub(crate) struct TcpSysctls {
     pub(crate) timestamps: bool,
     /// `tcp_sack`
     pub(crate) sack: bool,
+    /// `tcp_rto_min_us`: the least retransmission timeout beyond the round trip.
+    pub(crate) rto_min: Duration,
+    /// `tcp_syncookies`
+    pub(crate) syncookies: SynCookies,
+    /// `tcp_max_syn_backlog`: without cookies, the last quarter of so many half-open connections is for peers that are
+    /// known, which here nobody is.
+    pub(crate) max_syn_backlog: u32,
+    /// `tcp_abort_on_overflow`: a handshake that finds the accept queue full is reset instead of left to repeat itself.
+    pub(crate) abort_on_overflow: bool,
+    /// `tcp_synack_retries`
+    pub(crate) synack_retries: u8,
+    /// `tcp_tw_reuse`: whether a connection may take the place of one in TIME-WAIT that we closed.
+    pub(crate) tw_reuse: TwReuse,
+    /// `tcp_rfc1337`: a reset does not end TIME-WAIT.
+    pub(crate) rfc1337: bool,
+    /// `tcp_max_orphans`: connections that nobody holds any more.
+    pub(crate) max_orphans: u32,
+}
+
+/// When a SYN is answered without being remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SynCookies {
+    /// Never: what finds the queue full is dropped.
+    Off,
+    /// When the queue is full.
+    WhenFull,
+    /// Always.
+    Always,
+}
+
+/// Where `tcp_tw_reuse` applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TwReuse {
+    Off,
+    /// To every peer.
+    On,
+    /// Only to this host itself.
+    Loopback,
 }
 
 impl Default for TcpSysctls {
     fn default() -> Self {
-        TcpSysctls { timestamps: true, sack: true }
+        TcpSysctls {
+            timestamps: true,
+            sack: true,
+            syncookies: SynCookies::WhenFull,
+            max_syn_backlog: 4096,
+            abort_on_overflow: false,
+            synack_retries: 5,
+            tw_reuse: TwReuse::Loopback,
+            rfc1337: false,
+            max_orphans: 262_144,
+            rto_min: RTO_MIN,
+        }
     }
 }
 
 impl TcpSysctls {
+    /// Sets the one of this name, without `net.ipv4.`; `false` for a name or a value that there is not.
+    #[must_use]
+    pub(crate) fn set(&mut self, name: &str, value: u32) -> bool {
+        match (name, value) {
+            ("tcp_timestamps", 0..=1) => self.timestamps = value == 1,
+            ("tcp_sack", 0..=1) => self.sack = value == 1,
+            ("tcp_syncookies", 0) => self.syncookies = SynCookies::Off,
+            ("tcp_syncookies", 1) => self.syncookies = SynCookies::WhenFull,
+            ("tcp_syncookies", 2) => self.syncookies = SynCookies::Always,
+            ("tcp_max_syn_backlog", _) => self.max_syn_backlog = value,
+            ("tcp_abort_on_overflow", 0..=1) => self.abort_on_overflow = value == 1,
+            ("tcp_synack_retries", 0..=255) => self.synack_retries = value as u8,
+            ("tcp_tw_reuse", 0) => self.tw_reuse = TwReuse::Off,
+            ("tcp_tw_reuse", 1) => self.tw_reuse = TwReuse::On,
+            ("tcp_tw_reuse", 2) => self.tw_reuse = TwReuse::Loopback,
+            ("tcp_rfc1337", 0..=1) => self.rfc1337 = value == 1,
+            ("tcp_rto_min_us", 1..) => self.rto_min = Duration::from_micros(value.into()),
+            ("tcp_max_orphans", _) => self.max_orphans = value,
+            _ => return false,
+        }
+        true
+    }
+
     /// What is offered to a peer.
     pub(crate) fn features(&self) -> Features {
         let mut features = Features::empty();
         features.set(Features::TIMESTAMPS, self.timestamps);
         features.set(Features::SACK, self.sack);
         features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_checked() {
+        let mut tcp = TcpSysctls::default();
+        assert!(tcp.set("tcp_syncookies", 2) && tcp.syncookies == SynCookies::Always);
+        assert!(tcp.set("tcp_tw_reuse", 1) && tcp.tw_reuse == TwReuse::On);
+        assert!(!tcp.set("tcp_syncookies", 3) && !tcp.set("tcp_none_such", 0) && !tcp.set("tcp_rfc1337", 2));
     }
 }

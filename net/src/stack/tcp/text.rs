@@ -3,9 +3,11 @@
 
 use crate::event::DropReason;
 use crate::packet::PacketBuf;
-use crate::stack::counters::Mib;
+use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS};
+use crate::stack::tcp::control_block::{
+    AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS, Reset,
+};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
 use crate::stack::tcp::state::{Cause, State};
@@ -33,9 +35,13 @@ impl ControlBlock {
             // 3.10.7.4 with RFC 2525 2.17: nobody will read it.
             at.counters.count(Mib::TcpExtTCPAbortOnData);
             at.pool.free(text);
-            let reset = self.abort_reset();
+            let reset = Some(Reset::At(header.ack));
             let failed = self.fail(SocketError::ConnectionReset, at.pool);
             return Disposition { reset, drop: Some(DropReason::TcpClose), ..failed };
+        }
+        if seq.is_before(self.rcv_nxt) && end.is_after(self.rcv_nxt) {
+            // A part of it came before.
+            self.note_twice(seq, self.rcv_nxt, at.counters);
         }
         let (seq, text, fin) = self.trim(seq, text, fin);
         if fin && self.fin_at.is_none() {
@@ -81,6 +87,9 @@ impl ControlBlock {
         } else {
             return None;
         };
+        if reason == DropReason::TcpOldData && end != seq {
+            self.note_twice(seq, end, at.counters);
+        }
         self.quicken();
         self.ack = AckDue::Now;
         Some(reason)
@@ -103,6 +112,7 @@ impl ControlBlock {
         if self.is_over_memory() {
             // `tcp_prune_queue`: what is out of order can be asked for again.
             self.out_of_order.clear(at.pool);
+            self.sacks = None;
             if self.is_over_memory() && self.recv.len() > 0 {
                 at.counters.count(Mib::TcpExtTCPRcvQDrop);
                 at.pool.free(text);
@@ -112,22 +122,29 @@ impl ControlBlock {
                 return;
             }
         }
-        self.rcv_nxt = self.rcv_nxt + text.len() as u32;
+        self.advance_received(text.len() as u32);
         if self.recv.push(text, at.pool) {
             at.counters.count(Mib::TcpExtTCPRcvCoalesce);
         }
         if !self.out_of_order.is_empty() {
             // RFC 5681 4.2: a segment that fills a gap is acknowledged at once.
             self.ack = AckDue::Now;
-            while let Some(next) = self.out_of_order.pop(self.rcv_nxt, at.pool) {
-                self.rcv_nxt = self.rcv_nxt + next.len() as u32;
+            if let Some((from, to)) = self.out_of_order.first().filter(|&(from, _)| from < self.received) {
+                self.note_twice(self.number_of(from), self.number_of(to), at.counters);
+            }
+            while let Some(next) = self.out_of_order.pop(self.received, at.pool) {
+                self.advance_received(next.len() as u32);
                 self.recv.push(next, at.pool);
+            }
+            if let Some(sacks) = &mut self.sacks {
+                sacks.on_advance(self.received);
             }
         }
         done.notice |= Notice::READABLE;
     }
 
     fn queue_out_of_order(&mut self, at: &mut Arrival<'_>, seq: SeqNumber, text: PacketBuf, done: &mut Disposition) {
+        self.stats.rcv_ooopack = self.stats.rcv_ooopack.wrapping_add(1);
         self.quicken();
         // RFC 5681 4.2: the duplicate acknowledgement that tells of the hole must not wait.
         self.ack = AckDue::Now;
@@ -137,13 +154,43 @@ impl ControlBlock {
             done.drop = Some(DropReason::TcpOfoDrop);
             return;
         }
-        match self.out_of_order.insert(seq, text, at.pool) {
-            Inserted::Kept => at.counters.count(Mib::TcpExtTCPOFOQueue),
+        let (place, len) = (self.place_of(seq), text.len() as u64);
+        match self.out_of_order.insert(place, text, at.pool) {
+            Inserted::Kept { filled, overlap } => {
+                at.counters.count(Mib::TcpExtTCPOFOQueue);
+                if let Some((from, to)) = overlap {
+                    self.note_twice(self.number_of(from), self.number_of(to), at.counters);
+                }
+                if self.has_sack() {
+                    self.sacks.get_or_insert_default().on_filled(place, filled);
+                }
+            }
             Inserted::Duplicate => {
                 at.counters.count(Mib::TcpExtTCPOFOMerge);
+                self.note_twice(seq, self.number_of(place + len), at.counters);
                 done.drop = Some(DropReason::TcpOfomerge);
             }
         }
+    }
+
+    /// RCV.NXT advances.
+    #[inline]
+    fn advance_received(&mut self, n: u32) {
+        self.rcv_nxt = self.rcv_nxt + n;
+        self.received += u64::from(n);
+    }
+
+    /// RFC 2883: the peer is told of what came twice, as far as that lies in the stream that we know (`tcp_dsack_set`).
+    pub(super) fn note_twice(&mut self, from: SeqNumber, to: SeqNumber, counters: &mut Counters) {
+        let ahead = !from.is_before(self.rcv_nxt);
+        let to = if ahead { to } else { to.min(self.rcv_nxt) };
+        let known = ahead || self.rcv_nxt - from <= self.received.min(1 << 30) as u32;
+        if !self.has_sack() || !from.is_before(to) || !known {
+            return;
+        }
+        counters.count(if ahead { Mib::TcpExtTCPDSACKOfoSent } else { Mib::TcpExtTCPDSACKOldSent });
+        let (from, to) = (self.place_of(from), self.place_of(to));
+        self.sacks.get_or_insert_default().on_duplicate(from, to);
     }
 
     fn is_over_memory(&self) -> bool {
@@ -152,7 +199,7 @@ impl ControlBlock {
 
     /// Eighth, check the FIN bit: all text before it is here.
     fn on_fin(&mut self, now: Instant, done: &mut Disposition) {
-        self.rcv_nxt = self.rcv_nxt + 1;
+        self.advance_received(1);
         self.flags |= Flags::FIN_RECEIVED;
         self.step(Cause::Fin);
         if self.state != State::CloseWait {

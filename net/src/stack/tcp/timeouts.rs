@@ -3,7 +3,9 @@
 use crate::packet::PoolCache;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Recovery, Timer};
+use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Timer};
+use crate::stack::tcp::loss::CaState;
+use crate::stack::tcp::news::News;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::clock::Instant;
 
@@ -30,6 +32,17 @@ impl ControlBlock {
         if self.timer_at > now {
             return Disposition::default();
         }
+        match self.timer {
+            Timer::Reorder => {
+                self.on_reorder_timeout(now, counters);
+                return Disposition::default();
+            }
+            Timer::LossProbe => {
+                self.on_probe_timeout(now, counters);
+                return Disposition::default();
+            }
+            Timer::Off | Timer::Retransmit | Timer::Persist => {}
+        }
         if self.retries >= self.retries_max() {
             counters.count(Mib::TcpExtTCPAbortOnTimeout);
             if !self.state.is_synchronized() {
@@ -41,7 +54,7 @@ impl ControlBlock {
         match self.timer {
             Timer::Retransmit => self.on_retransmission_timeout(now, counters),
             Timer::Persist => self.on_persist(counters),
-            Timer::Off => {}
+            Timer::Off | Timer::Reorder | Timer::LossProbe => {}
         }
         self.rtt.back_off();
         self.timer_at = now.saturating_add(self.rtt.rto());
@@ -67,20 +80,35 @@ impl ControlBlock {
         }
     }
 
-    /// RFC 6298 (5.4) to (5.6), RFC 5681 3.1: everything in flight is taken for lost.
+    /// RFC 6298 (5.4) to (5.6), RFC 5681 3.1.
     fn on_retransmission_timeout(&mut self, now: Instant, counters: &mut Counters) {
-        self.timed = None;
         if !self.state.is_synchronized() {
             self.flags |= Flags::SYN_DUE;
-            counters.count(Mib::TcpExtTCPSynRetrans);
             return;
         }
         counters.count(Mib::TcpExtTCPTimeouts);
-        self.congestion.on_timeout(now, self.retries == 1);
-        self.recovery = Recovery::Loss { next: self.snd_una };
-        self.recover = self.snd_nxt;
-        self.dup_acks = 0;
-        self.flags.remove(Flags::RETRANSMIT_DUE);
+        self.enter_loss(now, counters);
+        self.flags.remove(Flags::PROBE_NEW | Flags::PROBE_AGAIN);
+        self.flags |= Flags::RETRANSMIT_DUE;
+    }
+
+    /// RFC 8985 6.3 (`tcp_rack_reo_timeout`): what was waited for did not come.
+    fn on_reorder_timeout(&mut self, now: Instant, counters: &mut Counters) {
+        self.timer = Timer::Off;
+        let before = self.flight();
+        if let Some(loss) = &mut self.loss {
+            loss.rack.is_advanced = true;
+        }
+        let mut news = News::new(now, self.high_seq, self.min_rtt.get().unwrap_or_default());
+        self.detect_by_time(&mut news, counters);
+        if self.flight() != before && self.ca_state != CaState::Recovery {
+            self.enter_recovery(now, counters);
+        }
+        if self.timer != Timer::Reorder {
+            // The time since the first segment was sent counts.
+            self.timer = Timer::Reorder;
+            self.rearm_retransmission(now);
+        }
     }
 
     /// A closed window is asked about; one that is too small to be sensible is used after all (3.8.6.2.1 (4)).

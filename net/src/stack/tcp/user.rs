@@ -3,17 +3,30 @@
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::options::Features;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
+use crate::stack::tcp::timewait::{Remains, Substate};
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
     /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
     pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+        self.note_app_limited();
         let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
         let n = bytes.len().min(room);
         self.send.append(&bytes[..n], pool);
         n
+    }
+
+    /// `tcp_rate_check_app_limited`: until now there was nothing to send, although there was room, and nothing lost that
+    /// has not been sent again.
+    fn note_app_limited(&mut self) {
+        let flight = self.flight();
+        let lost = self.loss.as_ref().is_some_and(|loss| loss.board.has_due());
+        if self.unsent() < self.snd_mss.into() && flight < self.congestion.cwnd() && !lost {
+            self.delivery.on_app_limited(flight);
+        }
     }
 
     /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
@@ -143,6 +156,19 @@ impl ControlBlock {
         None
     }
 
+    /// What a compact entry needs that takes the connection's place.
+    pub(crate) fn remains(&self) -> Remains {
+        let (snd_nxt, rcv_nxt, window) = self.time_wait_variables();
+        Remains {
+            substate: if self.state == State::FinWait2 { Substate::FinWait2 } else { Substate::TimeWait },
+            snd_nxt,
+            rcv_nxt,
+            rcv_wnd: self.receive_window(),
+            window,
+            ts_recent: self.features.contains(Features::TIMESTAMPS).then(|| self.ts.recent()),
+        }
+    }
+
     /// RFC 9293 3.10.5, ABORT. Returns the reset that tells the peer, where there is one to tell.
     pub(crate) fn abort_reset(&self) -> Option<Reset> {
         let known = !matches!(self.state, State::Closed | State::SynSent | State::TimeWait);
@@ -157,7 +183,9 @@ impl ControlBlock {
         self.ack = AckDue::No;
         self.ack_at = Instant::FAR_FUTURE;
         self.send.clear(pool);
+        self.sent.clear();
         self.out_of_order.clear(pool);
+        (self.loss, self.sacks) = (None, None);
         if self.flags.contains(Flags::NO_USER) {
             self.recv.clear(pool);
         }

@@ -19,7 +19,7 @@ pub(crate) fn forge(header: &TcpHeader, text: &[u8]) -> Vec<u8> {
 pub(crate) fn forge_to(to: usize, header: &TcpHeader, text: &[u8]) -> Vec<u8> {
     let from = 1 - to;
     let len = header.header_len() + text.len();
-    let mut sum = Sum::pseudo_header(ADDR[from], ADDR[to], protocol::TCP, len);
+    let mut sum = Sum::pseudo_header(ADDR[from].into(), ADDR[to].into(), protocol::TCP, len);
     sum.add(text);
     let mut tcp = vec![0; header.header_len()];
     header.emit(&mut tcp, Some(sum));

@@ -114,6 +114,7 @@ struct Forged {
     len: usize,
     wait_ms: u64,
     what: u8,
+    blocks: Vec<(i32, i32)>,
 }
 
 fn near() -> impl Strategy<Value = i32> {
@@ -124,8 +125,12 @@ fn forged() -> impl Strategy<Value = Forged> {
     let flags = prop_oneof![3 => Just(0x10u8), 1 => any::<u8>()];
     let len = prop_oneof![Just(0usize), 1usize..1460];
     let wait_ms = prop_oneof![4 => Just(0u64), 1 => 0u64..3000];
-    let all = (flags, near(), near(), any::<u16>(), len, wait_ms, any::<u8>());
-    all.prop_map(|(flags, seq, ack, window, len, wait_ms, what)| Forged { flags, seq, ack, window, len, wait_ms, what })
+    let blocks = prop::collection::vec((-9000i32..90, 0i32..6000), 0..4);
+    let all = (flags, near(), near(), any::<u16>(), len, wait_ms, any::<u8>(), blocks);
+    all.prop_map(|(flags, seq, ack, window, len, wait_ms, what, blocks)| {
+        let blocks = if what % 2 == 0 { blocks } else { Vec::new() };
+        Forged { flags, seq, ack, window, len, wait_ms, what, blocks }
+    })
 }
 
 proptest! {
@@ -144,6 +149,10 @@ proptest! {
             header.seq = header.seq + step.seq as u32;
             header.ack = header.ack + step.ack as u32;
             header.window = step.window;
+            for (from, len) in step.blocks {
+                let from = header.ack + from as u32;
+                header.options.sack.push(from, from + len as u32);
+            }
             inject(&mut world, &forge(&header, &pattern(step.len)));
             match step.what {
                 0..60 => drop(world.send(SERVER, server, &pattern(step.len))),

@@ -96,7 +96,7 @@ fn an_echo_is_answered_with_its_data() {
 #[test]
 fn an_unknown_protocol_is_unreachable() {
     let mut world = World::new(3);
-    world.call(SERVER, |stack, now, fx| stack.add_neighbour(now, ADDR[CLIENT], MAC[CLIENT], true, fx));
+    world.call(SERVER, |stack, now, fx| stack.add_neighbour(now, ADDR[CLIENT].into(), MAC[CLIENT], true, fx));
     inject(&mut world, &frame(header(99, 4), &[1, 2, 3, 4]));
     assert_eq!(world.take_log(), ["S ICMP protocol unreachable"]);
 }
@@ -198,7 +198,7 @@ fn a_gateway_leads_to_other_networks() {
 fn only_the_first_shard_answers_arp() {
     let mut world = World::with(10, |config| {
         config.shard.count = 2;
-        config.shard.index = u32::from(config.addr == ADDR[SERVER]);
+        config.shard.index = u32::from(config.mac == MAC[SERVER]);
     });
     let client = world.stacks[CLIENT].udp_bind(any_addr(9)).unwrap();
     let to = Some(SocketAddr::new(ADDR[SERVER].into(), 9));

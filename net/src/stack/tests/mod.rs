@@ -3,11 +3,14 @@
 mod forge;
 mod hostile;
 mod icmp;
+mod ipv6;
 mod link;
 mod lossy;
+mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_listen;
+mod tcp_recovery;
 mod tcp_timestamps;
 mod udp;
 mod world;

@@ -42,8 +42,8 @@ fn every_segment_carries_them_and_syns_in_the_order_of_linux() {
 fn a_host_without_them_talks_without_them() {
     for quiet in [CLIENT, SERVER] {
         let mut world = World::with(2, |config| {
-            config.tcp.timestamps = config.addr != ADDR[quiet];
-            config.tcp.sack = config.addr != ADDR[quiet];
+            config.tcp.timestamps = config.mac != MAC[quiet];
+            config.tcp.sack = config.mac != MAC[quiet];
         });
         let (client, server, _) = world.establish();
         world.send(CLIENT, client, &pattern(1460)).unwrap();

@@ -4,6 +4,7 @@ use crate::event::{Trace, Tracer};
 use crate::packet::{PacketBuf, Pool, copy};
 use crate::sockopt::{Opt, Value};
 use crate::stack::Stack;
+use crate::stack::addresses::{Cidr, link_local};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
@@ -12,11 +13,15 @@ use crate::stack::socket::SocketId;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::icmp::IcmpHeader;
+use crate::wire::icmpv6::Icmpv6Header;
 use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::ipv6::Ipv6Header;
+use crate::wire::ipv6_ext::upper;
+use crate::wire::ndp::NdpMessage;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
@@ -30,6 +35,15 @@ pub(crate) const SERVER: usize = 1;
 
 pub(crate) const ADDR: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
 pub(crate) const MAC: [MacAddr; 2] = [MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])];
+
+pub(crate) const ADDR6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)];
+
+/// A host's addresses: of IPv4, of IPv6, and link-local.
+pub(crate) fn addrs_of(host: usize) -> Vec<Cidr> {
+    let v6 = |addr: Ipv6Addr| Cidr { addr: addr.into(), prefix_len: 64 };
+    vec![Cidr { addr: ADDR[host].into(), prefix_len: 24 }, v6(ADDR6[host]), v6(link_local(MAC[host]))]
+}
 
 /// What the wire does to frames.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +89,7 @@ impl World {
         let mut rng = Rng::seeded(seed);
         let stack = |index: usize, rng: &mut Rng| {
             let secret = [rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64()];
-            let mut config = StackConfig::new(MAC[index], ADDR[index], 24, secret);
+            let mut config = StackConfig::new(MAC[index], addrs_of(index), secret);
             change(&mut config);
             Stack::new(config, pool.cache(), rng.fork())
         };
@@ -130,6 +144,13 @@ impl World {
         self.put_in_flight(to, frame);
     }
 
+    /// Puts a frame on the wire that comes later than others.
+    pub(crate) fn transmit_late(&mut self, to: usize, frame: PacketBuf, extra: Duration) {
+        self.sent += 1;
+        let at = self.now + Duration::from_micros(self.wire.delay_us) + extra;
+        self.in_flight.insert((at, self.sent), (to, frame));
+    }
+
     fn put_in_flight(&mut self, to: usize, frame: PacketBuf) {
         let jitter = u64::from(self.rng.below(self.wire.jitter_us + 1));
         let at = self.now + Duration::from_micros(self.wire.delay_us + jitter);
@@ -173,8 +194,10 @@ impl World {
     /// Both hosts know where the other is, so that no ARP is needed, or lost.
     pub(crate) fn introduce(&mut self) {
         for host in [CLIENT, SERVER] {
-            let (peer, mac) = (ADDR[1 - host], MAC[1 - host]);
-            self.call(host, |stack, now, fx| stack.add_neighbour(now, peer, mac, true, fx));
+            let (peers, mac) = (addrs_of(1 - host), MAC[1 - host]);
+            for peer in peers {
+                self.call(host, |stack, now, fx| stack.add_neighbour(now, peer.addr, mac, true, fx));
+            }
         }
     }
 
@@ -249,30 +272,44 @@ pub(crate) fn any_addr(port: u16) -> SocketAddr {
 
 /// A frame in short: protocol, flags and lengths, as tcpdump abbreviates them; no numbers that depend on a key.
 pub(crate) fn describe(frame: &[u8]) -> String {
-    let ethernet = EthernetHeader::parse(frame).unwrap();
-    let packet = &frame[EthernetHeader::LEN..];
-    if ethernet.ethertype == EtherType::Arp {
-        return ArpPacket::parse(packet).unwrap().to_string();
-    }
-    let ip = Ipv4Header::parse(packet).unwrap();
-    let rest = &packet[ip.header_len.into()..];
-    match ip.protocol {
+    let Some((protocol, rest)) = transport_of(frame) else {
+        return ArpPacket::parse(&frame[EthernetHeader::LEN..]).unwrap().to_string();
+    };
+    match protocol {
         protocol::TCP => {
             let (header, len) = TcpHeader::parse(rest).unwrap();
             format!("[{}] {}", header.flags, rest.len() - len)
         }
         protocol::UDP => UdpHeader::parse(rest).unwrap().to_string(),
+        protocol::ICMPV6 => match NdpMessage::parse(rest).unwrap() {
+            Some(message) => message.to_string(),
+            None => Icmpv6Header::parse(rest).unwrap().to_string(),
+        },
         _ => IcmpHeader::parse(rest).unwrap().to_string(),
     }
 }
 
 /// The options of a TCP segment.
 fn tcp_options(frame: &[u8]) -> Option<String> {
-    let ethernet = EthernetHeader::parse(frame).unwrap();
+    let (protocol, rest) = transport_of(frame)?;
+    (protocol == protocol::TCP).then(|| TcpHeader::parse(rest).unwrap().0.options.to_string())
+}
+
+/// The number of the transport that a frame of IP carries, and the transport.
+fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
     let packet = &frame[EthernetHeader::LEN..];
-    let ip = (ethernet.ethertype != EtherType::Arp).then(|| Ipv4Header::parse(packet).unwrap())?;
-    let rest = &packet[ip.header_len.into()..];
-    (ip.protocol == protocol::TCP).then(|| TcpHeader::parse(rest).unwrap().0.options.to_string())
+    match EthernetHeader::parse(frame).unwrap().ethertype {
+        EtherType::Ipv4 => {
+            let ip = Ipv4Header::parse(packet).unwrap();
+            Some((ip.protocol, &packet[ip.header_len.into()..]))
+        }
+        EtherType::Ipv6 => {
+            let ip = Ipv6Header::parse(packet).unwrap();
+            let (protocol, offset) = upper(packet, ip.next_header).unwrap();
+            Some((protocol, &packet[offset..]))
+        }
+        _ => None,
+    }
 }
 
 /// A waker that counts how often it was called.

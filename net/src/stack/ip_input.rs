@@ -1,0 +1,193 @@
+//! What `ip_rcv` and `ipv6_rcv` check before a packet goes up.
+
+use crate::event::DropReason;
+use crate::packet::PacketBuf;
+use crate::stack::counters::Mib;
+use crate::stack::effects::Effects;
+use crate::stack::ip::IpLayer;
+use crate::wire::ip::IpHeader;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ipv6::Ipv6Header;
+use crate::wire::ipv6_ext::{Refused, Walked, walk};
+use crate::wire::malformed::Malformed;
+use crate::wire::ndp;
+use std::net::Ipv6Addr;
+
+/// How a frame has come to this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// From this host itself.
+    pub(crate) from_self: bool,
+    /// To more than this station.
+    pub(crate) to_group: bool,
+}
+
+/// A packet that does not go up, and must be answered all the same.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) ip: IpHeader,
+    /// From its IP header on.
+    pub(crate) packet: PacketBuf,
+    pub(crate) code: u8,
+    pub(crate) pointer: u32,
+}
+
+/// What becomes of a received packet.
+pub(crate) enum Received {
+    /// It goes up: the transport's part of it.
+    Up(IpHeader, PacketBuf),
+    /// It was dropped.
+    Dropped,
+    /// It is to be dropped, and its sender told why.
+    Refused(Box<Problem>),
+}
+
+impl IpLayer {
+    /// `ip_rcv` up to the choice of the protocol. `packet` has been pulled to its IP header.
+    #[inline]
+    pub(crate) fn receive_v4(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+        self.counters.count(Mib::IpInReceives);
+        let header = match Ipv4Header::parse(packet.data()) {
+            Ok(header) => header,
+            Err(malformed) => return self.on_malformed_v4(packet, malformed, fx),
+        };
+        if !self.accepts_v4(&header, arrived.from_self) {
+            self.counters.count(Mib::IpInAddrErrors);
+            self.drop_packet(packet, DropReason::Otherhost, fx);
+            return Received::Dropped;
+        }
+        if header.is_fragment() {
+            self.counters.count(Mib::IpReasmReqds);
+            self.counters.count(Mib::IpReasmFails);
+            self.drop_packet(packet, DropReason::FragUnsupported, fx);
+            return Received::Dropped;
+        }
+        packet.truncate(header.total_len.into());
+        packet.pull(header.header_len.into());
+        let ip = IpHeader {
+            src: header.src.into(),
+            dst: header.dst.into(),
+            protocol: header.protocol,
+            tos: header.tos,
+            hop_limit: header.ttl,
+            header_len: header.header_len.into(),
+            protocol_at: 9,
+            to_group: arrived.to_group,
+        };
+        Received::Up(ip, packet)
+    }
+
+    /// Whether a packet is for this host. Loopback addresses only mean something within it.
+    fn accepts_v4(&self, header: &Ipv4Header, from_self: bool) -> bool {
+        let ours = self.addresses.is_own_v4(header.dst) || (header.dst.is_loopback() && from_self);
+        let everybodys = || self.addresses.is_broadcast(header.dst) || header.dst.is_multicast();
+        let source = !(header.src.is_multicast() || header.src.is_broadcast());
+        source && (from_self || !header.src.is_loopback()) && (ours || everybodys())
+    }
+
+    #[cold]
+    fn on_malformed_v4(&mut self, packet: PacketBuf, malformed: Malformed, fx: &Effects) -> Received {
+        let (mib, reason) = match malformed {
+            Malformed::Truncated => (Mib::IpExtInTruncatedPkts, DropReason::PktTooSmall),
+            Malformed::Header => (Mib::IpInHdrErrors, DropReason::IpInhdr),
+            Malformed::Checksum => (Mib::IpExtInCsumErrors, DropReason::IpCsum),
+        };
+        self.counters.count(mib);
+        self.drop_packet(packet, reason, fx);
+        Received::Dropped
+    }
+
+    /// `ipv6_rcv` up to the choice of the protocol, extension headers included. `packet` has been pulled to its IP header.
+    #[inline]
+    pub(crate) fn receive_v6(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+        self.counters.count(Mib::Ip6InReceives);
+        let header = match Ipv6Header::parse(packet.data()) {
+            Ok(header) => header,
+            Err(malformed) => return self.on_malformed_v6(packet, malformed, fx),
+        };
+        let mismatch = header.dst.is_loopback() || header.src.is_loopback();
+        if header.src.is_multicast() || (mismatch && !arrived.from_self) {
+            self.counters.count(Mib::Ip6InHdrErrors);
+            self.drop_packet(packet, DropReason::IpInhdr, fx);
+            return Received::Dropped;
+        }
+        if !self.accepts_v6(&header) {
+            self.counters.count(Mib::Ip6InAddrErrors);
+            self.drop_packet(packet, DropReason::Otherhost, fx);
+            return Received::Dropped;
+        }
+        packet.truncate(Ipv6Header::LEN + usize::from(header.payload_len));
+        let mut ip = IpHeader {
+            src: header.src.into(),
+            dst: header.dst.into(),
+            protocol: header.next_header,
+            tos: header.traffic_class,
+            hop_limit: header.hop_limit,
+            header_len: Ipv6Header::LEN as u16,
+            protocol_at: 6,
+            to_group: arrived.to_group,
+        };
+        match walk(packet.data(), header.next_header) {
+            Ok(Walked::Upper { protocol, offset, previous }) => {
+                (ip.protocol, ip.header_len, ip.protocol_at) = (protocol, offset as u16, previous as u16);
+                packet.pull(offset);
+                Received::Up(ip, packet)
+            }
+            Ok(Walked::Fragment { .. }) => {
+                self.counters.count(Mib::Ip6ReasmReqds);
+                self.counters.count(Mib::Ip6ReasmFails);
+                self.drop_packet(packet, DropReason::FragUnsupported, fx);
+                Received::Dropped
+            }
+            Ok(Walked::Nothing) => {
+                self.counters.count(Mib::Ip6InDelivers);
+                self.pool.free(packet);
+                Received::Dropped
+            }
+            Err(refused) => self.on_refused(ip, packet, refused, fx),
+        }
+    }
+
+    /// Whether a packet is for this host, or for a group that it listens to.
+    fn accepts_v6(&self, header: &Ipv6Header) -> bool {
+        if header.dst.is_multicast() {
+            return self.listens_to_v6(header.dst);
+        }
+        self.addresses.is_own_v6(header.dst) || header.dst.is_loopback()
+    }
+
+    /// Whether the host is in a group: every host is in that of all nodes, and in one for each of its addresses (RFC 4291
+    /// 2.8).
+    pub(crate) fn listens_to_v6(&self, group: Ipv6Addr) -> bool {
+        group == ndp::ALL_NODES || self.addresses.iter_v6().any(|own| ndp::solicited_node(own) == group)
+    }
+
+    #[cold]
+    fn on_malformed_v6(&mut self, packet: PacketBuf, malformed: Malformed, fx: &Effects) -> Received {
+        let (mib, reason) = match malformed {
+            Malformed::Truncated => (Mib::Ip6InTruncatedPkts, DropReason::PktTooSmall),
+            Malformed::Header | Malformed::Checksum => (Mib::Ip6InHdrErrors, DropReason::IpInhdr),
+        };
+        self.counters.count(mib);
+        self.drop_packet(packet, reason, fx);
+        Received::Dropped
+    }
+
+    /// RFC 8200 4.2 and 4.4, RFC 4443 3.4: which refusals are told, and to whom.
+    #[cold]
+    fn on_refused(&mut self, ip: IpHeader, packet: PacketBuf, refused: Refused, fx: &Effects) -> Received {
+        use crate::wire::icmpv6::problem;
+        self.counters.count(Mib::Ip6InHdrErrors);
+        let for_group = ip.dst.is_multicast();
+        let (code, pointer) = match refused {
+            Refused::Header(at) => (problem::HEADER_FIELD, at),
+            Refused::NextHeader(at) => (problem::NEXT_HEADER, at),
+            Refused::Option { at, to_multicast } if to_multicast || !for_group => (problem::OPTION, at),
+            Refused::Malformed | Refused::Silently | Refused::Option { .. } => {
+                self.drop_packet(packet, DropReason::IpInhdr, fx);
+                return Received::Dropped;
+            }
+        };
+        Received::Refused(Box::new(Problem { ip, packet, code, pointer: pointer as u32 }))
+    }
+}

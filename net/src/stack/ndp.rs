@@ -1,0 +1,90 @@
+//! Neighbour discovery (RFC 4861) as a host does it: asking for neighbours of IPv6, answering, and learning from both.
+
+use crate::event::DropReason;
+use crate::stack::counters::Mib;
+use crate::stack::effects::Effects;
+use crate::stack::ip::{HEADROOM, IpLayer, Lower};
+use crate::wire::ethernet::MacAddr;
+use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ipv4::protocol;
+use crate::wire::ndp::{ALL_NODES, NaFlags, NdpMessage, solicited_node};
+use smallvec::SmallVec;
+use std::net::{IpAddr, Ipv6Addr};
+use wakeline_runtime::clock::Instant;
+
+/// RFC 4861 6.1 and 7.1: nothing that a router has passed on is believed.
+pub(crate) const HOP_LIMIT: u8 = 255;
+
+/// A message that came with hop limit 255. Every shard learns from it; only the first one answers.
+pub(crate) fn on_message(ip: &IpHeader, message: &NdpMessage, lower: &mut Lower<'_>) {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return };
+    match *message {
+        NdpMessage::NeighbourSolicit { target, source_mac } => on_solicit((src, dst), target, source_mac, lower),
+        NdpMessage::NeighbourAdvert { target, target_mac: Some(mac), .. } => {
+            learn(target, mac, false, lower);
+        }
+        _ => {}
+    }
+}
+
+/// RFC 4861 7.2.3 and 7.2.4.
+fn on_solicit((src, dst): (Ipv6Addr, Ipv6Addr), target: Ipv6Addr, source_mac: Option<MacAddr>, lower: &mut Lower<'_>) {
+    // 7.1.1: who has no address yet names no station, and asks the group.
+    let probe = src.is_unspecified();
+    if probe && (source_mac.is_some() || dst != solicited_node(target)) {
+        return;
+    }
+    if !lower.ip.addresses.is_own_v6(target) {
+        return;
+    }
+    if let Some(mac) = source_mac {
+        learn(src, mac, true, lower);
+    }
+    if lower.ip.config.shard.index != 0 {
+        return;
+    }
+    let (to, flags) = match probe {
+        true => (ALL_NODES, NaFlags::OVERRIDE),
+        false => (src, NaFlags::SOLICITED | NaFlags::OVERRIDE),
+    };
+    let answer = NdpMessage::NeighbourAdvert { target, flags, target_mac: Some(lower.ip.config.mac) };
+    let Lower { now, ip, fx } = lower;
+    ip.send_ndp((target, to), &answer, *now, fx);
+}
+
+fn learn(addr: Ipv6Addr, mac: MacAddr, create: bool, lower: &mut Lower<'_>) {
+    if mac.is_multicast() || addr.is_unspecified() || lower.ip.is_own(addr.into()) {
+        return;
+    }
+    let waiting = lower.ip.neighbours.learn(addr.into(), mac, lower.now, create);
+    if lower.ip.config.shard.count > 1 {
+        lower.fx.learned.push((addr.into(), mac));
+    }
+    for packet in waiting {
+        lower.ip.transmit(mac, packet, lower.fx);
+    }
+}
+
+impl IpLayer {
+    /// Asks where a neighbour is: its group, or with `known` the station at which it was.
+    pub(crate) fn ask_ndp(&mut self, target: Ipv6Addr, known: bool, now: Instant, fx: &mut Effects) {
+        let Some(IpAddr::V6(src)) = self.addresses.source_for(target.into()) else { return };
+        let message = NdpMessage::NeighbourSolicit { target, source_mac: Some(self.config.mac) };
+        let dst = if known { target } else { solicited_node(target) };
+        self.send_ndp((src, dst), &message, now, fx);
+    }
+
+    fn send_ndp(&mut self, (src, dst): (Ipv6Addr, Ipv6Addr), message: &NdpMessage, now: Instant, fx: &mut Effects) {
+        let mut bytes = SmallVec::new();
+        message.emit((src, dst), &mut bytes);
+        let Some(mut packet) = self.pool.alloc(HEADROOM, bytes.len()) else {
+            // The question is asked again, and so is the one that this would have answered.
+            return self.drops.count(DropReason::Nomem);
+        };
+        packet.put(bytes.len()).copy_from_slice(&bytes);
+        let envelope = Envelope { hop_limit: HOP_LIMIT, ..Envelope::new(src.into(), dst.into(), protocol::ICMPV6) };
+        self.counters.count(Mib::Icmp6OutMsgs);
+        // The link is where neighbours are: there is a route.
+        let _ = self.send(packet, &envelope, now, fx);
+    }
+}

@@ -1,0 +1,210 @@
+//! The segments that were sent and are not acknowledged: one record for each, in the order of the stream.
+//!
+//! A record has a number that stays the same, so that other tables can name it; numbers do not wrap. The first record has a
+//! place of its own: most connections have at most one segment out, and an idle one holds no memory.
+
+use crate::wire::tcp::SeqNumber;
+use std::collections::VecDeque;
+use wakeline_runtime::clock::Instant;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct SentQueue {
+    /// Where the first segment begins.
+    start: SeqNumber,
+    /// The first segment's number.
+    base: u64,
+    first: Option<Sent>,
+    rest: VecDeque<Sent>,
+}
+
+/// One segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) end: SeqNumber,
+    pub(crate) marks: Marks,
+    /// When it was last sent.
+    pub(crate) sent_at: Instant,
+    pub(crate) progress: Progress,
+}
+
+/// How far the connection was when a segment was last sent (draft-cheng-iccrg-delivery-rate-estimation 3.2).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// Bytes delivered, and when the last of them were.
+    pub(crate) delivered: u64,
+    pub(crate) delivered_at: Instant,
+    /// When the flight that this segment belongs to began.
+    pub(crate) first_sent_at: Instant,
+}
+
+bitflags::bitflags! {
+    /// What is known about a segment.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Marks: u8 {
+        /// The peer has it, out of order.
+        const SACKED = 1 << 0;
+        /// It is taken for lost.
+        const LOST = 1 << 1;
+        /// It was sent again, and that copy is taken to be under way.
+        const AGAIN = 1 << 2;
+        /// It was sent more than once.
+        const REPEATED = 1 << 3;
+        /// The program, not the path, set the pace when it was sent.
+        const APP_LIMITED = 1 << 4;
+        /// It ends in our FIN.
+        const FIN = 1 << 5;
+    }
+}
+
+impl Marks {
+    /// What the scoreboard counts.
+    pub(crate) const COUNTED: Marks = Marks::SACKED.union(Marks::LOST).union(Marks::AGAIN);
+    /// What keeps a segment from being a plain one.
+    pub(crate) const TROUBLED: Marks = Marks::COUNTED.union(Marks::REPEATED);
+}
+
+impl SentQueue {
+    /// Nothing sent; the first segment will begin at `start`.
+    pub(crate) const fn new(start: SeqNumber) -> SentQueue {
+        SentQueue { start, base: 0, first: None, rest: VecDeque::new() }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// How many segments are out.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    /// The number of the first segment, and the number after the last one's.
+    #[inline]
+    pub(crate) fn numbers(&self) -> (u64, u64) {
+        (self.base, self.base + self.len() as u64)
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, sent: Sent) {
+        if self.first.is_none() {
+            self.first = Some(sent);
+        } else {
+            self.rest.push_back(sent);
+        }
+    }
+
+    /// The first segment, and where it begins.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<(SeqNumber, &Sent)> {
+        self.first.as_ref().map(|sent| (self.start, sent))
+    }
+
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<Sent> {
+        let sent = self.first.take()?;
+        self.start = sent.end;
+        self.base += 1;
+        self.first = self.rest.pop_front();
+        if self.first.is_none() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+        Some(sent)
+    }
+
+    /// The first segment begins later now: a part of it was acknowledged.
+    pub(crate) fn trim_front(&mut self, start: SeqNumber) {
+        self.start = start;
+    }
+
+    /// The segment with a number.
+    #[inline]
+    pub(crate) fn get(&self, number: u64) -> Option<&Sent> {
+        match number.checked_sub(self.base)? {
+            0 => self.first.as_ref(),
+            n => self.rest.get(n as usize - 1),
+        }
+    }
+
+    /// The same, to be marked.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Sent> {
+        match number.checked_sub(self.base)? {
+            0 => self.first.as_mut(),
+            n => self.rest.get_mut(n as usize - 1),
+        }
+    }
+
+    /// Where the segment with a number begins.
+    #[inline]
+    pub(crate) fn start_of(&self, number: u64) -> SeqNumber {
+        match number.checked_sub(1).and_then(|before| self.get(before)) {
+            Some(before) => before.end,
+            None => self.start,
+        }
+    }
+
+    /// How much of the sequence space a segment takes.
+    #[inline]
+    pub(crate) fn len_of(&self, number: u64) -> u32 {
+        self.get(number).map_or(0, |sent| sent.end - self.start_of(number))
+    }
+
+    /// The number of the first segment that ends after `seq`.
+    pub(crate) fn ending_after(&self, seq: SeqNumber) -> u64 {
+        let (mut low, mut high) = self.numbers();
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let ends_after = self.get(middle).is_some_and(|sent| sent.end.is_after(seq));
+            if ends_after {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.base += self.len() as u64;
+        (self.first, self.rest) = (None, VecDeque::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(end: u32) -> Sent {
+        let at = Instant::from_virtual_ns(0);
+        let progress = Progress { delivered: 0, delivered_at: at, first_sent_at: at };
+        Sent { end: SeqNumber(end), marks: Marks::empty(), sent_at: at, progress }
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Sent>() <= 40, "{}", size_of::<Sent>());
+    }
+
+    #[test]
+    fn numbers_stay_and_places_are_found_across_the_wrap() {
+        let start = u32::MAX - 25;
+        let mut queue = SentQueue::new(SeqNumber(start));
+        for n in 1..=5u32 {
+            queue.push(sent(start.wrapping_add(10 * n)));
+        }
+        let at = |offset: u32| SeqNumber(start.wrapping_add(offset));
+        let found = [0, 9, 10, 49, 50].map(|offset| queue.ending_after(at(offset)));
+        assert_eq!(found, [0, 0, 1, 4, 5]);
+        assert_eq!((queue.start_of(0), queue.start_of(3), queue.len_of(4)), (at(0), at(30), 10));
+        queue.pop_front();
+        queue.trim_front(at(13));
+        assert_eq!((queue.numbers(), queue.start_of(1), queue.len_of(1), queue.len_of(2)), ((1, 5), at(13), 7, 10));
+        assert!(queue.get(0).is_none() && queue.get(5).is_none());
+        while queue.pop_front().is_some() {}
+        assert_eq!((queue.numbers(), queue.rest.capacity(), queue.start), ((5, 5), 0, at(50)));
+    }
+}
