@@ -21,7 +21,11 @@ pub(crate) fn all(seeds: Range<u64>, echoes: u32) -> io::Result<()> {
             simulated += one(seed, loss, echoes).map_err(failed)?;
         }
         let count = (seeds.end - seeds.start) * u64::from(echoes);
-        println!("{} seeds at {} % loss: {count} echoes, all right, in {simulated:.0?} simulated", seeds.end - seeds.start, loss * 100.0);
+        println!(
+            "{} seeds at {} % loss: {count} echoes, all right, in {simulated:.0?} simulated",
+            seeds.end - seeds.start,
+            loss * 100.0
+        );
     }
     Ok(())
 }
