@@ -135,6 +135,7 @@ const LAW: Law = Law {
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
+        Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
         Listed { file: "net/src/host/counters.rs", why: "counters" },
         Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
@@ -177,6 +178,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/scheduler/observe.rs", why: "how long polls take, and how long a worker is awake" },
         Listed { file: "runtime/src/blocking_pool.rs", why: "how long a thread has waited for its call" },
         Listed { file: "runtime/src/runtime.rs", why: "the limit of a shutdown, which threads wait for" },
+        Listed { file: "net/src/link/capture.rs", why: "the time of day at which a capture begins" },
         Listed { file: "net/src/host/socket/attempt.rs", why: "a blocking call's timeout" },
     ],
 };

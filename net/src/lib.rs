@@ -41,6 +41,7 @@ pub mod emulated {
     pub use crate::host::counters::HostCounters;
     pub use crate::host::handle::Host;
     pub use crate::host::lan::{Lan, RawPort};
+    pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};

@@ -2,17 +2,20 @@
 //!
 //! Each file below `scripts/` is a test of its own, named by its path; `cargo test --test conformance listen/` runs one
 //! row. `README.md` beside this file says what of the language is understood. `runner::` are the runner's own tests:
-//! scripts that must fail, each with its message.
+//! scripts that must fail, each with its message. `docs::` looks up
+//! what the tables of `docs/` name.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod compare;
+mod docs;
 mod flow;
 mod model;
 mod parser;
 mod peer;
 mod runner;
 mod self_test;
+mod sockopts;
 mod syscalls;
 mod tcpdump;
 mod wire;
@@ -25,6 +28,7 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/scripts");
     let mut trials: Vec<Trial> = scripts(&root).into_iter().map(|path| script(&root, path)).collect();
     trials.extend(self_test::trials());
+    trials.extend(docs::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -4,6 +4,7 @@
 //! compared, and printed, alike.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A whole script.
@@ -82,13 +83,20 @@ pub(crate) struct Packet {
 }
 
 /// What the script says about the IP header; `None` means the default when sent and anything when expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpInfo {
     pub(crate) ecn: Option<Ecn>,
     pub(crate) tos: Option<u8>,
     pub(crate) ttl: Option<u8>,
     pub(crate) dont_fragment: Option<bool>,
     pub(crate) fragment: Option<Fragment>,
+    /// The transport's checksum is wrong.
+    pub(crate) bad_sum: bool,
+    /// Other addresses than those of the two ends.
+    pub(crate) src: Option<IpAddr>,
+    pub(crate) dst: Option<IpAddr>,
+    /// IPv4 options, as bytes.
+    pub(crate) options: Vec<u8>,
 }
 
 /// The two bits of RFC 3168.

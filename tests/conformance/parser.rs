@@ -9,6 +9,7 @@ use crate::model::{
 use pest::Parser;
 use pest::error::{Error, ErrorVariant};
 use pest::iterators::Pair;
+use std::net::IpAddr;
 use std::time::Duration;
 
 #[derive(pest_derive::Parser)]
@@ -177,10 +178,19 @@ fn ip_info(pair: Pair<'_, Rule>) -> Parsed<IpInfo> {
             Rule::ttl => info.ttl = Some(fit(item.into_inner().next())?),
             Rule::df => info.dont_fragment = Some(text == "df"),
             Rule::frag => info.fragment = Some(fragment(item)?),
+            Rule::bad_sum => info.bad_sum = true,
+            Rule::from => info.src = Some(address(item)?),
+            Rule::towards => info.dst = Some(address(item)?),
+            Rule::ip_options => info.options = hex(&item.clone(), item.into_inner().next())?,
             _ => return fault(&item, "flow labels are not supported"),
         }
     }
     Ok(info)
+}
+
+fn address(pair: Pair<'_, Rule>) -> Parsed<IpAddr> {
+    let address = pair.into_inner().next().expect("an address");
+    address.as_str().parse().or_else(|_| fault(&address, "this is no IP address"))
 }
 
 /// `frag 0:1480 mf id 7`: from where to where in the packet's content.

@@ -10,7 +10,7 @@ use crate::model::{Action, Body, Call, Direction, Echoed, Event, Flags, Icmp, Pa
 use crate::parser;
 use crate::peer::Peer;
 use crate::syscalls::{Descriptors, Finished, Started};
-use crate::wire::{self, Content, Message, Seen};
+use crate::wire::{self, Content, Ends, Message, Seen};
 use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan, StackCounters};
 use wakeline::runtime::Builder;
@@ -188,7 +188,11 @@ impl Player {
     fn send(&mut self, packet: &Packet) -> Result<(), Failed> {
         let index = self.flow_of_inbound(packet);
         let flow = &mut self.flows[index];
-        let ends = self.peer.ends;
+        let ends = Ends {
+            src: packet.ip.src.unwrap_or(self.peer.ends.src),
+            dst: packet.ip.dst.unwrap_or(self.peer.ends.dst),
+            ..self.peer.ends
+        };
         let ports = (flow.remote_port, flow.local_port);
         let message = match &packet.body {
             Body::Tcp(segment) => {

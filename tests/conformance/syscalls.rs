@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use wakeline::io::{AsyncRead, AsyncWrite};
 use wakeline::net::emulated::Host;
-use wakeline::net::{TcpListener, TcpStream, UdpSocket};
+use wakeline::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use wakeline::task::JoinHandle;
 
 /// A call that has begun.
@@ -59,10 +59,9 @@ const DEFAULT_PORT: u16 = 8080;
 
 pub(crate) struct Descriptor(Mutex<State>);
 
-struct State {
+pub(crate) struct State {
     nonblocking: bool,
-    socket: Socket,
-    nodelay: bool,
+    pub(crate) socket: Socket,
     /// How far the streams of pattern bytes have come.
     read: u32,
     written: u32,
@@ -70,26 +69,25 @@ struct State {
     connecting: Option<JoinHandle<()>>,
 }
 
-enum Socket {
-    /// Made, perhaps bound.
-    Fresh {
-        stream: bool,
-        bound: Option<SocketAddr>,
-    },
+pub(crate) enum Socket {
+    /// TCP, before it connects or listens.
+    Prepared(TcpSocket),
     Connecting,
     Failed(Option<io::Error>),
     Listener(Arc<TcpListener>),
     Stream(TcpStream),
+    /// UDP, not bound yet.
+    Unbound,
     Udp(Arc<UdpSocket>),
 }
 
 impl Descriptor {
     fn new(nonblocking: bool, socket: Socket) -> Arc<Descriptor> {
-        let state = State { nonblocking, socket, nodelay: false, read: 0, written: 0, connecting: None };
+        let state = State { nonblocking, socket, read: 0, written: 0, connecting: None };
         Arc::new(Descriptor(Mutex::new(state)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,6 +128,7 @@ impl Descriptors {
     /// When the call, or one of its arguments, is not supported.
     pub(crate) fn start(&mut self, call: &Call) -> Result<Started, String> {
         let args = Args { call, local: self.local, remote: self.remote };
+        let _here = self.host.enter();
         if call.name == "socket" {
             return args.socket();
         }
@@ -138,7 +137,7 @@ impl Descriptors {
         let mut nonblocking = descriptor.state().nonblocking;
         let future: Pending = match call.name.as_str() {
             "bind" => return self.bind(&args, &descriptor),
-            "listen" => return Ok(listen(&descriptor)),
+            "listen" => return Ok(listen(&descriptor, args.number(1)?.clamp(0, 1 << 20) as u32)),
             "connect" => connect(descriptor, args.address(1, self.remote)?),
             "accept" | "accept4" => accept(descriptor, call.name == "accept4" && args.has_flag(3, "SOCK_NONBLOCK")),
             "close" => {
@@ -165,7 +164,7 @@ impl Descriptors {
             "shutdown" => return Ok(shutdown(&descriptor, args.how(1)?)),
             "fcntl" => return args.fcntl(&descriptor),
             "ioctl" => return args.ioctl(&descriptor),
-            "setsockopt" => return args.setsockopt(&descriptor),
+            "setsockopt" => return args.setsockopt(&descriptor).map(|set| ready(set.map(|()| Value::default()))),
             "getsockopt" => return args.getsockopt(&descriptor),
             other => return Err(format!("the call {other} is not supported")),
         };
@@ -234,11 +233,10 @@ impl Descriptors {
     fn bind(&mut self, args: &Args<'_>, descriptor: &Arc<Descriptor>) -> Result<Started, String> {
         let addr = args.address(1, IpAddr::from([0; 4]))?;
         self.bound_port = addr.port();
-        let state = &mut *descriptor.state();
-        let Socket::Fresh { stream, bound } = &mut state.socket else { return Ok(ready(Err(errno(Errno::EINVAL)))) };
-        if *stream {
-            *bound = Some(addr);
-            return Ok(ready(Ok(Value::default())));
+        match &descriptor.state().socket {
+            Socket::Prepared(socket) => return Ok(ready(socket.bind(addr).map(|()| Value::default()))),
+            Socket::Unbound => {}
+            _ => return Ok(ready(Err(errno(Errno::EINVAL)))),
         }
         let descriptor = descriptor.clone();
         Ok(Started {
@@ -263,41 +261,41 @@ fn ready(finished: Finished) -> Started {
     Started { future: Box::pin(std::future::ready(finished)), nonblocking: false }
 }
 
-fn listen(descriptor: &Arc<Descriptor>) -> Started {
-    let descriptor = descriptor.clone();
-    let future = Box::pin(async move {
-        let bound = match &descriptor.state().socket {
-            Socket::Fresh { stream: true, bound: Some(bound) } => *bound,
-            Socket::Listener(_) => return Ok(Value::default()),
-            _ => return Err(errno(Errno::EINVAL)),
-        };
-        let listener = TcpListener::bind(bound).await?;
-        descriptor.state().socket = Socket::Listener(Arc::new(listener));
-        Ok(Value::default())
-    });
-    Started { future, nonblocking: false }
+fn listen(descriptor: &Descriptor, backlog: u32) -> Started {
+    let socket = &mut descriptor.state().socket;
+    ready(match std::mem::replace(socket, Socket::Failed(None)) {
+        Socket::Prepared(prepared) => prepared.listen(backlog).map(|listener| {
+            *socket = Socket::Listener(Arc::new(listener));
+            Value::default()
+        }),
+        other => {
+            *socket = other;
+            Err(errno(Errno::EINVAL))
+        }
+    })
 }
 
 fn connect(descriptor: Arc<Descriptor>, to: SocketAddr) -> Pending {
     Box::pin(async move {
-        let stream = match &mut descriptor.state().socket {
-            Socket::Fresh { stream, .. } => *stream,
-            Socket::Udp(_) => false,
-            Socket::Failed(_) => true,
-            Socket::Connecting => return Err(errno(Errno::EALREADY)),
-            _ => return Err(errno(Errno::EISCONN)),
-        };
-        if !stream {
+        if matches!(descriptor.state().socket, Socket::Udp(_) | Socket::Unbound) {
             let socket = udp_of(&descriptor).await?;
             socket.connect(to).await?;
             return Ok(Value::default());
         }
-        descriptor.state().socket = Socket::Connecting;
-        match TcpStream::connect(to).await {
+        let before = std::mem::replace(&mut descriptor.state().socket, Socket::Connecting);
+        let attempt = match before {
+            Socket::Prepared(socket) => socket.connect(to),
+            // Linux makes a new attempt with the same socket; ours are used up by one.
+            Socket::Failed(_) => TcpSocket::new_v4()?.connect(to),
+            other => {
+                let name = if matches!(other, Socket::Connecting) { Errno::EALREADY } else { Errno::EISCONN };
+                descriptor.state().socket = other;
+                return Err(errno(name));
+            }
+        };
+        match attempt.await {
             Ok(stream) => {
-                let mut state = descriptor.state();
-                stream.set_nodelay(state.nodelay)?;
-                state.socket = Socket::Stream(stream);
+                descriptor.state().socket = Socket::Stream(stream);
                 Ok(Value::default())
             }
             Err(error) => {
@@ -364,7 +362,7 @@ fn wrong_bytes(bytes: &[u8], offset: u32) -> Option<String> {
 
 fn write(descriptor: Arc<Descriptor>, len: usize, to: Option<SocketAddr>, nonblocking: bool) -> Pending {
     Box::pin(async move {
-        let udp = matches!(&descriptor.state().socket, Socket::Udp(_) | Socket::Fresh { stream: false, .. });
+        let udp = matches!(descriptor.state().socket, Socket::Udp(_) | Socket::Unbound);
         if udp {
             let socket = udp_of(&descriptor).await?;
             let bytes: Vec<u8> = (0..len as u32).map(pattern).collect();
@@ -404,19 +402,19 @@ fn shutdown(descriptor: &Arc<Descriptor>, how: Shutdown) -> Started {
 }
 
 /// A call's arguments, read as the call needs them.
-struct Args<'a> {
-    call: &'a Call,
+pub(crate) struct Args<'a> {
+    pub(crate) call: &'a Call,
     local: IpAddr,
     remote: IpAddr,
 }
 
 impl Args<'_> {
-    fn get(&self, at: usize) -> Result<&Expr, String> {
+    pub(crate) fn get(&self, at: usize) -> Result<&Expr, String> {
         let missing = || format!("{} needs {} arguments at least", self.call.name, at + 1);
         self.call.args.get(at).ok_or_else(missing)
     }
 
-    fn number(&self, at: usize) -> Result<i64, String> {
+    pub(crate) fn number(&self, at: usize) -> Result<i64, String> {
         number_of(self.get(at)?)
     }
 
@@ -484,8 +482,8 @@ impl Args<'_> {
             return Err(format!("a socket of {kind:?} is not supported"));
         }
         let nonblocking = kind.contains(&"SOCK_NONBLOCK");
-        let new = Some(Descriptor::new(nonblocking, Socket::Fresh { stream, bound: None }));
-        Ok(ready(Ok(Value { new, ..Value::default() })))
+        let socket = if stream { TcpSocket::new_v4().map(Socket::Prepared) } else { Ok(Socket::Unbound) };
+        Ok(ready(socket.map(|socket| Value { new: Some(Descriptor::new(nonblocking, socket)), ..Value::default() })))
     }
 
     fn fcntl(&self, descriptor: &Descriptor) -> Result<Started, String> {
@@ -531,59 +529,23 @@ impl Args<'_> {
         Ok((actual != expected).then(|| format!("it gave {actual}, expected {expected}")))
     }
 
-    fn input(&self, at: usize) -> Result<i64, String> {
+    pub(crate) fn input(&self, at: usize) -> Result<i64, String> {
         match self.get(at)? {
             Expr::Array(items) => items.first().map_or(Err("an empty array".into()), number_of),
             other => number_of(other),
         }
     }
 
-    fn option(&self) -> Result<&str, String> {
-        match self.get(2)? {
-            Expr::Name(name) => Ok(name),
-            other => Err(format!("{} does not know the option {other:?}", self.call.name)),
-        }
-    }
-
-    fn setsockopt(&self, descriptor: &Descriptor) -> Result<Started, String> {
-        let state = &mut *descriptor.state();
-        match self.option()? {
-            // A listener of an emulated host may always bind beside TIME-WAIT.
-            "SO_REUSEADDR" => Ok(ready(Ok(Value::default()))),
-            "TCP_NODELAY" => {
-                state.nodelay = self.input(3)? != 0;
-                let set = match &state.socket {
-                    Socket::Stream(stream) => stream.set_nodelay(state.nodelay),
-                    _ => Ok(()),
-                };
-                Ok(ready(set.map(|()| Value::default())))
-            }
-            other => Err(format!("setsockopt({other}) is not supported")),
-        }
-    }
-
     fn getsockopt(&self, descriptor: &Descriptor) -> Result<Started, String> {
-        let state = &mut *descriptor.state();
-        let actual = match (self.option()?, &mut state.socket) {
-            ("SO_ERROR", Socket::Stream(stream)) => stream.take_error().map(number_of_error),
-            ("SO_ERROR", Socket::Failed(error)) => Ok(number_of_error(error.take())),
-            ("SO_ERROR", _) => Ok(0),
-            ("TCP_NODELAY", Socket::Stream(stream)) => stream.nodelay().map(i64::from),
-            ("TCP_NODELAY", _) => Ok(i64::from(state.nodelay)),
-            (other, _) => return Err(format!("getsockopt({other}) is not supported")),
+        let value = match self.got(descriptor)? {
+            Ok(actual) => Ok(Value { wrong: self.output(3, actual)?, ..Value::default() }),
+            Err(error) => Err(error),
         };
-        match actual {
-            Ok(actual) => Ok(ready(Ok(Value { wrong: self.output(3, actual)?, ..Value::default() }))),
-            Err(error) => Ok(ready(Err(error))),
-        }
+        Ok(ready(value))
     }
 }
 
-fn number_of_error(error: Option<io::Error>) -> i64 {
-    error.and_then(|error| error.raw_os_error()).unwrap_or(0).into()
-}
-
-fn number_of(expr: &Expr) -> Result<i64, String> {
+pub(crate) fn number_of(expr: &Expr) -> Result<i64, String> {
     match expr {
         Expr::Number(n) => Ok(*n),
         Expr::Name(name) => match errno_of(name) {
@@ -602,7 +564,7 @@ fn names_of(expr: &Expr) -> Vec<&str> {
     }
 }
 
-fn errno(errno: Errno) -> io::Error {
+pub(crate) fn errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno as i32)
 }
 

@@ -126,7 +126,15 @@ impl Message {
     }
 
     /// The frame, or the part of it that `info` asks for.
-    pub(crate) fn frame(self, ends: &Ends, info: &IpInfo) -> Vec<u8> {
+    pub(crate) fn frame(mut self, ends: &Ends, info: &IpInfo) -> Vec<u8> {
+        if info.bad_sum {
+            let at = match self.protocol {
+                IpNumber::TCP => 16,
+                IpNumber::UDP => 6,
+                _ => 2,
+            };
+            self.bytes[at] ^= 0xff;
+        }
         let part = match info.fragment {
             None => &self.bytes[..],
             Some(fragment) => {
@@ -159,6 +167,8 @@ impl Message {
             header.more_fragments = fragment.more;
             header.fragment_offset = IpFragOffset::try_new(fragment.offset / 8).expect("13 bits");
         }
+        header.options = info.options.as_slice().try_into().expect("a multiple of four, and at most 40");
+        header.set_payload_len(len.into()).expect("it fits");
         header.header_checksum = header.calc_header_checksum();
         header.to_bytes().to_vec()
     }

@@ -261,3 +261,54 @@ fn threads_have_the_same_options() {
     body("127.0.0.1:0");
     body("10.0.0.1:0");
 }
+
+/// `inet_csk_bind_conflict` by way of the calls.
+#[test]
+fn addresses_are_shared_as_linux_shares_them() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let socket = |reuseaddr, reuseport| {
+                let socket = socket_for(bind);
+                socket.set_reuseaddr(reuseaddr).unwrap();
+                socket.set_reuseport(reuseport).unwrap();
+                socket
+            };
+            let kind = |result: std::io::Result<()>| result.map_err(|error| error.kind());
+            // Bound and not listening: shared by those that all set SO_REUSEADDR; the second one may not listen.
+            let first = socket(true, false);
+            first.bind(bind.parse().unwrap()).unwrap();
+            let addr = first.local_addr().unwrap();
+            assert_eq!(kind(socket(false, false).bind(addr)), Err(ErrorKind::AddrInUse));
+            let second = socket(true, false);
+            second.bind(addr).unwrap();
+            let listener = first.listen(4).unwrap();
+            assert_eq!(kind(second.listen(4).map(drop)), Err(ErrorKind::AddrInUse));
+            assert_eq!(kind(socket(true, false).bind(addr)), Err(ErrorKind::AddrInUse));
+            // A connection that outlives its listener holds the port for those that do not set SO_REUSEADDR.
+            let (client, accepted) = (TcpStream::connect(addr).await.unwrap(), listener.accept().await.unwrap().0);
+            drop(listener);
+            assert_eq!(kind(socket(false, false).bind(addr)), Err(ErrorKind::AddrInUse));
+            socket(true, false).bind(addr).unwrap();
+            drop((client, accepted));
+            // SO_REUSEPORT: all listen, and share.
+            let first = socket(false, true);
+            first.bind(bind.parse().unwrap()).unwrap();
+            let addr = first.local_addr().unwrap();
+            let second = socket(false, true);
+            second.bind(addr).unwrap();
+            assert_eq!(kind(socket(true, false).bind(addr)), Err(ErrorKind::AddrInUse));
+            let (first, second) = (first.listen(64).unwrap(), second.listen(64).unwrap());
+            let mut clients = Vec::new();
+            for _ in 0..32 {
+                clients.push(TcpStream::connect(addr).await.unwrap());
+            }
+            let mut accepted = [0, 0];
+            for (n, listener) in [&first, &second].into_iter().enumerate() {
+                while timeout(Duration::from_millis(20), listener.accept()).await.is_ok() {
+                    accepted[n] += 1;
+                }
+            }
+            assert!(accepted[0] + accepted[1] == 32 && accepted[0] > 2 && accepted[1] > 2, "{accepted:?}");
+        })
+    });
+}

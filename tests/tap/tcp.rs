@@ -1,47 +1,193 @@
-//! TCP with the kernel as the peer, in both roles.
+//! TCP with the kernel as the peer. Each case is written once, as a server and a client, and runs in both roles: the kernel
+//! serves and our client asks, then the other way round.
 
-use crate::namespace::{KERNEL, lan, within};
+use crate::lab::{KERNEL, Lab, within};
+use std::io::ErrorKind;
+use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
+use wakeline::net::emulated::Netem;
 use wakeline::net::{TcpListener, TcpStream};
 
-async fn echo(listener: TcpListener) {
-    while let Ok((mut stream, _)) = listener.accept().await {
-        wakeline::spawn(async move {
-            let (mut reader, mut writer) = stream.split();
-            let _ = wakeline::io::copy(&mut reader, &mut writer).await;
-            let _ = writer.close().await;
-        });
-    }
+/// Runs `client` against `server` in both roles, each to its end.
+async fn in_both_roles<S, C>(lab: &Lab, server: impl Fn(TcpListener) -> S, client: impl Fn(String) -> C)
+where
+    S: Future<Output = ()> + Send + 'static,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let kernel_serves = wakeline::spawn(server(TcpListener::bind("0.0.0.0:7000").await.unwrap()));
+    lab.host.spawn(client(format!("{KERNEL}:7000"))).await.expect("our client");
+    kernel_serves.await.expect("the kernel's server");
+
+    let we_serve = lab.host.spawn(server(lab.host.run(TcpListener::bind("0.0.0.0:7000")).await.unwrap()));
+    wakeline::spawn(client(format!("{}:7000", lab.host.addr()))).await.expect("the kernel's client");
+    we_serve.await.expect("our server");
 }
 
-async fn requests(server: String, rounds: u32) {
-    let mut stream = TcpStream::connect(server).await.unwrap();
-    let mut back = [0; 200];
-    for round in 0..rounds {
-        let sent = [round as u8; 200];
-        stream.write_all(&sent).await.unwrap();
-        stream.read_exact(&mut back).await.unwrap();
-        assert_eq!(back, sent);
-    }
+/// `len` bytes that repeat nowhere within a window's length.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).take(len).collect()
+}
+
+async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    all
+}
+
+/// Sends back what comes, until the peer has closed its direction.
+async fn echo_one(listener: TcpListener) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    wakeline::io::copy(&mut reader, &mut writer).await.unwrap();
+    writer.close().await.unwrap();
 }
 
 #[test]
-fn the_kernel_asks_and_our_server_answers() {
+fn requests_and_responses() {
     within(&[], || async {
-        let (lan, _port) = lan();
-        let host = lan.host("host").build().unwrap();
-        let listener = host.run(TcpListener::bind("0.0.0.0:7000")).await.unwrap();
-        host.spawn(echo(listener));
-        requests(format!("{}:7000", host.addr()), 500).await;
+        let lab = Lab::new();
+        let client = |server: String| async move {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            for round in 0..500 {
+                let (sent, mut back) = ([round as u8; 200], [0; 200]);
+                stream.write_all(&sent).await.unwrap();
+                stream.read_exact(&mut back).await.unwrap();
+                assert_eq!(back, sent);
+            }
+        };
+        in_both_roles(&lab, echo_one, client).await;
+        lab.finish().await;
     });
 }
 
+/// One direction is closed, and the other goes on: the answer begins when the question has ended.
 #[test]
-fn our_client_asks_and_the_kernel_answers() {
+fn half_close() {
     within(&[], || async {
-        let (lan, _port) = lan();
-        let host = lan.host("host").build().unwrap();
-        wakeline::spawn(echo(TcpListener::bind("0.0.0.0:7000").await.unwrap()));
-        host.spawn(requests(format!("{KERNEL}:7000"), 500)).await.unwrap();
+        let lab = Lab::new();
+        let server = |listener: TcpListener| async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let question = read_all(&mut stream).await;
+            assert_eq!(question, pattern(100_000));
+            stream.write_all(&pattern(300_000)).await.unwrap();
+            stream.close().await.unwrap();
+        };
+        let client = |server: String| async move {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            stream.write_all(&pattern(100_000)).await.unwrap();
+            stream.close().await.unwrap();
+            assert_eq!(read_all(&mut stream).await, pattern(300_000));
+        };
+        in_both_roles(&lab, server, client).await;
+        lab.finish().await;
+    });
+}
+
+/// Who closes a connection with data unread resets it, and who asks where nobody listens is reset.
+#[test]
+fn resets() {
+    within(&[], || async {
+        let lab = Lab::new();
+        let server = |listener: TcpListener| async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 1]).await.unwrap();
+        };
+        let client = |server: String| async move {
+            let mut stream = TcpStream::connect(server.clone()).await.unwrap();
+            stream.write_all(&pattern(1000)).await.unwrap();
+            let error = stream.read(&mut [0; 1]).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            let elsewhere = server.replace("7000", "7001");
+            assert_eq!(TcpStream::connect(elsewhere).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        };
+        in_both_roles(&lab, server, client).await;
+        lab.finish().await;
+    });
+}
+
+/// A reader that sleeps closes its window; the sender probes it, and goes on when it opens.
+#[test]
+fn zero_window() {
+    within(&[], || async {
+        let lab = Lab::new();
+        let server = |listener: TcpListener| async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            wakeline::time::sleep(Duration::from_millis(700)).await;
+            let got = read_all(&mut stream).await;
+            assert!(got == pattern(16 << 20), "{} bytes arrived, or others", got.len());
+        };
+        let client = |server: String| async move {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            let begun = std::time::Instant::now();
+            stream.write_all(&pattern(16 << 20)).await.unwrap();
+            assert!(begun.elapsed() > Duration::from_millis(500), "the window was never closed");
+            stream.close().await.unwrap();
+            read_all(&mut stream).await;
+        };
+        in_both_roles(&lab, server, client).await;
+        lab.finish().await;
+    });
+}
+
+/// Both directions at once, over a cable that loses frames in both.
+#[test]
+fn bulk_over_a_lossy_cable() {
+    within(&[], || async {
+        let lab = Lab::with(|tap| tap.link(Netem::new().loss(0.01)));
+        let client = |server: String| async move {
+            let mut stream = TcpStream::connect(server).await.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            let sent = pattern(2 << 20);
+            let send = async {
+                writer.write_all(&sent).await.unwrap();
+                writer.close().await.unwrap();
+            };
+            let mut back = Vec::new();
+            let receive = async { reader.read_to_end(&mut back).await.unwrap() };
+            wakeline::join!(send, receive);
+            assert!(back == sent, "{} bytes came back, or others", back.len());
+        };
+        in_both_roles(&lab, echo_one, client).await;
+        lab.finish().await;
+    });
+}
+
+/// More connections at once than a listener's backlog holds, each with a few bytes.
+#[test]
+fn a_crowd_connects() {
+    const CROWD: usize = 300;
+    within(&[], || async {
+        let lab = Lab::new();
+        let server = |listener: TcpListener| async move {
+            let mut served = wakeline::task::JoinSet::new();
+            for _ in 0..CROWD {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                served.spawn(async move {
+                    let question = read_all(&mut stream).await;
+                    stream.write_all(&question).await.unwrap();
+                    stream.close().await.unwrap();
+                });
+            }
+            while let Some(ended) = served.join_next().await {
+                ended.unwrap();
+            }
+        };
+        let client = |server: String| async move {
+            let mut asked = wakeline::task::JoinSet::new();
+            for n in 0..CROWD {
+                let server = server.clone();
+                asked.spawn(async move {
+                    let mut stream = TcpStream::connect(server).await.unwrap();
+                    stream.write_all(&n.to_be_bytes()).await.unwrap();
+                    stream.close().await.unwrap();
+                    assert_eq!(read_all(&mut stream).await, n.to_be_bytes());
+                });
+            }
+            while let Some(ended) = asked.join_next().await {
+                ended.unwrap();
+            }
+        };
+        in_both_roles(&lab, server, client).await;
+        lab.finish().await;
     });
 }

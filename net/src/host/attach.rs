@@ -2,6 +2,7 @@
 
 use crate::engine::Spawner;
 use crate::host::lan::Lan;
+use crate::link::capture::stands;
 use crate::link::delay::DelayEngine;
 use crate::link::port::{Port, Sink};
 use crate::link::switch::Direction;
@@ -11,7 +12,6 @@ use crate::tap::{Place, Tap};
 use std::io;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
-use wakeline_runtime::clock::Clock;
 
 impl Lan {
     /// Plugs a TAP device in: what is for no host of this LAN, and what is for all, goes out by it, and what the kernel
@@ -21,7 +21,7 @@ impl Lan {
     /// behind them through it.
     ///
     /// # Errors
-    /// `Unsupported` when the runtime's clock is virtual: the kernel does not wait; `Other` outside a runtime; and what the
+    /// `Unsupported` when the clock is virtual or paused: the kernel does not wait; `Other` outside a runtime; and what the
     /// operating system says about watching the device.
     ///
     /// # Panics
@@ -29,13 +29,14 @@ impl Lan {
     pub fn attach(&self, tap: Tap) -> io::Result<TapPort> {
         let handle = Handle::try_current()
             .map_err(|_| io::Error::other("a TAP device needs a runtime to carry its frames: attach it inside one"))?;
-        if matches!(handle.clock(), Clock::Virtual(_)) || matches!(self.0.clock, Clock::Virtual(_)) {
+        if stands(handle.clock()) || stands(&self.0.clock) {
             let text = "a TAP device lives in the kernel's time, and this network in a virtual one";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         let netem = tap.netem();
         let uplink = Arc::new(Uplink::default());
-        let port = Arc::new(Port::new(None, Sink::Uplink(uplink.clone()), netem, &mut self.0.fork_rng()));
+        let port =
+            Arc::new(Port::new(tap.name().into(), None, Sink::Uplink(uplink.clone()), netem, &mut self.0.fork_rng()));
         let switch = self.0.switch.clone();
         let id = switch.plug(port.clone()).expect("an uplink has no address that could be taken");
         let place = Place { switch, id, port: port.clone(), uplink, pool: self.0.pool.clone() };

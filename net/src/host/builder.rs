@@ -174,7 +174,8 @@ impl HostBuilder {
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
-        let port = Arc::new(Port::new(Some(station.mac), Sink::Nic(nic.clone()), self.links, &mut rng));
+        let port =
+            Arc::new(Port::new(self.name.clone(), Some(station.mac), Sink::Nic(nic.clone()), self.links, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
         let now = self.lan.clock.now();
         let tracer = self.lan.trace.tracer(self.name.clone());

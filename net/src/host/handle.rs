@@ -2,7 +2,9 @@
 
 use crate::host::counters::HostCounters;
 use crate::host::machine::Machine;
+use crate::link::capture::Capture;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -94,6 +96,15 @@ impl Host {
         for cpu in 0..self.machine.cpu_count() {
             self.machine.cpu(cpu).pause(paused);
         }
+    }
+
+    /// Writes what the host's device sends and receives to `to`, as a pcapng file: what `tcpdump` would see on the host,
+    /// so without what a link loses on its way to it. Otherwise as [`Lan::capture`](crate::emulated::Lan::capture).
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        self.machine.capture(to)
     }
 
     /// Everything the host counts, now.

@@ -2,6 +2,7 @@
 
 use crate::event::Trace;
 use crate::host::builder::HostBuilder;
+use crate::link::capture::{Capture, Scope};
 use crate::link::netem::Netem;
 use crate::link::port::{Port, RawQueue, Sink};
 use crate::link::switch::{PortId, Switch};
@@ -128,11 +129,36 @@ impl Lan {
         let queue = Arc::new(RawQueue::default());
         let port = {
             let mut state = self.0.state();
-            Port::new(Some(station.mac), Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
+            let name = format!("raw {}", station.addr).into();
+            Port::new(name, Some(station.mac), Sink::Raw(queue.clone()), Netem::new(), &mut state.rng)
         };
         let port = Arc::new(port);
         let id = self.0.switch.plug(port.clone()).ok_or(io::ErrorKind::AddrInUse)?;
         Ok(RawPort { lan: self.0.clone(), queue, id, port, station })
+    }
+
+    /// Writes all that is sent on this network to `to`, as a pcapng file for Wireshark and its like: each frame once, as it
+    /// leaves its sender, before a link loses it. What a host sends to itself is not on the network.
+    ///
+    /// A thread of its own writes. When it is too slow, frames are missing in the file, and counted; by a clock
+    /// that stands when the capture begins the network waits for it, and the file is the same in every run of a seed.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// # let lan = wakeline_net::emulated::Lan::new();
+    /// let capture = lan.capture(std::fs::File::create("lan.pcapng")?)?;
+    /// // ..
+    /// let captured = capture.finish()?;
+    /// println!("{} frames, {} missing", captured.frames, captured.dropped);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        Capture::start(&self.0.switch.captures, &self.0.clock, Scope::Lan, to)
     }
 
     /// Bytes that all frames of this network hold now, and the most they may.

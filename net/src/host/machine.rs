@@ -12,6 +12,7 @@ use crate::event::{Drops, Event, Tracer};
 use crate::host::counters::HostCounters;
 use crate::host::lan::LanInner;
 use crate::host::softnet::{BACKLOG_DROP, CpuShared, Softirq};
+use crate::link::capture::{Capture, Scope};
 use crate::link::port::Port;
 use crate::link::switch::PortId;
 use crate::nic::Nic;
@@ -20,6 +21,7 @@ use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::wire::ethernet::MacAddr;
 use parking_lot::{Mutex, MutexGuard};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -217,6 +219,11 @@ impl Machine {
             shared.napi_disable();
             self.with_stack(cpu, |stack, now, fx| stack.shut_down(now, fx));
         }
+    }
+
+    /// Captures what passes the host's port.
+    pub(crate) fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
+        Capture::start(&self.lan.switch.captures, &self.clock, Scope::Port(self.port_id), to)
     }
 
     /// Everything the host counts, now.

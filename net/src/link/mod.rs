@@ -4,10 +4,14 @@
 //! rings the transmit doorbell: a plain link adds no queue, no task and no copy. A [`netem::Wire`] with impairments adds a
 //! seeded verdict per frame and, with delay, a [`delay::DelayLine`] that runs as an engine.
 //!
+//! Whoever wants to see what passes takes a [`capture::Capture`].
+//!
 //! Links know devices and frames. They have never heard of a socket, an IP address or a host.
 
+pub(crate) mod capture;
 pub(crate) mod delay;
 pub(crate) mod netem;
+mod pcapng;
 pub(crate) mod port;
 pub(crate) mod switch;
 pub(crate) mod uplink;

@@ -2,7 +2,8 @@
 
 use crate::event::{DropReason, Drops};
 use crate::link::delay::DelayLine;
-use crate::packet::{PacketBuf, Pool, RxMeta};
+use crate::packet::{IpSummed, PacketBuf, Pool, RxMeta};
+use crate::wire::completion;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -221,9 +222,17 @@ impl Wire {
             Err(reason) => return self.count_drop(reason),
         };
         if let Some((at, bit)) = verdict.corrupt {
+            if frame.rx.ip_summed == IpSummed::Partial {
+                // Bits turn on the wire, where a frame has its checksum.
+                completion::complete(frame.data_mut());
+                frame.rx.ip_summed = IpSummed::None;
+            }
             frame.data_mut()[at] ^= 1 << bit;
         }
-        let twin = if verdict.twice { PacketBuf::from_bytes(pool, frame.data()) } else { None };
+        let mut twin = if verdict.twice { PacketBuf::from_bytes(pool, frame.data()) } else { None };
+        if let Some(twin) = &mut twin {
+            twin.rx.ip_summed = frame.rx.ip_summed;
+        }
         if verdict.twice && twin.is_none() {
             self.count_drop(DropReason::Nomem);
         }
@@ -231,7 +240,8 @@ impl Wire {
             match verdict.arrival {
                 None => passed.push(frame),
                 Some(arrival) => {
-                    frame.rx = RxMeta::default();
+                    // What the last device knew of it; what its sender left to the device is still to be done.
+                    frame.rx = RxMeta { ip_summed: frame.rx.ip_summed, ..RxMeta::default() };
                     if line.enter(arrival, frame, self.netem.limit).is_err() {
                         self.count_drop(DropReason::QdiscDrop);
                     }

@@ -6,7 +6,8 @@ use crate::link::delay::DelayLine;
 use crate::link::netem::{Links, Wire};
 use crate::link::uplink::{Pushed, Uplink};
 use crate::nic::Nic;
-use crate::packet::PacketBuf;
+use crate::packet::{IpSummed, PacketBuf};
+use crate::wire::completion;
 use crate::wire::ethernet::MacAddr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,8 @@ use wakeline_runtime::wait_queue::{Events, WaitQueue};
 /// One port of a switch, with the two directions of its link.
 #[derive(Debug)]
 pub(crate) struct Port {
+    /// Whose port it is; captures name it.
+    pub(crate) name: Arc<str>,
     /// The one address behind the port; an uplink has none, because any number of stations may stand behind it.
     pub(crate) mac: Option<MacAddr>,
     pub(crate) sink: Sink,
@@ -37,9 +40,16 @@ pub(crate) enum Sink {
 }
 
 impl Port {
-    pub(crate) fn new(mac: Option<MacAddr>, sink: Sink, links: impl Into<Links>, rng: &mut Rng) -> Port {
+    pub(crate) fn new(
+        name: Arc<str>,
+        mac: Option<MacAddr>,
+        sink: Sink,
+        links: impl Into<Links>,
+        rng: &mut Rng,
+    ) -> Port {
         let links = links.into();
         Port {
+            name,
             mac,
             sink,
             up: Wire::new(links.up, rng.fork()),
@@ -55,7 +65,7 @@ impl Port {
             Sink::Nic(nic) => nic.receive(frames),
             Sink::Raw(queue) => {
                 for frame in frames.drain(..) {
-                    if !queue.push(frame.data()) {
+                    if !queue.push(on_the_wire(&frame)) {
                         self.down.count_drop(DropReason::RxMissed);
                     }
                 }
@@ -73,6 +83,15 @@ impl Port {
     }
 }
 
+/// A frame's bytes as they are on a wire: with the checksum that the sender may have left to the device.
+fn on_the_wire(frame: &PacketBuf) -> Vec<u8> {
+    let mut bytes = frame.data().to_vec();
+    if frame.rx.ip_summed == IpSummed::Partial {
+        completion::complete(&mut bytes);
+    }
+    bytes
+}
+
 /// Frames that wait for the program behind a raw port.
 #[derive(Debug, Default)]
 pub(crate) struct RawQueue {
@@ -84,13 +103,13 @@ pub(crate) struct RawQueue {
 const RAW_QUEUE_LEN: usize = 1024;
 
 impl RawQueue {
-    fn push(&self, frame: &[u8]) -> bool {
+    fn push(&self, frame: Vec<u8>) -> bool {
         {
             let mut frames = self.frames();
             if frames.len() >= RAW_QUEUE_LEN {
                 return false;
             }
-            frames.push_back(frame.to_vec());
+            frames.push_back(frame);
         }
         self.waiters.wake(Events::READABLE, 1);
         true

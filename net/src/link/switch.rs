@@ -6,6 +6,7 @@
 //! context of the sender's doorbell, and a batch for one receiver stays one batch.
 
 use crate::event::DropReason;
+use crate::link::capture::{Captures, Way};
 use crate::link::netem::Wire;
 use crate::link::port::Port;
 use crate::packet::{PacketBuf, Pool};
@@ -31,6 +32,7 @@ pub(crate) struct Switch {
     table: RwLock<Table>,
     pool: Pool,
     clock: Clock,
+    pub(crate) captures: Arc<Captures>,
 }
 
 #[derive(Debug, Default)]
@@ -43,14 +45,14 @@ struct Table {
 
 /// Where a frame goes.
 enum Route {
-    One(Arc<Port>),
-    Many(Vec<Arc<Port>>),
+    One(PortId, Arc<Port>),
+    Many(Vec<(PortId, Arc<Port>)>),
     Nowhere,
 }
 
 impl Switch {
     pub(crate) fn new(pool: Pool, clock: Clock) -> Switch {
-        Switch { table: RwLock::default(), pool, clock }
+        Switch { table: RwLock::default(), pool, clock, captures: Arc::default() }
     }
 
     /// Plugs a port in. Its address must not be on the switch already.
@@ -86,6 +88,9 @@ impl Switch {
 
     /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
     pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+        if self.captures.any() {
+            self.captures.take(&self.clock, id, port, Way::Out, frames);
+        }
         if !port.up.is_plain() {
             self.pass(&port.up, Direction::Up, port, frames);
         }
@@ -97,7 +102,7 @@ impl Switch {
         let Some(port) = self.port(id) else { return };
         match direction {
             Direction::Up => self.forward(id, &port, frames),
-            Direction::Down => port.deliver(frames),
+            Direction::Down => self.deliver(id, &port, frames),
         }
     }
 
@@ -137,17 +142,20 @@ impl Switch {
 
     fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
         match self.route(from, to) {
-            Route::One(port) => self.descend(&port, frames),
+            Route::One(id, port) => self.descend(id, &port, frames),
             Route::Many(ports) => {
-                for port in ports {
+                for (id, port) in ports {
                     let mut copies = Vec::with_capacity(frames.len());
                     for frame in frames.iter() {
                         match PacketBuf::from_bytes(&self.pool, frame.data()) {
-                            Some(copy) => copies.push(copy),
+                            Some(mut copy) => {
+                                copy.rx.ip_summed = frame.rx.ip_summed;
+                                copies.push(copy);
+                            }
                             None => port.down.count_drop(DropReason::Nomem),
                         }
                     }
-                    self.descend(&port, &mut copies);
+                    self.descend(id, &port, &mut copies);
                 }
             }
             Route::Nowhere => {
@@ -159,13 +167,20 @@ impl Switch {
         frames.clear();
     }
 
-    fn descend(&self, port: &Port, frames: &mut Vec<PacketBuf>) {
+    fn descend(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
         if !port.down.is_plain() {
             self.pass(&port.down, Direction::Down, port, frames);
         }
         if !frames.is_empty() {
-            port.deliver(frames);
+            self.deliver(id, port, frames);
         }
+    }
+
+    fn deliver(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+        if self.captures.any() {
+            self.captures.take(&self.clock, id, port, Way::In, frames);
+        }
+        port.deliver(frames);
     }
 
     fn route(&self, from: PortId, to: Option<MacAddr>) -> Route {
@@ -173,15 +188,17 @@ impl Switch {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         if to.is_multicast() {
             let others = table.ports.iter().enumerate().filter(|(id, _)| *id != from);
-            return Route::Many(others.filter_map(|(_, port)| port.clone()).collect());
+            return Route::Many(others.filter_map(|(id, port)| Some((id, port.clone()?))).collect());
         }
         if let Some(&id) = table.by_mac.get(&to) {
-            return if id == from { Route::Nowhere } else { table.port(id).map_or(Route::Nowhere, Route::One) };
+            let other = table.port(id).filter(|_| id != from);
+            return other.map_or(Route::Nowhere, |port| Route::One(id, port));
         }
-        let mut uplinks = table.uplinks.iter().filter(|&&id| id != from).filter_map(|&id| table.port(id));
+        let uplinks = table.uplinks.iter().filter(|&&id| id != from);
+        let mut uplinks = uplinks.filter_map(|&id| Some((id, table.port(id)?)));
         match (uplinks.next(), uplinks.next()) {
             (None, _) => Route::Nowhere,
-            (Some(only), None) => Route::One(only),
+            (Some((id, only)), None) => Route::One(id, only),
             (Some(first), Some(second)) => Route::Many([first, second].into_iter().chain(uplinks).collect()),
         }
     }

@@ -6,6 +6,7 @@
 //! A socket of IPv6 that is bound to any address and open to IPv4 stands in the table twice, under each family's "any".
 
 use crate::stack::endpoint::{Endpoint, Family, halves, word_of};
+use crate::stack::flow_table::FlowTable;
 use ahash::RandomState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -77,9 +78,12 @@ pub(crate) enum Target {
 /// The keyed tables of one protocol. `T` is what an exact match leads to.
 #[derive(Debug)]
 pub(crate) struct Demux<T> {
-    exact: HashMap<FourTuple, T, RandomState>,
+    exact: FlowTable<T>,
     bound: HashMap<Endpoint, Group, RandomState>,
-    ports: HashMap<u16, Port, RandomState>,
+    /// How many flows and bound sockets use a local port.
+    uses: HashMap<u16, u32, RandomState>,
+    /// The addresses at which sockets are bound to a local port (`inet_bind_bucket`).
+    addrs: HashMap<u16, SmallVec<[IpAddr; 2]>, RandomState>,
     hasher: RandomState,
 }
 
@@ -89,18 +93,29 @@ pub(crate) struct Binding {
     pub(crate) family: Family,
     /// SO_REUSEPORT: the sockets that all have it share the flows.
     pub(crate) reuse_port: bool,
-    /// SO_REUSEADDR, where it lets two sockets have one address: of UDP, not of TCP listeners.
+    /// SO_REUSEADDR: two sockets may have one address, unless one of them is a TCP listener.
     pub(crate) reuse_addr: bool,
+    /// Whether segments and datagrams go to it. A socket of TCP is bound before it listens.
+    pub(crate) listens: bool,
+    /// Whether it is one of TCP.
+    pub(crate) is_tcp: bool,
 }
 
 impl Binding {
-    /// A socket that shares its place with nobody.
+    /// A socket of UDP that shares its place with nobody.
     pub(crate) fn alone(family: Family) -> Binding {
-        Binding { family, reuse_port: false, reuse_addr: false }
+        Binding { family, reuse_port: false, reuse_addr: false, listens: true, is_tcp: false }
     }
 
+    /// A socket of TCP, which does not listen yet.
+    pub(crate) fn tcp(family: Family, reuse_addr: bool, reuse_port: bool) -> Binding {
+        Binding { family, reuse_port, reuse_addr, listens: false, is_tcp: true }
+    }
+
+    /// `inet_bind_conflict`, seen from the one that comes.
     fn shares_with(&self, other: &Binding) -> bool {
-        (self.reuse_port && other.reuse_port) || (self.reuse_addr && other.reuse_addr)
+        let by_addr = self.reuse_addr && other.reuse_addr && !(other.is_tcp && other.listens);
+        by_addr || (self.reuse_port && other.reuse_port)
     }
 }
 
@@ -120,33 +135,29 @@ struct Bound {
     binding: Binding,
 }
 
-/// The users of one local port (`inet_bind_bucket`).
-#[derive(Debug, Default)]
-struct Port {
-    /// How many flows and bound sockets there are.
-    uses: u32,
-    /// The addresses at which sockets are bound.
-    addrs: SmallVec<[IpAddr; 2]>,
-}
-
 /// The places at which a socket stands.
 type Places = SmallVec<[Endpoint; 2]>;
 
 const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-impl<T: Copy> Demux<T> {
+impl<T: Copy + PartialEq> Demux<T> {
     /// Empty tables.
     pub(crate) fn new([a, b, c, d]: [u64; 4]) -> Demux<T> {
         let hasher = RandomState::with_seeds(a, b, c, d);
-        let (exact, bound) = (HashMap::with_hasher(hasher.clone()), HashMap::with_hasher(hasher.clone()));
-        Demux { exact, bound, ports: HashMap::with_hasher(hasher.clone()), hasher }
+        Demux {
+            exact: FlowTable::new(hasher.clone()),
+            bound: HashMap::with_hasher(hasher.clone()),
+            uses: HashMap::with_hasher(hasher.clone()),
+            addrs: HashMap::with_hasher(hasher.clone()),
+            hasher,
+        }
     }
 
-    /// What belongs to exactly this flow.
+    /// What belongs to exactly this flow. The table does not hold flows: `has_flow` says whether a target is of this one.
     #[inline]
-    pub(crate) fn exact(&self, flow: &FourTuple) -> Option<T> {
-        self.exact.get(flow).copied()
+    pub(crate) fn exact(&self, flow: &FourTuple, has_flow: impl Fn(T) -> bool) -> Option<T> {
+        self.exact.get(flow, has_flow)
     }
 
     /// The socket that is bound to the flow's local address, or else to its port on any address.
@@ -154,37 +165,32 @@ impl<T: Copy> Demux<T> {
         let any = Endpoint::new(if flow.is_v4() { ANY_V4 } else { ANY_V6 }, flow.local.port());
         let group = self.bound.get(&flow.local).or_else(|| self.bound.get(&any))?;
         let members = if group.native.is_empty() { &group.dual } else { &group.native };
-        match members.as_slice() {
-            [only] => Some(only.socket),
-            [.., newest] if !newest.binding.reuse_port => Some(newest.socket),
-            // `reciprocal_scale(hash, num_socks)`
-            many => {
-                let hash = self.hasher.hash_one(flow) & 0xffff_ffff;
-                many.get(((hash * many.len() as u64) >> 32) as usize).map(|bound| bound.socket)
-            }
+        // A socket of TCP that is bound and does not listen is not there for anybody.
+        let listening = members.iter().filter(|bound| bound.binding.listens);
+        let many = listening.clone().count();
+        let newest = listening.clone().next_back()?;
+        if many == 1 || !newest.binding.reuse_port {
+            return Some(newest.socket);
         }
+        // `reciprocal_scale(hash, num_socks)`
+        let hash = self.hasher.hash_one(flow) & 0xffff_ffff;
+        listening.clone().nth(((hash * many as u64) >> 32) as usize).map(|bound| bound.socket)
     }
 
-    /// Adds a flow; `false` when it is there already.
-    pub(crate) fn insert(&mut self, flow: FourTuple, target: T) -> bool {
-        if self.exact.contains_key(&flow) {
-            return false;
-        }
+    /// Adds a flow that is not there.
+    pub(crate) fn insert(&mut self, flow: &FourTuple, target: T) {
         self.exact.insert(flow, target);
-        self.ports.entry(flow.local.port()).or_default().uses += 1;
-        true
+        *self.uses.entry(flow.local.port()).or_default() += 1;
     }
 
-    /// Lets a flow that is there lead to something else.
-    pub(crate) fn redirect(&mut self, flow: &FourTuple, target: T) {
-        if let Some(place) = self.exact.get_mut(flow) {
-            *place = target;
-        }
+    /// Lets a flow that leads to `from` lead to something else.
+    pub(crate) fn redirect(&mut self, flow: &FourTuple, from: T, to: T) {
+        self.exact.redirect(flow, from, to);
     }
 
-    /// Removes a flow.
-    pub(crate) fn remove(&mut self, flow: &FourTuple) {
-        if self.exact.remove(flow).is_some() {
+    /// Removes a flow, if it leads to `target`.
+    pub(crate) fn remove(&mut self, flow: &FourTuple, target: T) {
+        if self.exact.remove(flow, target) {
             self.release_port(flow.local.port());
         }
     }
@@ -193,14 +199,14 @@ impl<T: Copy> Demux<T> {
     /// on any, unless both share it.
     pub(crate) fn bind(&mut self, local: Endpoint, socket: u32, binding: Binding) -> bool {
         let places = places(local, binding.family);
-        if places.iter().any(|place| self.is_taken(*place, &binding)) {
+        if places.iter().any(|place| self.is_taken(*place, &binding, socket)) {
             return false;
         }
-        let port = self.ports.entry(local.port()).or_default();
-        port.uses += 1;
+        *self.uses.entry(local.port()).or_default() += 1;
+        let addrs = self.addrs.entry(local.port()).or_default();
         for place in places {
-            if !port.addrs.contains(&place.ip()) {
-                port.addrs.push(place.ip());
+            if !addrs.contains(&place.ip()) {
+                addrs.push(place.ip());
             }
             let group = self.bound.entry(place).or_default();
             group.side(place, binding.family).push(Bound { socket, binding });
@@ -208,16 +214,42 @@ impl<T: Copy> Demux<T> {
         true
     }
 
-    /// Whether a socket that does not share stands where `place` is, in the way of `binding`.
-    fn is_taken(&self, place: Endpoint, binding: &Binding) -> bool {
-        let Some(port) = self.ports.get(&place.port()) else { return false };
+    /// Lets a bound socket listen; `false` when another one that does not share it listens where it stands.
+    pub(crate) fn listen(&mut self, local: Endpoint, socket: u32, binding: Binding) -> bool {
+        let places = places(local, binding.family);
+        let binding = Binding { listens: true, ..binding };
+        if places.iter().any(|place| self.is_taken(*place, &binding, socket)) {
+            return false;
+        }
+        for place in places {
+            let Some(group) = self.bound.get_mut(&place) else { continue };
+            for bound in group.side(place, binding.family).iter_mut().filter(|bound| bound.socket == socket) {
+                bound.binding = binding;
+            }
+        }
+        true
+    }
+
+    /// Whether flows use a local port that no bound socket accounts for: connections that have outlived their listener,
+    /// or were opened from that port.
+    pub(crate) fn port_has_flows(&self, port: u16) -> bool {
+        let addrs = self.addrs.get(&port).map_or(&[][..], |addrs| addrs.as_slice());
+        let groups = addrs.iter().filter_map(|&ip| self.bound.get(&Endpoint::new(ip, port)));
+        // One that stands in two families' groups is one user.
+        let bound: usize = groups.map(|group| group.native.len()).sum();
+        self.uses.get(&port).is_some_and(|&uses| uses as usize > bound)
+    }
+
+    /// Whether another socket that does not share stands where `place` is, in the way of `binding`.
+    fn is_taken(&self, place: Endpoint, binding: &Binding, socket: u32) -> bool {
+        let Some(addrs) = self.addrs.get(&place.port()) else { return false };
         let overlaps = |ip: &IpAddr| {
             let same_family = ip.is_ipv4() == place.ip().is_ipv4();
             same_family && (*ip == place.ip() || ip.is_unspecified() || place.ip().is_unspecified())
         };
-        let groups = port.addrs.iter().filter(|&ip| overlaps(ip));
+        let groups = addrs.iter().filter(|&ip| overlaps(ip));
         let mut groups = groups.filter_map(|&ip| self.bound.get(&Endpoint::new(ip, place.port())));
-        groups.any(|group| group.members().any(|other| !binding.shares_with(&other.binding)))
+        groups.any(|group| group.members().any(|other| other.socket != socket && !binding.shares_with(&other.binding)))
     }
 
     /// Undoes [`bind`](Self::bind).
@@ -232,8 +264,11 @@ impl<T: Copy> Demux<T> {
             }
             if group.members().next().is_none() {
                 self.bound.remove(&place);
-                if let Some(port) = self.ports.get_mut(&place.port()) {
-                    port.addrs.retain(|ip| *ip != place.ip());
+                if let Some(addrs) = self.addrs.get_mut(&place.port()) {
+                    addrs.retain(|ip| *ip != place.ip());
+                    if addrs.is_empty() {
+                        self.addrs.remove(&place.port());
+                    }
                 }
             }
         }
@@ -244,26 +279,27 @@ impl<T: Copy> Demux<T> {
 
     /// Whether any flow or bound socket uses a local port.
     pub(crate) fn port_in_use(&self, port: u16) -> bool {
-        self.ports.contains_key(&port)
+        self.uses.contains_key(&port)
     }
 
     /// Whether a socket is bound to a local port, whatever its address.
     pub(crate) fn port_is_bound(&self, port: u16) -> bool {
-        self.ports.get(&port).is_some_and(|port| !port.addrs.is_empty())
+        self.addrs.contains_key(&port)
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.exact.clear();
         self.bound.clear();
-        self.ports.clear();
+        self.uses.clear();
+        self.addrs.clear();
     }
 
     fn release_port(&mut self, port: u16) {
-        if let Some(users) = self.ports.get_mut(&port) {
-            users.uses -= 1;
-            if users.uses == 0 {
-                self.ports.remove(&port);
+        if let Some(uses) = self.uses.get_mut(&port) {
+            *uses -= 1;
+            if *uses == 0 {
+                self.uses.remove(&port);
             }
         }
     }
@@ -317,9 +353,10 @@ mod tests {
             assert!(demux.bind(end(any), 1, binding(any, true)));
             assert_eq!(demux.bound(&flow(own, 5)), Some(1));
             assert!(demux.bind(end(own), 2, binding(own, true)));
-            assert!(demux.insert(flow(own, 5), 3u32));
-            assert!(!demux.insert(flow(own, 5), 4));
-            assert_eq!((demux.exact(&flow(own, 5)), demux.exact(&flow(own, 6))), (Some(3), None));
+            let there = flow(own, 5);
+            demux.insert(&there, 3u32);
+            let exact = |demux: &Demux<u32>, flow: &FourTuple| demux.exact(flow, |_| *flow == there);
+            assert_eq!((exact(&demux, &there), exact(&demux, &flow(own, 6))), (Some(3), None));
             assert_eq!((demux.bound(&flow(own, 6)), demux.bound(&flow(other, 6))), (Some(2), None));
         }
     }
@@ -379,11 +416,12 @@ mod tests {
     fn ports_are_free_again_when_their_last_user_is_gone() {
         let mut demux = Demux::new([1, 2, 3, 4]);
         assert!(demux.bind(end(OWN), 1, binding(OWN, false)));
-        assert!(demux.insert(flow(OWN, 5), 2));
+        demux.insert(&flow(OWN, 5), 2);
         demux.unbind(end(OWN), 1, Family::V4);
         assert!(demux.port_in_use(80) && !demux.port_is_bound(80));
-        demux.remove(&flow(OWN, 5));
-        demux.remove(&flow(OWN, 5));
+        assert!(demux.port_has_flows(80));
+        demux.remove(&flow(OWN, 5), 2);
+        demux.remove(&flow(OWN, 5), 2);
         assert!(!demux.port_in_use(80));
     }
 
@@ -408,5 +446,19 @@ mod tests {
         assert_eq!(demux.bound(&flow(OWN, 5)), Some(2));
         demux.unbind(end(OWN), 2, Family::V4);
         assert_eq!(demux.bound(&flow(OWN, 5)), Some(1));
+    }
+
+    /// `inet_csk_bind_conflict`
+    #[test]
+    fn sockets_of_tcp_share_an_address_until_one_listens() {
+        let tcp = Binding::tcp(Family::V4, true, false);
+        let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
+        assert!(demux.bind(end(OWN), 1, tcp) && demux.bind(end(OWN), 2, tcp));
+        assert!(!demux.bind(end(OWN), 3, Binding::tcp(Family::V4, false, false)));
+        assert_eq!(demux.bound(&flow(OWN, 5)), None, "nobody listens");
+        assert!(demux.listen(end(OWN), 1, tcp) && !demux.listen(end(OWN), 2, tcp));
+        assert!(!demux.bind(end(OWN), 3, tcp));
+        assert_eq!(demux.bound(&flow(OWN, 5)), Some(1));
+        assert!(demux.listen(end(OWN), 1, tcp), "again");
     }
 }

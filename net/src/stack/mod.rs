@@ -21,6 +21,7 @@ pub(crate) mod demux;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod flow_table;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 pub(crate) mod ip;

@@ -192,6 +192,24 @@ impl Sockets {
         }
     }
 
+    /// The same, to be looked at.
+    #[inline]
+    pub(crate) fn udp_ref(&self, index: u32) -> Option<&UdpSocket> {
+        match &self.slots.get(index as usize)?.socket {
+            Socket::Udp(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// The connection at such a place, to be looked at.
+    #[inline]
+    pub(crate) fn connection_ref(&self, index: u32) -> Option<&Connection> {
+        match &self.slots.get(index as usize)?.socket {
+            Socket::Connection(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
     /// Who waits for a socket.
     pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
         Some(match self.get_mut(id).ok()? {
@@ -205,6 +223,10 @@ impl Sockets {
     pub(crate) fn indices(&self) -> Vec<u32> {
         self.slots.iter().map(|(index, _)| index as u32).collect()
     }
+
+    /// What a socket's place in the table costs when the table has just doubled.
+    #[cfg(test)]
+    pub(crate) const PLACE_COST_MAX: usize = 2 * size_of::<Option<Slot>>();
 
     fn generation(&mut self) -> u32 {
         let generation = self.next_generation;

@@ -157,10 +157,16 @@ impl UdpLayer {
         }
     }
 
+    /// The socket that is connected to the sender.
+    fn exact(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
+        let has_flow = |index| sockets.udp_ref(index).is_some_and(|socket| socket.flow().as_ref() == Some(flow));
+        self.demux.exact(flow, has_flow)
+    }
+
     /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
     /// else is none of these.
     fn lookup<'a>(&self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
-        if let Some(index) = self.demux.exact(flow) {
+        if let Some(index) = self.exact(sockets, flow) {
             return sockets.udp_at(index);
         }
         sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
@@ -178,7 +184,7 @@ impl UdpLayer {
         if !matches!(error, SocketError::ConnectionRefused | SocketError::ProtocolUnreachable) {
             return;
         }
-        if let Some(socket) = self.demux.exact(flow).and_then(|index| sockets.udp_at(index)) {
+        if let Some(socket) = self.exact(sockets, flow).and_then(|index| sockets.udp_at(index)) {
             socket.error = Some(error);
             socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
         }
@@ -223,7 +229,7 @@ impl UdpLayer {
     ) -> Result<(), SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(old) = socket.flow() {
-            self.demux.remove(&old);
+            self.demux.remove(&old, id.index());
         }
         let port = socket.local.port();
         if socket.local.ip().is_unspecified() {
@@ -237,10 +243,12 @@ impl UdpLayer {
         }
         socket.peer = Some(peer);
         socket.error = None;
-        if !self.demux.insert(FourTuple { local: socket.local, remote: peer }, id.index()) {
-            socket.peer = None;
+        let flow = FourTuple { local: socket.local, remote: peer };
+        if self.exact(sockets, &flow).is_some_and(|other| other != id.index()) {
+            sockets.udp(id)?.peer = None;
             return Err(SocketError::AddrInUse);
         }
+        self.demux.insert(&flow, id.index());
         Ok(())
     }
 
@@ -316,7 +324,7 @@ impl UdpLayer {
     pub(crate) fn close(&mut self, sockets: &mut Sockets, id: SocketId, lower: &mut Lower<'_>) {
         let Ok(socket) = sockets.udp(id) else { return };
         if let Some(flow) = socket.flow() {
-            self.demux.remove(&flow);
+            self.demux.remove(&flow, id.index());
         }
         self.demux.unbind(socket.local, id.index(), socket.binding.family);
         if let Some(Socket::Udp(mut socket)) = sockets.remove(id.index()) {

@@ -33,7 +33,7 @@ impl TapPort {
     }
 
     /// What the port has lost: `QDISC_DROP` when the device did not take frames as fast as they came, `DEV_READY` when the
-    /// interface was down, `NOMEM`, `NO_PORT`, and what the link's [`Netem`] lost.
+    /// interface was down, `NOMEM`, `NO_PORT`, and what the link's [`Netem`](crate::emulated::Netem) lost.
     #[must_use]
     pub fn drops(&self) -> Drops {
         let mut drops = self.port.up.drops();

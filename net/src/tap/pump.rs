@@ -10,8 +10,9 @@ use crate::event::DropReason;
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Switch};
 use crate::link::uplink::Uplink;
-use crate::packet::{LARGE, PacketBuf, Pool, PoolCache, SMALL};
+use crate::packet::{IpSummed, LARGE, PacketBuf, Pool, PoolCache, SMALL};
 use crate::tap::device::Device;
+use crate::wire::completion;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -106,6 +107,9 @@ impl Pump {
     /// Outside a runtime, or in one that was built without `enable_io`.
     pub(crate) fn new(ends: Ends) -> io::Result<Pump> {
         let source = Source::new(ends.device, Events::READABLE | Events::WRITABLE)?;
+        // The kernel does not call a device writable whose interface is down. Tried all the same it says so at once, and
+        // frames are lost and counted as by any interface that is down, instead of growing old in the queue.
+        source.presume_ready(Events::WRITABLE);
         Ok(Pump {
             source,
             switch: ends.switch,
@@ -131,10 +135,14 @@ impl Pump {
             if self.out.is_empty() {
                 self.uplink.pop(BATCH, &mut self.out);
             }
-            let Some(frame) = self.out.front() else {
+            let Some(frame) = self.out.front_mut() else {
                 result = self.wait_for_frames(cx);
                 break;
             };
+            if frame.rx.ip_summed == IpSummed::Partial {
+                completion::complete(frame.data_mut());
+                frame.rx.ip_summed = IpSummed::None;
+            }
             let write = |device: &Device| device.write(&[IoSlice::new(frame.data())]);
             match self.source.poll_io(cx, &mut self.write_slot, Events::WRITABLE, write) {
                 Poll::Pending => {

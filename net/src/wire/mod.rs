@@ -5,6 +5,7 @@
 
 pub(crate) mod arp;
 pub(crate) mod checksum;
+pub(crate) mod completion;
 pub(crate) mod ethernet;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;

@@ -50,8 +50,12 @@ impl ControlBlock {
         let rtt = self.measure(at, &news, is_advancing);
         self.stats.delivered = self.stats.delivered.wrapping_add(news.delivered.segments);
         let rate = self.delivery.sample(&news, self.min_rtt.get().unwrap_or_default());
+        news.is_echo = self.is_echo(at.header.flags);
+        if news.is_echo {
+            self.stats.delivered_ce = self.stats.delivered_ce.wrapping_add(news.delivered.segments);
+        }
         let mut set_timer = news.acked_segments > 0 || self.sack_renews_timer(&news);
-        if self.ca_state != CaState::Open || is_duplicate || self.loss.is_some() {
+        if self.ca_state != CaState::Open || is_duplicate || self.loss.is_some() || news.is_echo {
             set_timer &= !self.look_for_loss(at, &before, &mut news);
         }
         if set_timer {

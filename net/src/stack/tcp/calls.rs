@@ -41,8 +41,13 @@ impl TcpLayer {
         family: Family,
         settings: Settings,
     ) -> Result<SocketId, SocketError> {
+        let reuse_addr = settings.flags.contains(SettingFlags::REUSE_ADDR);
         let reuse_port = settings.flags.contains(SettingFlags::REUSE_PORT);
-        let binding = Binding { reuse_port, ..Binding::alone(family) };
+        if !reuse_addr && !reuse_port && self.demux.port_has_flows(local.port()) {
+            // As in Linux without SO_REUSEADDR. A simplification: with it, Linux asks that the connections have it too.
+            return Err(SocketError::AddrInUse);
+        }
+        let binding = Binding::tcp(family, reuse_addr, reuse_port);
         let listener = Listener {
             local,
             binding,
@@ -73,6 +78,9 @@ impl TcpLayer {
     ) -> Result<(), SocketError> {
         let backlog = backlog.min(self.limits.somaxconn);
         let listener = sockets.listener(id)?;
+        if !self.demux.listen(listener.local, id.index(), listener.binding) {
+            return Err(SocketError::AddrInUse);
+        }
         listener.backlog = Some(backlog);
         listener.settings = settings;
         Ok(())
@@ -105,15 +113,15 @@ impl TcpLayer {
             return Err(SocketError::AddrNotAvailable);
         }
         let flow = if port == 0 {
-            self.choose_port((from, remote), port_filter, lower)?
+            self.choose_port(sockets, (from, remote), port_filter, lower)?
         } else {
             FourTuple { local: Endpoint::new(from, port), remote }
         };
-        let Availability::Free { iss } = self.availability(&flow, lower) else {
+        let Availability::Free { iss } = self.availability(sockets, &flow, lower) else {
             return Err(SocketError::AddrNotAvailable);
         };
         let offer = self.offer(lower.ip, &flow, (settings.rcvbuf, settings.sndbuf));
-        if let Some(Target::TimeWait(index)) = self.demux.exact(&flow) {
+        if let Some(Target::TimeWait(index)) = self.exact(sockets, &flow) {
             lower.ip.counters.count(Mib::TcpExtTWRecycled);
             self.forget_time_wait(index, &flow);
         }
@@ -122,7 +130,7 @@ impl TcpLayer {
         let connection = Connection::new(flow, family, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
         let id = sockets.insert(Socket::Connection(Box::new(connection)))?;
-        self.demux.insert(flow, Target::Connection(id.index()));
+        self.demux.insert(&flow, Target::Connection(id.index()));
         lower.ip.counters.count(Mib::TcpActiveOpens);
         self.settle(sockets, id.index(), lower);
         Ok(id)
@@ -132,6 +140,7 @@ impl TcpLayer {
     /// there with every connection.
     fn choose_port(
         &mut self,
+        sockets: &Sockets,
         (from, remote): (IpAddr, Endpoint),
         filter: &dyn Fn(u16) -> bool,
         lower: &Lower<'_>,
@@ -143,7 +152,8 @@ impl TcpLayer {
             self.ports_chosen = self.ports_chosen.wrapping_add(1);
             let port = EPHEMERAL.start() + ((offset + step) % range) as u16;
             let flow = FourTuple { local: Endpoint::new(from, port), remote };
-            let free = self.availability(&flow, lower) != Availability::Taken && !self.demux.port_is_bound(port);
+            let free =
+                self.availability(sockets, &flow, lower) != Availability::Taken && !self.demux.port_is_bound(port);
             if filter(port) && free {
                 return Ok(flow);
             }
@@ -152,8 +162,8 @@ impl TcpLayer {
     }
 
     /// Whether a connection may have these ends: there is none, or one in TIME-WAIT that may be followed.
-    fn availability(&self, flow: &FourTuple, lower: &Lower<'_>) -> Availability {
-        let index = match self.demux.exact(flow) {
+    fn availability(&self, sockets: &Sockets, flow: &FourTuple, lower: &Lower<'_>) -> Availability {
+        let index = match self.exact(sockets, flow) {
             None => return Availability::Free { iss: None },
             Some(Target::TimeWait(index)) => index,
             Some(_) => return Availability::Taken,
@@ -313,7 +323,7 @@ impl TcpLayer {
             self.requests.iter().filter(|(_, r)| r.listener == index).map(|(at, r)| (at as u32, r.flow)).collect();
         for (at, flow) in requests {
             self.remove_request(sockets, at);
-            self.demux.remove(&flow);
+            self.demux.remove(&flow, Target::Request(at));
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
         self.demux.unbind(listener.local, index, listener.binding.family);

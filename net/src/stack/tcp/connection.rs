@@ -8,7 +8,7 @@ use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
-use crate::stack::tcp::emit::{send_reset, send_segment};
+use crate::stack::tcp::emit::{send_marked_segment, send_reset};
 use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::{Events, WaitList};
@@ -88,7 +88,8 @@ impl Connection {
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
-            send_segment(lower, &self.flow, &outgoing.header, outgoing.len as usize, copy);
+            let header = (&outgoing.header, outgoing.ecn);
+            send_marked_segment(lower, &self.flow, header, outgoing.len as usize, copy);
         }
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.

@@ -126,6 +126,7 @@ pub(super) struct Stats {
     pub(super) bytes_retrans: u64,
     pub(super) total_retrans: u32,
     pub(super) delivered: u32,
+    pub(super) delivered_ce: u32,
     pub(super) rcv_ooopack: u32,
 }
 
@@ -165,6 +166,12 @@ bitflags::bitflags! {
         const PROBE_NEW = 1 << 14;
         /// The last segment is to be sent again as a loss probe.
         const PROBE_AGAIN = 1 << 15;
+        /// A mark of the network's is echoed (`TCP_ECN_DEMAND_CWR`).
+        const ECN_ECHO = 1 << 16;
+        /// The peer marks its segments.
+        const ECN_SEEN = 1 << 17;
+        /// The peer is to be told that the window has shrunk (`TCP_ECN_QUEUE_CWR`).
+        const CWR_DUE = 1 << 18;
     }
 }
 

@@ -20,6 +20,18 @@ pub(crate) fn send_segment(
     len: usize,
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
+    send_marked_segment(lower, flow, (header, 0), len, copy);
+}
+
+/// The same with ECN bits in its IP header.
+#[inline]
+pub(crate) fn send_marked_segment(
+    lower: &mut Lower<'_>,
+    flow: &FourTuple,
+    (header, ecn): (&TcpHeader, u8),
+    len: usize,
+    copy: impl FnOnce(&mut [u8]) -> Sum,
+) {
     let ip = &mut *lower.ip;
     ip.counters.count(Mib::TcpOutSegs);
     let header_len = header.header_len();
@@ -36,7 +48,8 @@ pub(crate) fn send_segment(
     });
     header.emit(packet.push(header_len), sums);
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
-    let _ = ip.send(packet, &Envelope::new(src, dst, protocol::TCP), lower.now, lower.fx);
+    let envelope = Envelope { tos: ecn, ..Envelope::new(src, dst, protocol::TCP) };
+    let _ = ip.send(packet, &envelope, lower.now, lower.fx);
 }
 
 /// Sends a segment that only acknowledges; with timestamps where the connection has them.

@@ -67,6 +67,7 @@ impl ControlBlock {
             data_segs_out: stats.data_segs_out,
             delivery_rate: self.delivery.rate(),
             delivered: stats.delivered,
+            delivered_ce: stats.delivered_ce,
             bytes_sent: stats.bytes_sent,
             bytes_retrans: stats.bytes_retrans,
             dsack_dups: self.loss.as_ref().map_or(0, |loss| loss.duplicates),
@@ -83,6 +84,8 @@ impl ControlBlock {
         options.set(TcpInfoOptions::WSCALE, self.rcv_wscale > 0);
         options.set(TcpInfoOptions::TIMESTAMPS, self.features.contains(Features::TIMESTAMPS));
         options.set(TcpInfoOptions::SACK, self.features.contains(Features::SACK));
+        options.set(TcpInfoOptions::ECN, self.features.contains(Features::ECN));
+        options.set(TcpInfoOptions::ECN_SEEN, self.flags.contains(Flags::ECN_SEEN));
         options
     }
 }

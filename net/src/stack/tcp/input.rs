@@ -18,6 +18,8 @@ use wakeline_runtime::clock::Instant;
 pub(crate) struct Arrival<'a> {
     pub(crate) now: Instant,
     pub(crate) header: &'a TcpHeader,
+    /// The ECN bits of its IP header.
+    pub(crate) ecn: u8,
     pub(crate) pool: &'a mut PoolCache,
     pub(crate) counters: &'a mut Counters,
 }

@@ -14,6 +14,7 @@ use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
 use crate::stack::tcp::cookies::Cookies;
+use crate::stack::tcp::ecn::ECN_MASK;
 use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
@@ -52,6 +53,8 @@ pub(crate) struct TcpLayer {
 pub(crate) struct Segment<'a> {
     pub(super) flow: FourTuple,
     pub(super) header: &'a TcpHeader,
+    /// The ECN bits of its IP header.
+    pub(super) ecn: u8,
     pub(super) text: PacketBuf,
 }
 
@@ -92,12 +95,22 @@ impl TcpLayer {
         };
         let Some(packet) = check(ip, packet, lower) else { return };
         let segment = segment(ip, &header, text_at, packet);
-        match self.demux.exact(&segment.flow) {
+        match self.exact(sockets, &segment.flow) {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
             Some(Target::TimeWait(index)) => self.deliver_to_time_wait(sockets, index, segment, lower),
             None => self.deliver_to_listener(sockets, segment, None, lower),
         }
+    }
+
+    /// What belongs to exactly this flow.
+    #[inline]
+    pub(super) fn exact(&self, sockets: &Sockets, flow: &FourTuple) -> Option<Target> {
+        self.demux.exact(flow, |target| match target {
+            Target::Connection(index) => sockets.connection_ref(index).is_some_and(|it| it.flow == *flow),
+            Target::Request(index) => self.requests.get(index as usize).is_some_and(|it| it.flow == *flow),
+            Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|it| it.flow == *flow),
+        })
     }
 
     /// Gives a segment to its connection. What follows from it is sent at the end of the batch, so that one
@@ -111,13 +124,13 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let Segment { header, text, .. } = segment;
+        let Segment { header, ecn, text, .. } = segment;
         let (data_len, block) = (text.len() as u32, &mut connection.block);
         let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
-        let done = block.on_segment(Arrival { now: lower.now, header, pool, counters }, text);
+        let done = block.on_segment(Arrival { now: lower.now, header, ecn, pool, counters }, text);
         connection.apply(done, before, lower);
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
@@ -163,10 +176,10 @@ impl TcpLayer {
         let (flow, variables) = (connection.flow, connection.block.remains());
         connection.block.abort(&mut lower.ip.pool);
         match self.time_wait.insert(flow, variables, lower.now) {
-            Some(entry) => self.demux.redirect(&flow, Target::TimeWait(entry)),
+            Some(entry) => self.demux.redirect(&flow, Target::Connection(index), Target::TimeWait(entry)),
             None => {
                 lower.ip.counters.count(Mib::TcpExtTCPTimeWaitOverflow);
-                self.demux.remove(&flow);
+                self.demux.remove(&flow, Target::Connection(index));
             }
         }
         self.release(sockets, index, lower);
@@ -177,9 +190,7 @@ impl TcpLayer {
     fn retire(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let flow = connection.flow;
-        if self.demux.exact(&flow) == Some(Target::Connection(index)) {
-            self.demux.remove(&flow);
-        }
+        self.demux.remove(&flow, Target::Connection(index));
         self.release(sockets, index, lower);
     }
 
@@ -229,7 +240,7 @@ impl TcpLayer {
     /// Ends an entry before its time.
     pub(super) fn forget_time_wait(&mut self, index: u32, flow: &FourTuple) {
         self.time_wait.remove(index);
-        self.demux.remove(flow);
+        self.demux.remove(flow, Target::TimeWait(index));
     }
 
     /// Answers a segment that has nobody to go to.
@@ -256,9 +267,9 @@ impl TcpLayer {
             self.on_request_timer(sockets, index, lower);
         }
         for _ in 0..TIMERS_PER_CALL {
-            let Some(entry) = self.time_wait.pop_expired(lower.now) else { break };
+            let Some((index, entry)) = self.time_wait.pop_expired(lower.now) else { break };
             lower.ip.counters.count(Mib::TcpExtTW);
-            self.demux.remove(&entry.flow);
+            self.demux.remove(&entry.flow, Target::TimeWait(index));
         }
     }
 
@@ -281,7 +292,7 @@ impl TcpLayer {
         error: SocketError,
         lower: &mut Lower<'_>,
     ) {
-        let Some(Target::Connection(index)) = self.demux.exact(flow) else { return };
+        let Some(Target::Connection(index)) = self.exact(sockets, flow) else { return };
         let Some(connection) = sockets.connection_at(index) else { return };
         if !connection.block.is_outstanding(seq) {
             return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
@@ -396,7 +407,7 @@ fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut pack
     packet.pull(header_len);
     let flow =
         FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
-    Segment { flow, header, text: packet }
+    Segment { flow, header, ecn: ip.tos & ECN_MASK, text: packet }
 }
 
 /// Whether a segment asks for a connection.

@@ -126,9 +126,13 @@ pub(crate) struct Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::flow_table::ENTRY_COST_MAX;
 
     #[test]
     fn an_entry_of_the_syn_queue_is_small() {
-        assert!(size_of::<Request>() <= 160, "{}", size_of::<Request>());
+        // With its place in the slab, in the demux, and in the timers; tables as they are when they have just grown.
+        let timer = size_of::<(Instant, u32)>() + size_of::<u32>();
+        let sum = size_of::<Option<Request>>() + ENTRY_COST_MAX + timer;
+        assert!(sum <= 160, "{} + {ENTRY_COST_MAX} + {timer}", size_of::<Option<Request>>());
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod control_block;
 pub(crate) mod cookies;
 pub(crate) mod defer;
 pub(crate) mod delivery_rate;
+pub(crate) mod ecn;
 pub(crate) mod emit;
 pub(crate) mod info;
 pub(crate) mod input;

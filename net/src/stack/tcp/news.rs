@@ -52,6 +52,8 @@ pub(crate) struct News {
     pub(crate) is_repeated: bool,
     /// The peer has got something twice (RFC 2883).
     pub(crate) is_duplicate: bool,
+    /// It echoes a mark of the network's (`FLAG_ECE`).
+    pub(crate) is_echo: bool,
     /// When the first and the last were sent that are acknowledged and were sent once.
     pub(crate) acked: Option<(Instant, Instant)>,
     /// The same of those that have arrived out of order.
@@ -81,6 +83,7 @@ impl News {
             is_original: false,
             is_repeated: false,
             is_duplicate: false,
+            is_echo: false,
             acked: None,
             sacked: None,
             newest: None,

@@ -1,7 +1,7 @@
 //! What two ends agree on in their SYNs: segment size, window scale, timestamps, SACK, ECN.
 
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::wire::tcp::TcpHeader;
+use crate::wire::tcp::{TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ bitflags::bitflags! {
         const TIMESTAMPS = 1 << 0;
         /// RFC 2018.
         const SACK = 1 << 1;
+        /// RFC 3168: we ask for it, or have agreed on it.
+        const ECN = 1 << 2;
+        /// We agree to it when we are asked.
+        const ECN_ACCEPT = 1 << 3;
     }
 }
 
@@ -86,7 +90,8 @@ impl Agreed {
         let mut theirs = Features::empty();
         theirs.set(Features::TIMESTAMPS, options.timestamps.is_some());
         theirs.set(Features::SACK, options.sack_permitted);
-        let features = ours & theirs;
+        let mut features = ours & theirs;
+        features.set(Features::ECN, agrees_on_ecn(ours, syn.flags));
         // As in Linux, an MSS of zero says nothing.
         let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(Agreed::DEFAULT_MSS).min(our_mss).max(MIN_MSS);
         // RFC 6691: the option says what fits without options.
@@ -96,10 +101,29 @@ impl Agreed {
     }
 }
 
+/// RFC 3168 6.1.1: a SYN that asks has both flags, a SYN-ACK that agrees has one.
+fn agrees_on_ecn(ours: Features, syn: TcpFlags) -> bool {
+    const BOTH: TcpFlags = TcpFlags::ECE.union(TcpFlags::CWR);
+    if syn.contains(TcpFlags::ACK) {
+        ours.contains(Features::ECN) && syn & BOTH == TcpFlags::ECE
+    } else {
+        ours.intersects(Features::ECN | Features::ECN_ACCEPT) && syn & BOTH == BOTH
+    }
+}
+
+/// What stands in our SYN, or in our SYN-ACK once it is agreed.
+pub(crate) fn syn_ecn(features: Features, is_answer: bool) -> TcpFlags {
+    match (features.contains(Features::ECN), is_answer) {
+        (false, _) => TcpFlags::empty(),
+        (true, false) => TcpFlags::ECE | TcpFlags::CWR,
+        (true, true) => TcpFlags::ECE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::tcp::{SeqNumber, TcpFlags};
+    use crate::wire::tcp::SeqNumber;
 
     fn check(options: TcpOptions, ours: Features, expected: &str) {
         let (seq, ack) = (SeqNumber(0), SeqNumber(0));

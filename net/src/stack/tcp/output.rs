@@ -4,7 +4,7 @@ use crate::stack::counters::Mib;
 use crate::stack::tcp::congestion::sample::Transmitted;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, DELAYED_ACK, Flags, Timer};
 use crate::stack::tcp::loss::{CaState, Frto, Loss};
-use crate::stack::tcp::options::{Features, syn_options, syn_window};
+use crate::stack::tcp::options::{Features, syn_ecn, syn_options, syn_window};
 use crate::stack::tcp::sack_list::BLOCKS_MAX;
 use crate::stack::tcp::sent_queue::{Marks, Sent};
 use crate::stack::tcp::state::State;
@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
+    /// The ECN bits of its IP header.
+    pub(crate) ecn: u8,
     /// It was sent before, and is counted as this.
     pub(crate) again: Option<Mib>,
 }
@@ -27,6 +29,11 @@ pub(crate) struct Outgoing {
 const RECORD_BYTES: usize = 256;
 /// As many segments may be out whatever the buffer.
 const RECORDS_LEAST: usize = 64;
+
+/// Up to this window a segment may fill it (`TCP_MSS_DEFAULT`).
+const SMALL_WINDOW: u32 = 536;
+/// What fits into the smallest IPv4 packet that every host must take (RFC 791).
+const LEAST_TEXT: u32 = 48;
 
 impl ControlBlock {
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something; a quick no saves the search.
@@ -94,7 +101,11 @@ impl ControlBlock {
         self.note_syn(now, !first);
         self.flags.set(Flags::SYN_REPEATED, again);
         self.start_timer(Timer::Retransmit, now);
-        let mut flags = TcpFlags::SYN;
+        if again && self.state == State::SynSent {
+            // `tcp_ecn_fallback`: there are middleboxes that drop a SYN which asks for it.
+            self.features.remove(Features::ECN);
+        }
+        let mut flags = TcpFlags::SYN | syn_ecn(self.features, self.state == State::SynReceived);
         let window = syn_window(self.rcvbuf);
         self.rcv_wnd = window.into();
         if self.state == State::SynReceived {
@@ -112,7 +123,7 @@ impl ControlBlock {
             urgent: 0,
             options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
-        Some(Outgoing { header, offset: 0, len: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
+        Some(Outgoing { header, offset: 0, len: 0, ecn: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
     }
 
     /// Retransmission: what a timeout or a probe wants in any case, and what is lost as the window allows.
@@ -152,14 +163,14 @@ impl ControlBlock {
         }
         let (progress, app_limited) = self.delivery.on_sent(now, false);
         let (from, len) = (self.sent.start_of(number), self.sent.len_of(number));
-        let mut fin = false;
+        let mut flags = TcpFlags::empty();
         if let Some(sent) = self.sent.get_mut(number) {
             sent.progress = progress;
             sent.marks.set(Marks::APP_LIMITED, app_limited);
-            fin = sent.marks.contains(Marks::FIN);
+            flags.set(TcpFlags::FIN, sent.marks.contains(Marks::FIN));
+            flags.set(TcpFlags::PSH, sent.marks.contains(Marks::PUSH));
         }
-        let len = len - u32::from(fin);
-        let flags = if fin { TcpFlags::FIN | TcpFlags::PSH } else { TcpFlags::PSH };
+        let len = len - u32::from(flags.contains(TcpFlags::FIN));
         let fast = matches!(self.ca_state, CaState::Cwr | CaState::Recovery);
         let mib = if fast { Mib::TcpExtTCPFastRetrans } else { Mib::TcpExtTCPSlowStartRetrans };
         self.text_segment(now, from, (from - self.send_base(), len), flags, Some(mib))
@@ -195,19 +206,20 @@ impl ControlBlock {
         if len < self.text_max() {
             self.snd_sml = self.snd_nxt;
         }
-        self.note_sent(now, fin);
         let mut flags = TcpFlags::empty();
         flags.set(TcpFlags::FIN, fin);
         flags.set(TcpFlags::PSH, last && len > 0);
+        self.note_sent(now, flags);
         Some(self.text_segment(now, seq, (offset, len), flags, None))
     }
 
     /// The record of a new segment, and its timer (RFC 6298 (5.1), `tcp_event_new_data_sent`).
     #[inline]
-    fn note_sent(&mut self, now: Instant, fin: bool) {
+    fn note_sent(&mut self, now: Instant, flags: TcpFlags) {
         let (progress, app_limited) = self.delivery.on_sent(now, self.sent.is_empty());
         let mut marks = Marks::empty();
-        marks.set(Marks::FIN, fin);
+        marks.set(Marks::FIN, flags.contains(TcpFlags::FIN));
+        marks.set(Marks::PUSH, flags.contains(TcpFlags::PSH));
         marks.set(Marks::APP_LIMITED, app_limited);
         self.sent.push(Sent { end: self.snd_nxt, marks, sent_at: now, progress });
         if matches!(self.timer, Timer::Off | Timer::Persist | Timer::LossProbe) {
@@ -281,8 +293,8 @@ impl ControlBlock {
         self.flags.remove(Flags::PROBE_DUE);
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
-        let header = self.header(now, seq, TcpFlags::empty(), 0);
-        Some(Outgoing { header, offset: 0, len: 0, again: None })
+        let (header, ecn) = self.header(now, seq, TcpFlags::empty(), (0, false));
+        Some(Outgoing { header, offset: 0, len: 0, ecn, again: None })
     }
 
     fn text_segment(
@@ -304,7 +316,8 @@ impl ControlBlock {
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
         self.count_text(len, again.is_some());
-        Outgoing { header: self.header(now, seq, flags, len), offset, len, again }
+        let (header, ecn) = self.header(now, seq, flags, (len, again.is_none() && len > 0));
+        Outgoing { header, offset, len, ecn, again }
     }
 
     fn count_text(&mut self, len: u32, again: bool) {
@@ -320,20 +333,28 @@ impl ControlBlock {
     }
 
     /// A header with everything that each segment carries: acknowledgement, window and timestamps.
-    fn header(&mut self, now: Instant, seq: SeqNumber, flags: TcpFlags, len: u32) -> TcpHeader {
+    fn header(
+        &mut self,
+        now: Instant,
+        seq: SeqNumber,
+        flags: TcpFlags,
+        (len, is_new_text): (u32, bool),
+    ) -> (TcpHeader, u8) {
         self.stats.segs_out = self.stats.segs_out.wrapping_add(1);
         let window = self.select_window();
         let options = self.options(now, len);
-        TcpHeader {
+        let (ecn_flags, ecn) = self.ecn_bits(is_new_text);
+        let header = TcpHeader {
             src_port: self.src_port,
             dst_port: self.dst_port,
             seq,
             ack: self.rcv_nxt,
-            flags: flags | TcpFlags::ACK,
+            flags: flags | TcpFlags::ACK | ecn_flags,
             window,
             urgent: 0,
             options,
-        }
+        };
+        (header, ecn)
     }
 
     /// What each segment after the handshake carries (`tcp_established_options`).
@@ -357,7 +378,10 @@ impl ControlBlock {
     /// The largest text of a segment that is sent now: SACK blocks need room, too.
     #[inline]
     fn text_max(&self) -> u32 {
-        u32::from(self.snd_mss).saturating_sub(self.blocks_len()).max(1)
+        let max = u32::from(self.snd_mss).saturating_sub(self.blocks_len()).max(1);
+        // `tcp_bound_to_half_wnd`: a peer with a small window gets two segments in it, and acknowledges the first.
+        let half = if self.max_window > SMALL_WINDOW { self.max_window / 2 } else { self.max_window };
+        if half > 0 && max > half { half.max(LEAST_TEXT) } else { max }
     }
 
     /// How long the SACK option of a segment is that is sent now, padding included.

@@ -12,7 +12,7 @@ use crate::stack::tcp::cookies::{VALID, stamp, unstamp};
 use crate::stack::tcp::emit::send_segment;
 use crate::stack::tcp::layer::{Segment, TcpLayer};
 use crate::stack::tcp::listen::{Listener, Request};
-use crate::stack::tcp::options::{Agreed, Features, syn_options, syn_window};
+use crate::stack::tcp::options::{Agreed, Features, syn_ecn, syn_options, syn_window};
 use crate::stack::tcp::sysctl::SynCookies;
 use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::checksum::Sum;
@@ -83,7 +83,7 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
         let rcvbuf = listener.settings.rcvbuf;
-        let Segment { flow, header, text } = segment;
+        let Segment { flow, header, text, .. } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
         let offer = self.offer(lower.ip, &flow, (0, 0));
@@ -96,7 +96,7 @@ impl TcpLayer {
         listener.half_open += 1;
         listener.young += 1;
         let place = self.requests.insert(request) as u32;
-        self.demux.insert(flow, Target::Request(place));
+        self.demux.insert(&flow, Target::Request(place));
         self.request_timers.arm(place, request.expires_at);
         self.send_syn_ack(&request, rcvbuf, self.clock_of(&flow, lower.now), lower);
     }
@@ -140,7 +140,7 @@ impl TcpLayer {
             dst_port: request.flow.remote.port(),
             seq: request.iss,
             ack: request.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: TcpFlags::SYN | TcpFlags::ACK | syn_ecn(agreed.features, true),
             window: syn_window(rcvbuf),
             urgent: 0,
             options: syn_options(offer.mss, agreed.snd_wscale.is_some(), agreed.features, timestamps),
@@ -152,6 +152,8 @@ impl TcpLayer {
     fn send_cookie(&self, request: &Request, syn: &TcpHeader, rcvbuf: u32, lower: &mut Lower<'_>) {
         let mut request = *request;
         let (flow, now) = (request.flow, lower.now);
+        // Linux finds room for this one, too; here a connection that comes of a cookie does without.
+        request.agreed.features.remove(Features::ECN);
         let mss = syn.options.mss.unwrap_or(Agreed::DEFAULT_MSS);
         request.iss = self.cookies.make(&flow, request.irs, mss, now);
         if !request.agreed.features.contains(Features::TIMESTAMPS) {
@@ -215,7 +217,7 @@ impl TcpLayer {
     ) {
         match self.create_child(sockets, request, lower) {
             Some(place) => {
-                self.demux.insert(request.flow, Target::Connection(place));
+                self.demux.insert(&request.flow, Target::Connection(place));
                 self.deliver_to_connection(sockets, place, segment, lower);
             }
             // The peer believes that it is connected, and sends again.

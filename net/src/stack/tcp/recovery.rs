@@ -4,7 +4,7 @@
 
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::tcp::acknowledge::Before;
-use crate::stack::tcp::control_block::{ControlBlock, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, Flags, Timer};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Frto, Loss, Undo};
 use crate::stack::tcp::news::News;
@@ -33,7 +33,8 @@ impl ControlBlock {
         let timer = (self.timer, self.timer_at);
         self.update_rack(at, news);
         self.settle_probe(at, before, news);
-        let dubious = before.is_duplicate || news.is_sacked || news.is_duplicate || self.ca_state != CaState::Open;
+        let fields = before.is_duplicate || news.is_sacked || news.is_duplicate || news.is_echo;
+        let dubious = fields || self.ca_state != CaState::Open;
         if dubious {
             self.react(at, before, news);
         }
@@ -92,11 +93,11 @@ impl ControlBlock {
             return;
         }
         if self.try_undo_duplicates(at) {
-            self.try_to_open();
+            self.try_to_open(at.now, news.is_echo);
         }
         self.identify_loss(before, news, at.counters);
         if self.ca_state != CaState::Recovery && self.has_loss() {
-            self.enter_recovery(at.now, at.counters);
+            self.enter_recovery(at.now, news.is_echo, at.counters);
         }
     }
 
@@ -104,7 +105,7 @@ impl ControlBlock {
         self.process_loss(at, before, news);
         self.identify_loss(before, news, at.counters);
         if self.ca_state == CaState::Open || news.lost_again > 0 {
-            self.in_order_after_look(at);
+            self.in_order_after_look(at, news);
         }
     }
 
@@ -113,14 +114,14 @@ impl ControlBlock {
             self.try_undo_duplicates(at);
         }
         self.identify_loss(before, news, at.counters);
-        self.in_order_after_look(at);
+        self.in_order_after_look(at, news);
     }
 
-    fn in_order_after_look(&mut self, at: &mut Arrival<'_>) {
+    fn in_order_after_look(&mut self, at: &mut Arrival<'_>, news: &News) {
         if self.has_loss() {
-            self.enter_recovery(at.now, at.counters);
+            self.enter_recovery(at.now, news.is_echo, at.counters);
         } else {
-            self.try_to_open();
+            self.try_to_open(at.now, news.is_echo);
         }
     }
 
@@ -173,12 +174,16 @@ impl ControlBlock {
     }
 
     /// `tcp_enter_recovery`
-    pub(super) fn enter_recovery(&mut self, now: Instant, counters: &mut Counters) {
+    pub(super) fn enter_recovery(&mut self, now: Instant, is_echo: bool, counters: &mut Counters) {
         counters.count(if self.has_sack() { Mib::TcpExtTCPSackRecovery } else { Mib::TcpExtTCPRenoRecovery });
         self.begin_undo();
         if !matches!(self.ca_state, CaState::Cwr | CaState::Recovery) {
             self.begin_reduction();
-            self.congestion.on_congestion_event(now);
+            if is_echo {
+                self.congestion.on_ecn(now);
+            } else {
+                self.congestion.on_congestion_event(now);
+            }
         }
         self.ca_state = CaState::Recovery;
     }
@@ -187,6 +192,7 @@ impl ControlBlock {
     pub(super) fn begin_reduction(&mut self) {
         self.high_seq = self.snd_nxt;
         self.loss_mut().probe = None;
+        self.flags |= Flags::CWR_DUE;
     }
 
     /// `tcp_init_undo`
@@ -198,10 +204,13 @@ impl ControlBlock {
     }
 
     /// `tcp_try_to_open`, `tcp_try_keep_open`
-    pub(super) fn try_to_open(&mut self) {
+    fn try_to_open(&mut self, now: Instant, is_echo: bool) {
         let any_again = self.is_anything_out_again();
         if let Some(loss) = self.loss.as_mut().filter(|_| !any_again) {
             loss.undo.stamp = None;
+        }
+        if is_echo {
+            self.enter_cwr(now);
         }
         if self.ca_state != CaState::Cwr {
             self.keep_open();
@@ -261,6 +270,7 @@ impl ControlBlock {
             self.begin_undo();
         }
         self.congestion.on_timeout(now, reduce);
+        self.flags |= Flags::CWR_DUE;
         self.ca_state = CaState::Loss;
         self.high_seq = self.snd_nxt;
     }

@@ -100,7 +100,7 @@ impl TcpLayer {
     ) {
         if let Some(place) = self.create_child(sockets, request, lower) {
             self.remove_request(sockets, index);
-            self.demux.redirect(&request.flow, Target::Connection(place));
+            self.demux.redirect(&request.flow, Target::Request(index), Target::Connection(place));
             return self.deliver_to_connection(sockets, place, segment, lower);
         }
         if self.sysctls.abort_on_overflow {
@@ -117,7 +117,7 @@ impl TcpLayer {
     fn abandon_request(&mut self, sockets: &mut Sockets, index: u32, request: &Request, lower: &mut Lower<'_>) {
         lower.ip.counters.count(Mib::TcpExtEmbryonicRsts);
         self.remove_request(sockets, index);
-        self.demux.remove(&request.flow);
+        self.demux.remove(&request.flow, Target::Request(index));
     }
 
     /// Takes a request out of its table; its place in the demux is the caller's concern.
@@ -160,7 +160,7 @@ impl TcpLayer {
             let flow = request.flow;
             lower.ip.counters.count(Mib::TcpAttemptFails);
             self.remove_request(sockets, index);
-            return self.demux.remove(&flow);
+            return self.demux.remove(&flow, Target::Request(index));
         }
         listener.young = listener.young.saturating_sub(u32::from(request.timeouts == 0));
         request.timeouts = request.timeouts.saturating_add(1);

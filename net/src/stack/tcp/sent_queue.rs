@@ -54,6 +54,8 @@ bitflags::bitflags! {
         const APP_LIMITED = 1 << 4;
         /// It ends in our FIN.
         const FIN = 1 << 5;
+        /// It ends what the program had written, and carries PSH.
+        const PUSH = 1 << 6;
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct TcpSysctls {
     pub(crate) timestamps: bool,
     /// `tcp_sack`
     pub(crate) sack: bool,
+    /// `tcp_ecn`
+    pub(crate) ecn: Ecn,
     /// `tcp_rto_min_us`: the least retransmission timeout beyond the round trip.
     pub(crate) rto_min: Duration,
     /// `tcp_syncookies`
@@ -51,11 +53,23 @@ pub(crate) enum TwReuse {
     Loopback,
 }
 
+/// When ECN is used (`net.ipv4.tcp_ecn`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ecn {
+    /// Never (0).
+    Off,
+    /// Asked for by every connection that is opened, and agreed to (1).
+    Ask,
+    /// Agreed to when a peer asks (2).
+    Accept,
+}
+
 impl Default for TcpSysctls {
     fn default() -> Self {
         TcpSysctls {
             timestamps: true,
             sack: true,
+            ecn: Ecn::Accept,
             syncookies: SynCookies::WhenFull,
             max_syn_backlog: 4096,
             abort_on_overflow: false,
@@ -75,6 +89,9 @@ impl TcpSysctls {
         match (name, value) {
             ("tcp_timestamps", 0..=1) => self.timestamps = value == 1,
             ("tcp_sack", 0..=1) => self.sack = value == 1,
+            ("tcp_ecn", 0) => self.ecn = Ecn::Off,
+            ("tcp_ecn", 1) => self.ecn = Ecn::Ask,
+            ("tcp_ecn", 2) => self.ecn = Ecn::Accept,
             ("tcp_syncookies", 0) => self.syncookies = SynCookies::Off,
             ("tcp_syncookies", 1) => self.syncookies = SynCookies::WhenFull,
             ("tcp_syncookies", 2) => self.syncookies = SynCookies::Always,
@@ -97,6 +114,8 @@ impl TcpSysctls {
         let mut features = Features::empty();
         features.set(Features::TIMESTAMPS, self.timestamps);
         features.set(Features::SACK, self.sack);
+        features.set(Features::ECN, self.ecn == Ecn::Ask);
+        features.set(Features::ECN_ACCEPT, self.ecn == Ecn::Accept);
         features
     }
 }

@@ -48,6 +48,9 @@ impl ControlBlock {
             self.fin_at = Some(seq + text.len() as u32);
         }
         self.note_arrival(at.now, text.len());
+        if !text.is_empty() {
+            self.note_mark(at);
+        }
         if text.is_empty() {
             at.pool.free(text);
             if seq != self.rcv_nxt {
@@ -241,7 +244,7 @@ impl ControlBlock {
     }
 
     /// `tcp_enter_quickack_mode`: the sender is in trouble and needs our acknowledgements.
-    fn quicken(&mut self) {
+    pub(super) fn quicken(&mut self) {
         self.quick = QUICK_ACKS;
         self.flags.remove(Flags::PINGPONG);
     }

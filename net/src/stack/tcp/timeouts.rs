@@ -9,8 +9,10 @@ use crate::stack::tcp::news::News;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::clock::Instant;
 
-/// `tcp_syn_retries`
+/// `tcp_syn_retries`, in addition to those of [`SYN_LINEAR_TIMEOUTS`].
 const SYN_RETRIES: u8 = 6;
+/// `tcp_syn_linear_timeouts`: so many SYNs are sent again without back-off.
+const SYN_LINEAR_TIMEOUTS: u8 = 4;
 /// `tcp_synack_retries`
 pub(super) const SYN_ACK_RETRIES: u8 = 5;
 /// `tcp_retries2`
@@ -56,14 +58,16 @@ impl ControlBlock {
             Timer::Persist => self.on_persist(counters),
             Timer::Off | Timer::Reorder | Timer::LossProbe => {}
         }
-        self.rtt.back_off();
+        if self.state != State::SynSent || self.retries > SYN_LINEAR_TIMEOUTS {
+            self.rtt.back_off();
+        }
         self.timer_at = now.saturating_add(self.rtt.rto());
         Disposition::default()
     }
 
     fn retries_max(&self) -> u8 {
         match self.state {
-            State::SynSent => SYN_RETRIES,
+            State::SynSent => SYN_LINEAR_TIMEOUTS + SYN_RETRIES,
             State::SynReceived => SYN_ACK_RETRIES,
             _ if self.flags.contains(Flags::NO_USER) => ORPHAN_RETRIES,
             _ => RETRIES,
@@ -102,7 +106,7 @@ impl ControlBlock {
         let mut news = News::new(now, self.high_seq, self.min_rtt.get().unwrap_or_default());
         self.detect_by_time(&mut news, counters);
         if self.flight() != before && self.ca_state != CaState::Recovery {
-            self.enter_recovery(now, counters);
+            self.enter_recovery(now, false, counters);
         }
         if self.timer != Timer::Reorder {
             // The time since the first segment was sent counts.

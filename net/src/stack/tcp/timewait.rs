@@ -41,7 +41,7 @@ pub(crate) struct TimeWait {
     /// When an unacceptable segment was last answered, in milliseconds of our clock.
     last_ack_at_ms: Option<u32>,
     generation: u32,
-    expires_at: Instant,
+    expires_at_ms: u32,
 }
 
 /// What to do about a segment for an entry.
@@ -63,7 +63,7 @@ pub(crate) enum Verdict {
 }
 
 /// 2 MSL: `TCP_TIMEWAIT_LEN`.
-const LENGTH: Duration = Duration::from_secs(60);
+const LENGTH_MS: u32 = 60_000;
 
 /// The entries, and the order in which they end. Since all last equally long, that is a queue; an entry whose time was
 /// restarted goes to its end once more when its turn comes.
@@ -73,11 +73,13 @@ pub(crate) struct TimeWaitTable {
     order: VecDeque<Turn>,
     next_generation: u32,
     max: usize,
+    /// The latest moment that was heard of. Entries hold milliseconds that wrap; their time is within a minute of it.
+    now: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
-    at: Instant,
+    at_ms: u32,
     index: u32,
     generation: u32,
 }
@@ -85,7 +87,13 @@ struct Turn {
 impl TimeWaitTable {
     /// An empty table with at most `max` entries.
     pub(crate) fn new(max: usize) -> TimeWaitTable {
-        TimeWaitTable { entries: Slab::new(), order: VecDeque::new(), next_generation: 0, max }
+        TimeWaitTable {
+            entries: Slab::new(),
+            order: VecDeque::new(),
+            next_generation: 0,
+            max,
+            now: Instant::from_virtual_ns(0),
+        }
     }
 
     /// How many entries there are in one of the states.
@@ -101,11 +109,11 @@ impl TimeWaitTable {
         }
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let at = now.saturating_add(LENGTH);
-        let ts_recent_at_s = seconds(now);
-        let entry = TimeWait { flow, remains, ts_recent_at_s, last_ack_at_ms: None, generation, expires_at: at };
+        self.now = self.now.max(now);
+        let (ts_recent_at_s, at_ms) = (seconds(now), millis(now).wrapping_add(LENGTH_MS));
+        let entry = TimeWait { flow, remains, ts_recent_at_s, last_ack_at_ms: None, generation, expires_at_ms: at_ms };
         let index = self.entries.insert(entry) as u32;
-        self.order.push_back(Turn { at, index, generation });
+        self.order.push_back(Turn { at_ms, index, generation });
         Some(index)
     }
 
@@ -121,18 +129,20 @@ impl TimeWaitTable {
 
     /// When the next entry may end.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.order.front().map(|turn| turn.at)
+        let turn = self.order.front()?;
+        let left = turn.at_ms.wrapping_sub(millis(self.now)).cast_signed().max(0);
+        Some(self.now.saturating_add(Duration::from_millis(left.cast_unsigned().into())))
     }
 
     /// Ends an entry whose time is over.
-    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<TimeWait> {
+    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<(u32, TimeWait)> {
         while let Some(turn) = self.next_turn(now) {
             match self.entries.get(turn.index as usize) {
                 Some(entry) if entry.generation != turn.generation => {}
-                Some(entry) if entry.expires_at > now => {
-                    self.order.push_back(Turn { at: entry.expires_at, ..turn });
+                Some(entry) if is_after(entry.expires_at_ms, millis(now)) => {
+                    self.order.push_back(Turn { at_ms: entry.expires_at_ms, ..turn });
                 }
-                Some(_) => return self.remove(turn.index),
+                Some(_) => return self.remove(turn.index).map(|entry| (turn.index, entry)),
                 None => {}
             }
         }
@@ -140,7 +150,9 @@ impl TimeWaitTable {
     }
 
     fn next_turn(&mut self, now: Instant) -> Option<Turn> {
-        self.order.front().is_some_and(|turn| turn.at <= now).then(|| self.order.pop_front())?
+        self.now = self.now.max(now);
+        let due = self.order.front().is_some_and(|turn| !is_after(turn.at_ms, millis(now)));
+        if due { self.order.pop_front() } else { None }
     }
 
     /// Forgets everything.
@@ -195,7 +207,7 @@ impl TimeWait {
         self.remains.substate = Substate::TimeWait;
         self.remains.rcv_nxt = end;
         self.hear(header, now);
-        self.expires_at = now.saturating_add(LENGTH);
+        self.expires_at_ms = millis(now).wrapping_add(LENGTH_MS);
         Verdict::Acknowledge
     }
 
@@ -210,7 +222,7 @@ impl TimeWait {
                 return Verdict::Delete;
             }
             if !rst {
-                self.expires_at = now.saturating_add(LENGTH);
+                self.expires_at_ms = millis(now).wrapping_add(LENGTH_MS);
             }
             self.hear(header, now);
             return Verdict::Ignore;
@@ -229,7 +241,7 @@ impl TimeWait {
         }
         if old || header.flags.contains(TcpFlags::ACK) {
             // Not for a bare SYN: it may be a new one whose number happens to lie before.
-            self.expires_at = now.saturating_add(LENGTH);
+            self.expires_at_ms = millis(now).wrapping_add(LENGTH_MS);
         }
         self.answer(header, text_len, Mib::TcpExtTCPACKSkippedTimeWait, now)
     }
@@ -273,7 +285,7 @@ impl TimeWait {
         if header.sequence_len(text_len) > 0 && !syn {
             return Verdict::Acknowledge;
         }
-        let now_ms = (now.as_nanos() / 1_000_000) as u32;
+        let now_ms = millis(now);
         if self.last_ack_at_ms.is_some_and(|at| now_ms.wrapping_sub(at) < ANSWER_INTERVAL_MS) {
             return Verdict::Skip(skipped);
         }
@@ -296,6 +308,15 @@ const PAWS_24_DAYS_S: u32 = 60 * 60 * 24 * 24;
 /// `tcp_invalid_ratelimit`
 const ANSWER_INTERVAL_MS: u32 = 500;
 
+fn millis(now: Instant) -> u32 {
+    (now.as_nanos() / 1_000_000) as u32
+}
+
+/// Whether one moment is after another, where milliseconds wrap every seven weeks.
+fn is_after(at_ms: u32, other_ms: u32) -> bool {
+    at_ms.wrapping_sub(other_ms).cast_signed() > 0
+}
+
 fn seconds(now: Instant) -> u32 {
     (now.as_nanos() / 1_000_000_000) as u32
 }
@@ -304,6 +325,7 @@ fn seconds(now: Instant) -> u32 {
 mod tests {
     use super::*;
     use crate::stack::endpoint::Endpoint;
+    use crate::stack::flow_table::ENTRY_COST_MAX;
     use crate::wire::tcp_options::TcpOptions;
     use std::net::IpAddr;
 
@@ -330,11 +352,11 @@ mod tests {
         ts_recent: None,
     };
 
-    /// With its place in the order and in the demux, see `demux`'s own test.
+    /// With its place in the order and in the demux.
     #[test]
     fn an_entry_is_small() {
-        let len = size_of::<TimeWait>() + size_of::<Turn>();
-        assert!(len <= 104, "{} + {}", size_of::<TimeWait>(), size_of::<Turn>());
+        let (entry, turn) = (size_of::<Option<TimeWait>>(), size_of::<Turn>());
+        assert!(entry + turn + ENTRY_COST_MAX <= 128, "{entry} + {turn} + {ENTRY_COST_MAX}");
     }
 
     #[test]

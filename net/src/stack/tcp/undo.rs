@@ -5,7 +5,7 @@
 
 use crate::stack::counters::Mib;
 use crate::stack::tcp::acknowledge::Before;
-use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::control_block::{ControlBlock, Flags};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Frto};
 use crate::stack::tcp::timestamps::is_before;
@@ -37,6 +37,7 @@ impl ControlBlock {
             // What is lost after all is found again.
             loss.rack.is_advanced = true;
         }
+        self.flags.remove(Flags::CWR_DUE);
         self.congestion.undo(at.now);
     }
 

@@ -112,7 +112,7 @@ fn a_neighbour_that_does_not_answer_fails_the_attempt_after_three_seconds() {
     assert_eq!(world.stacks[CLIENT].tcp_connect_result(client), Err(SocketError::HostUnreachable));
     let asked = world.take_log();
     assert_eq!(asked, vec!["C ARP, Request who-has 10.0.0.77 tell 10.0.0.1"; 3]);
-    assert_eq!(world.stacks[CLIENT].drops().get(DropReason::NeighFailed), 2, "the SYN and its retransmission");
+    assert_eq!(world.stacks[CLIENT].drops().get(DropReason::NeighFailed), 3, "the SYN and its two retransmissions");
     assert_eq!(world.stacks[CLIENT].next_deadline(), None);
 }
 

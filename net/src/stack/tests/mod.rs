@@ -9,6 +9,7 @@ mod lossy;
 mod syn_queue;
 mod tcp;
 mod tcp_close;
+mod tcp_ecn;
 mod tcp_listen;
 mod tcp_recovery;
 mod tcp_timestamps;

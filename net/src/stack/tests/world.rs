@@ -55,11 +55,13 @@ pub(crate) struct Wire {
     pub(crate) corrupt: f64,
     /// No frame arrives at all at this host.
     pub(crate) cut_to: Option<usize>,
+    /// Packets whose ends know ECN are marked.
+    pub(crate) is_congested: bool,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None }
+        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None, is_congested: false }
     }
 }
 
@@ -72,6 +74,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// The TCP options of what was sent, as tcpdump prints them.
     pub(crate) options: Vec<String>,
+    /// Type of service of the IPv4 packets that were sent.
+    pub(crate) tos: Vec<u8>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
     sent: u64,
     rng: Rng,
@@ -101,6 +105,7 @@ impl World {
             pool,
             log: Vec::new(),
             options: Vec::new(),
+            tos: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
             rng,
@@ -120,6 +125,7 @@ impl World {
         for frame in std::mem::take(&mut fx.tx) {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
             self.options.extend(tcp_options(frame.data()));
+            self.tos.extend(Ipv4Header::parse(&frame.data()[EthernetHeader::LEN..]).map(|ip| ip.tos));
             self.transmit(1 - host, frame);
         }
         fx.wakes.wake_all();
@@ -131,6 +137,9 @@ impl World {
         let wire = self.wire;
         if wire.cut_to == Some(to) || self.rng.chance(wire.loss) {
             return;
+        }
+        if wire.is_congested {
+            mark(&mut frame);
         }
         if self.rng.chance(wire.corrupt) {
             let at = self.rng.below(frame.len() as u32) as usize;
@@ -309,6 +318,16 @@ fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
             Some((protocol, &packet[offset..]))
         }
         _ => None,
+    }
+}
+
+/// RFC 3168 section 5: a router that is congested.
+fn mark(frame: &mut PacketBuf) {
+    let packet = &mut frame.data_mut()[EthernetHeader::LEN..];
+    if let Ok(ip) = Ipv4Header::parse(packet)
+        && ip.tos & 3 != 0
+    {
+        Ipv4Header { tos: ip.tos | 3, ..ip }.emit(packet.first_chunk_mut().unwrap());
     }
 }
 
