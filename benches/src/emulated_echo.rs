@@ -5,7 +5,7 @@ use crate::run::{Measured, Run, Until};
 use crate::tasks;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use wakeline::net::emulated::{Host, Lan};
+use wakeline::net::emulated::{Host, HostBuilder, Lan};
 use wakeline::net::{TcpListener, TcpStream, blocking};
 use wakeline::runtime::Builder;
 
@@ -20,8 +20,16 @@ const CONNECT_BATCH: usize = 256;
 /// # Errors
 /// Those of building a host.
 pub fn hosts() -> io::Result<(Host, Host)> {
+    hosts_with(|host| host)
+}
+
+/// The same with what `describe` adds to each.
+///
+/// # Errors
+/// Those of building a host.
+pub fn hosts_with(describe: fn(HostBuilder) -> HostBuilder) -> io::Result<(Host, Host)> {
     let lan = Lan::with_seed(1);
-    Ok((lan.host("server").build()?, lan.host("client").build()?))
+    Ok((describe(lan.host("server")).build()?, describe(lan.host("client")).build()?))
 }
 
 /// One worker for everything: both hosts' CPUs, the server's tasks and the client's. Beside the connection that is

@@ -43,6 +43,7 @@ pub mod emulated {
     pub use crate::host::lan::{Lan, RawPort};
     pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;
+    pub use crate::nic::offloads::Offloads;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
     pub use crate::stack::tcp::congestion::choice::CongestionChoice;

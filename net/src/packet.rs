@@ -25,21 +25,28 @@ pub(crate) enum IpSummed {
     #[default]
     None,
     /// `CHECKSUM_UNNECESSARY`: the device has verified it.
-    #[expect(dead_code, reason = "no device verifies checksums yet")]
     Unnecessary,
-    /// `CHECKSUM_COMPLETE`: the device has summed the whole packet.
-    #[expect(dead_code, reason = "no device verifies checksums yet")]
-    Complete,
-    /// `CHECKSUM_PARTIAL`: the sender left it to the device, so there is nothing to verify on this host.
+    /// `CHECKSUM_PARTIAL`: the sender has left it to the device. Where no device has completed it on the way, sender and
+    /// receiver share a memory, and there is nothing to verify.
     Partial,
 }
 
-/// What the device knows about a frame beside its bytes.
+/// What is known about a frame beside its bytes.
+///
+/// # Simplification
+/// There is no `CHECKSUM_COMPLETE`: a device that sums at all also compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RxMeta {
     pub(crate) hash: u32,
     pub(crate) rx_queue: u16,
     pub(crate) ip_summed: IpSummed,
+    /// With [`IpSummed::Partial`]: where the sum begins, from the start of the block, and how far behind that it is stored.
+    csum_start: u16,
+    csum_offset: u16,
+    /// A super-segment is to be cut, or was put together from, segments with this much text; 0 for a plain frame.
+    pub(crate) gso_size: u16,
+    /// How many segments that are (`gso_segs`).
+    pub(crate) gso_segs: u16,
 }
 
 /// A packet: `headroom | data | tailroom` in one pooled block.
@@ -135,6 +142,31 @@ impl PacketBuf {
     #[inline]
     pub(crate) fn truncate(&mut self, n: usize) {
         self.0.len = self.0.len.min(u32::try_from(n).unwrap_or(u32::MAX));
+    }
+
+    /// Leaves the checksum of what the packet now begins with to the device; the field at `offset` holds the pseudo-header's
+    /// sum (`CHECKSUM_PARTIAL`).
+    #[inline]
+    pub(crate) fn leave_checksum(&mut self, offset: u16) {
+        let start = self.0.head as u16;
+        let rx = &mut self.0.rx;
+        (rx.ip_summed, rx.csum_start, rx.csum_offset) = (IpSummed::Partial, start, offset);
+    }
+
+    /// The same for what begins at `start` of the data.
+    pub(crate) fn leave_checksum_at(&mut self, start: usize, offset: usize) {
+        let start = (self.0.head as usize + start) as u16;
+        let rx = &mut self.0.rx;
+        (rx.ip_summed, rx.csum_start, rx.csum_offset) = (IpSummed::Partial, start, offset as u16);
+    }
+
+    /// Where in the data a sum that was left to the device begins, and where it is to be stored.
+    #[inline]
+    pub(crate) fn left_checksum(&self) -> Option<(usize, usize)> {
+        let RxMeta { ip_summed, csum_start, csum_offset, .. } = self.0.rx;
+        let start = usize::from(csum_start).checked_sub(self.0.head as usize)?;
+        let at = start + usize::from(csum_offset);
+        (ip_summed == IpSummed::Partial && csum_offset > 0 && at + 2 <= self.len()).then_some((start, at))
     }
 
     /// Whether its block is of the small size.
@@ -244,31 +276,38 @@ struct Shared {
     free: Mutex<FreeLists>,
 }
 
-#[derive(Default)]
-struct FreeLists {
-    small: FreeList,
-    large: FreeList,
+/// Free blocks of each class, boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
+type FreeLists = [Vec<Box<Block>>; CLASSES.len()];
+
+/// The sizes of pooled blocks. Beyond the two that ordinary frames come in, each is about twice the one before, so that no
+/// super-segment is charged for much more than twice its bytes; the last one holds the largest IP packet.
+const CLASSES: [usize; 7] = [SMALL, LARGE, 4 << 10, 8 << 10, 16 << 10, 32 << 10, (64 << 10) + 512];
+
+/// How many free blocks of a class a cache keeps, how many move between it and its pool at once, and how many the pool keeps
+/// for other caches; what exceeds that goes back to the allocator.
+struct Stock {
+    cache_max: usize,
+    batch: usize,
+    shared_max: usize,
 }
 
-/// Boxed, because a packet is a box: taking one out of the list and putting it back moves a pointer.
-type FreeList = Vec<Box<Block>>;
+const STOCKS: [Stock; CLASSES.len()] = [
+    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
+    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
+    Stock { cache_max: 64, batch: 16, shared_max: 1024 },
+    Stock { cache_max: 64, batch: 16, shared_max: 512 },
+    Stock { cache_max: 32, batch: 8, shared_max: 256 },
+    Stock { cache_max: 16, batch: 4, shared_max: 128 },
+    Stock { cache_max: 16, batch: 4, shared_max: 128 },
+];
 
-impl FreeLists {
-    fn of(&mut self, class: usize) -> &mut FreeList {
-        if class == SMALL { &mut self.small } else { &mut self.large }
-    }
-
-    /// Moves a batch into a cache that ran dry.
-    fn hand_out(&mut self, class: usize, to: &mut FreeList) {
-        let mine = self.of(class);
-        to.extend(mine.drain(mine.len().saturating_sub(BATCH)..));
-    }
-
-    /// Moves a batch out of a cache that runs over, as far as there is room.
-    fn take_back(&mut self, class: usize, from: &mut FreeList) {
-        let mine = self.of(class);
-        let n = SHARED_MAX.saturating_sub(mine.len()).min(BATCH).min(from.len());
-        mine.extend(from.drain(from.len() - n..));
+/// The class of blocks that hold `size` bytes; `None` when it is larger than all.
+#[inline]
+fn class_of(size: usize) -> Option<usize> {
+    match size {
+        n if n <= SMALL => Some(0),
+        n if n <= LARGE => Some(1),
+        _ => CLASSES.iter().position(|&class| size <= class),
     }
 }
 
@@ -282,7 +321,7 @@ impl Pool {
 
     /// A new, empty cache in front of this pool, for one shard.
     pub(crate) fn cache(&self) -> PoolCache {
-        PoolCache { pool: self.clone(), small: Vec::new(), large: Vec::new() }
+        PoolCache { pool: self.clone(), free: FreeLists::default() }
     }
 
     /// The bytes of all buffers that exist, those in free lists included.
@@ -329,8 +368,7 @@ impl fmt::Debug for Pool {
 /// One shard's stock of free buffers. It lives under the shard's lock and is plain memory until it runs dry or over.
 pub(crate) struct PoolCache {
     pool: Pool,
-    small: FreeList,
-    large: FreeList,
+    free: FreeLists,
 }
 
 impl PoolCache {
@@ -339,14 +377,12 @@ impl PoolCache {
     #[inline]
     pub(crate) fn alloc(&mut self, headroom: usize, capacity: usize) -> Option<PacketBuf> {
         let size = headroom.checked_add(capacity)?;
-        let free = match size_class(size) {
-            SMALL => self.small.pop(),
-            LARGE => self.large.pop(),
-            _ => None,
-        };
-        let buffer = match free {
-            Some(buffer) => buffer,
-            None => self.refill(size)?,
+        let buffer = match class_of(size) {
+            Some(class) => match self.free[class].pop() {
+                Some(buffer) => buffer,
+                None => self.refill(class)?,
+            },
+            None => self.pool.allocate(size)?,
         };
         Some(PacketBuf::empty(buffer, headroom))
     }
@@ -356,7 +392,8 @@ impl PoolCache {
         if let Some(packet) = self.alloc(headroom, capacity) {
             return packet;
         }
-        let buffer = self.pool.allocate_forced(size_class(headroom + capacity));
+        let size = headroom + capacity;
+        let buffer = self.pool.allocate_forced(class_of(size).map_or(size, |class| CLASSES[class]));
         PacketBuf::empty(buffer, headroom)
     }
 
@@ -364,64 +401,42 @@ impl PoolCache {
     #[inline]
     pub(crate) fn free(&mut self, packet: PacketBuf) {
         let PacketBuf(buffer) = packet;
-        let free = match buffer.bytes.len() {
-            SMALL => &mut self.small,
-            LARGE => &mut self.large,
-            _ => return,
-        };
-        free.push(buffer);
-        if free.len() > CACHE_MAX {
-            self.spill();
+        let size = buffer.bytes.len();
+        let Some(class) = class_of(size).filter(|&class| CLASSES[class] == size) else { return };
+        self.free[class].push(buffer);
+        if self.free[class].len() > STOCKS[class].cache_max {
+            self.spill(class);
         }
     }
 
     #[cold]
-    fn refill(&mut self, size: usize) -> Option<Box<Block>> {
-        let class = size_class(size);
-        let mine = match class {
-            SMALL => &mut self.small,
-            LARGE => &mut self.large,
-            _ => return self.pool.allocate(class),
-        };
-        self.pool.free().hand_out(class, mine);
-        mine.pop().or_else(|| self.pool.allocate(class))
+    fn refill(&mut self, class: usize) -> Option<Box<Block>> {
+        let mine = &mut self.free[class];
+        {
+            let shared = &mut self.pool.free()[class];
+            mine.extend(shared.drain(shared.len().saturating_sub(STOCKS[class].batch)..));
+        }
+        mine.pop().or_else(|| self.pool.allocate(CLASSES[class]))
     }
 
     #[cold]
-    fn spill(&mut self) {
-        for (class, mine) in [(SMALL, &mut self.small), (LARGE, &mut self.large)] {
-            if mine.len() > CACHE_MAX {
-                self.pool.free().take_back(class, mine);
-                // What the pool has no use for goes back to the allocator, here, with the lock released.
-                mine.truncate(CACHE_MAX);
-            }
+    fn spill(&mut self, class: usize) {
+        let (mine, stock) = (&mut self.free[class], &STOCKS[class]);
+        {
+            let shared = &mut self.pool.free()[class];
+            let n = stock.shared_max.saturating_sub(shared.len()).min(stock.batch).min(mine.len());
+            shared.extend(mine.drain(mine.len() - n..));
         }
+        // What the pool has no use for goes back to the allocator, here, with the lock released.
+        mine.truncate(stock.cache_max);
     }
 }
 
 impl fmt::Debug for PoolCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolCache").field("small", &self.small.len()).field("large", &self.large.len()).finish()
+        f.debug_struct("PoolCache").field("free", &self.free.each_ref().map(Vec::len)).finish()
     }
 }
-
-/// The size of the block for `size` bytes: one of the two classes, or exact when larger than both.
-const fn size_class(size: usize) -> usize {
-    if size <= SMALL {
-        SMALL
-    } else if size <= LARGE {
-        LARGE
-    } else {
-        size
-    }
-}
-
-/// How many free blocks of one size a cache keeps.
-const CACHE_MAX: usize = 128;
-/// How many move between a cache and its pool at once.
-const BATCH: usize = 64;
-/// How many free blocks of one size the pool keeps for other caches; what exceeds it goes back to the allocator.
-const SHARED_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -446,7 +461,8 @@ mod tests {
         let truesize = |cache: &mut PoolCache, n| cache.alloc(64, n).unwrap().truesize();
         assert_eq!(truesize(&mut cache, 1), 832);
         assert_eq!(truesize(&mut cache, 1500), LARGE + 576);
-        assert_eq!(truesize(&mut cache, 9000), 9064 + 576);
+        assert_eq!(truesize(&mut cache, 9000), (16 << 10) + 576);
+        assert_eq!(truesize(&mut cache, 70_000), 70_064 + 576);
     }
 
     #[test]
@@ -473,7 +489,7 @@ mod tests {
         let pool = Pool::new(SMALL);
         let mut cache = pool.cache();
         let packets = [cache.alloc_forced(0, 10), cache.alloc_forced(0, 10), cache.alloc_forced(0, 5000)];
-        assert_eq!(pool.bytes_in_use(), 2 * SMALL + 5000);
+        assert_eq!(pool.bytes_in_use(), 2 * SMALL + (8 << 10));
         drop(packets);
         assert_eq!(pool.bytes_in_use(), 0);
     }
@@ -486,7 +502,7 @@ mod tests {
             let packet = sender.alloc(0, 1000).unwrap();
             receiver.free(packet);
         }
-        assert!(pool.bytes_in_use() <= LARGE * (CACHE_MAX + 2 * BATCH + 1), "{pool:?}");
+        assert!(pool.bytes_in_use() <= LARGE * (STOCKS[1].cache_max + 2 * STOCKS[1].batch + 1), "{pool:?}");
     }
 
     #[test]

@@ -5,5 +5,6 @@
 mod capture;
 mod emulated;
 mod flood;
+mod offloads;
 mod options;
 mod parity;

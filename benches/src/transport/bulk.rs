@@ -1,6 +1,6 @@
 //! A TCP stream in one direction: bytes written and read by chunks of 64 KiB, every one compared, counted on both sides.
 
-use crate::emulated_echo::hosts;
+use crate::emulated_echo::hosts_with;
 use crate::run::{Measured, Run, Until};
 use crate::stream::{CHUNK, Pattern};
 use crate::transport::same_count;
@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use wakeline::net::emulated::HostBuilder;
 use wakeline::net::{TcpListener, TcpStream};
 use wakeline::runtime::Builder;
 
@@ -18,13 +19,13 @@ pub fn gbit_per_second(measured: Measured) -> f64 {
     measured.rate() * (CHUNK * 8) as f64 / 1e9
 }
 
-/// Two emulated hosts, a task on each, one worker for everything.
+/// Two emulated hosts that `describe` describes, a task on each, one worker for everything.
 ///
 /// # Errors
 /// Those of the sockets, and a wrong byte.
-pub fn emulated(until: Until) -> io::Result<Measured> {
+pub fn emulated(until: Until, describe: fn(HostBuilder) -> HostBuilder) -> io::Result<Measured> {
     Builder::new_current_thread().enable_all().build()?.block_on(async move {
-        let (server, client) = hosts()?;
+        let (server, client) = hosts_with(describe)?;
         let listener = server.run(TcpListener::bind("0.0.0.0:7000")).await?;
         let enough = Arc::new(AtomicBool::new(false));
         let receiving = server.spawn(receive(listener, until, enough.clone()));
@@ -140,10 +141,12 @@ impl Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wakeline::net::emulated::Offloads;
 
     #[test]
     fn both_stream() {
-        assert_eq!(emulated(Until::Requests(100)).unwrap().requests, 100);
+        let describe = |host: HostBuilder| host.offloads(Offloads::all());
+        assert_eq!(emulated(Until::Requests(100), describe).unwrap().requests, 100);
         assert_eq!(kernel(Until::Requests(100)).unwrap().requests, 100);
     }
 }

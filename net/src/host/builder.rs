@@ -10,9 +10,10 @@ use crate::link::delay::DelayEngine;
 use crate::link::netem::{Links, Netem};
 use crate::link::port::{Port, Sink};
 use crate::link::switch::{Direction, PortId};
-use crate::nic::Nic;
 use crate::nic::irq::IrqLine;
+use crate::nic::offloads::Offloads;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
+use crate::nic::{Nic, NicConfig};
 use crate::stack::Stack;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
 use crate::stack::tcp::congestion::choice::CongestionChoice;
@@ -31,6 +32,8 @@ pub struct HostBuilder {
     links: Links,
     rx_ring: usize,
     tx_ring: usize,
+    offloads: Offloads,
+    mtu: usize,
     limits: Limits,
     tcp: TcpSysctls,
     /// The first name or value of a sysctl that there is not.
@@ -44,6 +47,13 @@ const RING_DEFAULT: usize = 512;
 /// Ring sizes are rounded up to a multiple of this.
 const RING_MULTIPLE: usize = 8;
 const CPUS_MAX: usize = 64;
+const MTU_DEFAULT: usize = 1500;
+/// `IPV6_MIN_MTU`
+const MTU_MIN: usize = 1280;
+/// What the length field of an IPv4 packet can say.
+const MTU_MAX: usize = 65_535;
+/// The most text of a super-segment: with all headers it is a packet whose length an IP header can say.
+const GSO_MAX: u32 = 65_000;
 /// The first interrupt number of a device; lower ones belong to the platform.
 const IRQ_BASE: u32 = 24;
 
@@ -56,6 +66,8 @@ impl HostBuilder {
             links: Netem::new().into(),
             rx_ring: RING_DEFAULT,
             tx_ring: RING_DEFAULT,
+            offloads: Offloads::empty(),
+            mtu: MTU_DEFAULT,
             limits: Limits::default(),
             tcp: TcpSysctls::default(),
             bad_sysctl: None,
@@ -90,6 +102,19 @@ impl HostBuilder {
     /// default.
     pub fn rings(mut self, rx: usize, tx: usize) -> HostBuilder {
         (self.rx_ring, self.tx_ring) = (rx, tx);
+        self
+    }
+
+    /// The work that the host leaves to its device; none by default, so that every frame on the wire is a real one.
+    pub fn offloads(mut self, offloads: Offloads) -> HostBuilder {
+        self.offloads = offloads;
+        self
+    }
+
+    /// The largest IP packet of the host's interface, in bytes: 1280 to 65535, 1500 by default. A device loses longer frames,
+    /// so all hosts of a LAN should agree; TCP finds the smaller of two by itself.
+    pub fn mtu(mut self, mtu: usize) -> HostBuilder {
+        self.mtu = mtu;
         self
     }
 
@@ -148,8 +173,8 @@ impl HostBuilder {
     /// Plugs the host in and runs its CPUs as tasks of the current runtime.
     ///
     /// # Errors
-    /// `InvalidInput` for a number of CPUs or a ring size out of bounds and for a sysctl that there is not, `AlreadyExists` for a name in use,
-    /// `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
+    /// `InvalidInput` for a number of CPUs, a ring size or an MTU out of bounds and for a sysctl that there is not,
+    /// `AlreadyExists` for a name in use, `AddrNotAvailable` when the LAN is full, and `Other` outside a runtime.
     pub fn build(self) -> io::Result<Host> {
         let handle = Handle::try_current().map_err(|_| {
             io::Error::other(
@@ -212,6 +237,10 @@ impl HostBuilder {
         if !(1..=CPUS_MAX).contains(&self.cpus) {
             return invalid(format!("a host has 1 to {CPUS_MAX} CPUs, not {}", self.cpus));
         }
+        if !(MTU_MIN..=MTU_MAX).contains(&self.mtu) {
+            return invalid(format!("an MTU is {MTU_MIN} to {MTU_MAX} bytes, not {}", self.mtu));
+        }
+        self.offloads = self.offloads.fixed();
         for ring in [&mut self.rx_ring, &mut self.tx_ring] {
             if !(RING_MIN..=RING_MAX).contains(ring) {
                 return invalid(format!("a ring has {RING_MIN} to {RING_MAX} descriptors, not {ring}"));
@@ -235,7 +264,8 @@ impl HostBuilder {
         };
         let lines = cpus.iter().enumerate().map(line).collect();
         let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
-        Nic::new(name.clone(), Rss::new(&DEFAULT_KEY, queues), lines, self.rx_ring, self.tx_ring)
+        let Self { rx_ring, tx_ring, offloads, mtu, .. } = *self;
+        Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, tx_ring, offloads, mtu })
     }
 
     fn stack_config(&self, station: Station, nic: &Nic, secret: [u64; 4], index: usize) -> StackConfig {
@@ -244,11 +274,12 @@ impl HostBuilder {
             mac: station.mac,
             addrs: station.addrs().to_vec(),
             gateway: None,
-            mtu: 1500,
+            mtu: self.mtu,
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
-            checksum_offload: false,
+            checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
+            gso_max: if self.offloads.contains(Offloads::TCP_SEGMENTATION) { GSO_MAX } else { 0 },
             limits: self.limits,
             tcp: self.tcp,
         }

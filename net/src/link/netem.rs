@@ -2,8 +2,7 @@
 
 use crate::event::{DropReason, Drops};
 use crate::link::delay::DelayLine;
-use crate::packet::{IpSummed, PacketBuf, Pool, RxMeta};
-use crate::wire::completion;
+use crate::packet::{PacketBuf, Pool, RxMeta};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -207,7 +206,7 @@ impl Wire {
     }
 
     /// Carries a frame that enters the wire at `now`: what passes at once goes to `passed`, what takes time into `line`,
-    /// the rest is lost and counted.
+    /// the rest is lost and counted. The sender's device has finished the frame: nothing is left to another.
     pub(crate) fn carry(
         &self,
         mut frame: PacketBuf,
@@ -222,17 +221,9 @@ impl Wire {
             Err(reason) => return self.count_drop(reason),
         };
         if let Some((at, bit)) = verdict.corrupt {
-            if frame.rx.ip_summed == IpSummed::Partial {
-                // Bits turn on the wire, where a frame has its checksum.
-                completion::complete(frame.data_mut());
-                frame.rx.ip_summed = IpSummed::None;
-            }
             frame.data_mut()[at] ^= 1 << bit;
         }
-        let mut twin = if verdict.twice { PacketBuf::from_bytes(pool, frame.data()) } else { None };
-        if let Some(twin) = &mut twin {
-            twin.rx.ip_summed = frame.rx.ip_summed;
-        }
+        let twin = if verdict.twice { PacketBuf::from_bytes(pool, frame.data()) } else { None };
         if verdict.twice && twin.is_none() {
             self.count_drop(DropReason::Nomem);
         }
@@ -240,8 +231,8 @@ impl Wire {
             match verdict.arrival {
                 None => passed.push(frame),
                 Some(arrival) => {
-                    // What the last device knew of it; what its sender left to the device is still to be done.
-                    frame.rx = RxMeta { ip_summed: frame.rx.ip_summed, ..RxMeta::default() };
+                    // What the last device knew of it.
+                    frame.rx = RxMeta::default();
                     if line.enter(arrival, frame, self.netem.limit).is_err() {
                         self.count_drop(DropReason::QdiscDrop);
                     }

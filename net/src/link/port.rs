@@ -6,6 +6,7 @@ use crate::link::delay::DelayLine;
 use crate::link::netem::{Links, Wire};
 use crate::link::uplink::{Pushed, Uplink};
 use crate::nic::Nic;
+use crate::nic::offloads::Offloads;
 use crate::packet::{IpSummed, PacketBuf};
 use crate::wire::completion;
 use crate::wire::ethernet::MacAddr;
@@ -56,6 +57,14 @@ impl Port {
             down: Wire::new(links.down, rng.fork()),
             up_line: Arc::default(),
             down_line: Arc::default(),
+        }
+    }
+
+    /// What whoever stands behind the port takes over from the sender's device.
+    pub(crate) fn offloads(&self) -> Offloads {
+        match &self.sink {
+            Sink::Nic(nic) => nic.offloads(),
+            Sink::Raw(_) | Sink::Uplink(_) => Offloads::empty(),
         }
     }
 

@@ -9,7 +9,9 @@ use crate::event::DropReason;
 use crate::link::capture::{Captures, Way};
 use crate::link::netem::Wire;
 use crate::link::port::Port;
-use crate::packet::{PacketBuf, Pool};
+use crate::nic::offloads::Offloads;
+use crate::nic::segmentation::finish;
+use crate::packet::{IpSummed, PacketBuf, Pool};
 use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -92,6 +94,7 @@ impl Switch {
             self.captures.take(&self.clock, id, port, Way::Out, frames);
         }
         if !port.up.is_plain() {
+            self.finish(port, Offloads::empty(), frames);
             self.pass(&port.up, Direction::Up, port, frames);
         }
         self.forward(id, port, frames);
@@ -142,16 +145,18 @@ impl Switch {
 
     fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
         match self.route(from, to) {
-            Route::One(id, port) => self.descend(id, &port, frames),
+            Route::One(id, port) => {
+                let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
+                self.finish(sender, taker, frames);
+                self.descend(id, &port, frames);
+            }
             Route::Many(ports) => {
+                self.finish(sender, Offloads::empty(), frames);
                 for (id, port) in ports {
                     let mut copies = Vec::with_capacity(frames.len());
                     for frame in frames.iter() {
                         match PacketBuf::from_bytes(&self.pool, frame.data()) {
-                            Some(mut copy) => {
-                                copy.rx.ip_summed = frame.rx.ip_summed;
-                                copies.push(copy);
-                            }
+                            Some(copy) => copies.push(copy),
                             None => port.down.count_drop(DropReason::Nomem),
                         }
                     }
@@ -165,6 +170,17 @@ impl Switch {
             }
         }
         frames.clear();
+    }
+
+    /// The sender's device does to `frames` what the taker's does not take over.
+    fn finish(&self, sender: &Port, taker: Offloads, frames: &mut Vec<PacketBuf>) {
+        let is_left = |frame: &PacketBuf| frame.rx.ip_summed != IpSummed::None;
+        if !frames.iter().any(is_left) {
+            return;
+        }
+        for _ in 0..finish(frames, taker, &mut self.pool.cache()) {
+            sender.up.count_drop(DropReason::Nomem);
+        }
     }
 
     fn descend(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {

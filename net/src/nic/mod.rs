@@ -7,15 +7,22 @@
 //! # Simplifications
 //! - DMA moves a frame by exchanging buffers instead of copying bytes: the frame takes the place of the empty buffer in
 //!   its descriptor. The cost of the copy is therefore missing; ownership, order and loss are not.
+//! - What two devices would do and undo again between them, they leave out ([`segmentation`]).
 //! - A queue is one lock with the ring's two ends behind it. Real hardware needs none.
 
+pub(crate) mod checksumming;
 pub(crate) mod irq;
+pub(crate) mod offloads;
 pub(crate) mod ring;
 pub(crate) mod rss;
+pub(crate) mod segmentation;
 pub(crate) mod stats;
 
-use crate::packet::PacketBuf;
+use crate::packet::{IpSummed, PacketBuf};
+use crate::wire::ethernet::EthernetHeader;
+use checksumming::{Verdict, verify};
 use irq::IrqLine;
+use offloads::Offloads;
 use parking_lot::Mutex;
 use ring::{RxQueue, TxQueue};
 use rss::Rss;
@@ -27,7 +34,20 @@ use std::sync::Arc;
 pub(crate) struct Nic {
     name: Arc<str>,
     rss: Rss,
+    offloads: Offloads,
+    /// The longest frame that it takes.
+    frame_max: usize,
     queues: Box<[QueuePair]>,
+}
+
+/// What a device is built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NicConfig {
+    pub(crate) rx_ring: usize,
+    pub(crate) tx_ring: usize,
+    pub(crate) offloads: Offloads,
+    /// The largest IP packet that it takes, in bytes.
+    pub(crate) mtu: usize,
 }
 
 #[derive(Debug)]
@@ -39,14 +59,15 @@ struct QueuePair {
 
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
-    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, rx_ring: usize, tx_ring: usize) -> Nic {
+    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, config: NicConfig) -> Nic {
+        let NicConfig { rx_ring, tx_ring, offloads, mtu } = config;
         let fifo_bytes = FIFO_BYTES / lines.len().max(1);
         let pair = |line| QueuePair {
             line,
             rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
             tx: Mutex::new(TxQueue::new(tx_ring)),
         };
-        Nic { name, rss, queues: lines.into_iter().map(pair).collect() }
+        Nic { name, rss, offloads, frame_max: mtu + EthernetHeader::LEN, queues: lines.into_iter().map(pair).collect() }
     }
 
     /// The interface's name, as `ip link` shows it.
@@ -57,6 +78,11 @@ impl Nic {
     /// How received flows are spread over the queues.
     pub(crate) fn rss(&self) -> &Rss {
         &self.rss
+    }
+
+    /// What it does for its driver.
+    pub(crate) fn offloads(&self) -> Offloads {
+        self.offloads
     }
 
     /// The interrupt line of queue pair `queue`.
@@ -71,6 +97,13 @@ impl Nic {
     pub(crate) fn receive(&self, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
         for mut frame in frames.drain(..) {
+            if frame.len() > self.frame_max && frame.rx.gso_size == 0 {
+                self.count(|stats| stats.rx_length_errors += 1);
+                continue;
+            }
+            if self.offloads.contains(Offloads::RX_CHECKSUMMING) && frame.rx.ip_summed == IpSummed::None {
+                self.check(&mut frame);
+            }
             let (queue, hash) = self.rss.steer(frame.data());
             frame.rx.hash = hash;
             frame.rx.rx_queue = queue;
@@ -89,6 +122,21 @@ impl Nic {
             pressing &= pressing - 1;
             self.queues[queue].line.press();
         }
+    }
+
+    fn check(&self, frame: &mut PacketBuf) {
+        match verify(frame) {
+            Verdict::Good => frame.rx.ip_summed = IpSummed::Unnecessary,
+            // The stack sees it, and drops it.
+            Verdict::Bad => self.count(|stats| stats.rx_csum_offload_errors += 1),
+            Verdict::Unknown => {}
+        }
+    }
+
+    /// Counts what happens before a frame has a queue.
+    #[cold]
+    fn count(&self, count: impl FnOnce(&mut NicStats)) {
+        count(self.queues[0].rx.lock().stats_mut());
     }
 
     /// The driver takes up to `limit` received frames from `queue`, in order, and gives descriptors back.

@@ -130,12 +130,19 @@ impl RxQueue {
         self.done >= self.slots.len() / 2
     }
 
+    /// Where the device counts what its rings do not.
+    pub(crate) fn stats_mut(&mut self) -> &mut NicStats {
+        &mut self.stats
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut NicStats) {
         stats.rx_packets += self.stats.rx_packets;
         stats.rx_bytes += self.stats.rx_bytes;
         stats.rx_no_buffer_count += self.stats.rx_no_buffer_count;
         stats.rx_missed_errors += self.stats.rx_missed_errors;
         stats.rx_tail_writes += self.stats.rx_tail_writes;
+        stats.rx_length_errors += self.stats.rx_length_errors;
+        stats.rx_csum_offload_errors += self.stats.rx_csum_offload_errors;
     }
 
     fn next(&self, index: usize) -> usize {

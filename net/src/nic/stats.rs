@@ -14,7 +14,11 @@ pub struct NicStats {
     pub rx_no_buffer_count: u64,
     /// Frames lost because the FIFO was full too (`MPC`).
     pub rx_missed_errors: u64,
-    /// Frames put on the wire.
+    /// Frames lost because they were longer than the interface's MTU allows.
+    pub rx_length_errors: u64,
+    /// Frames whose transport checksum the device found wrong; it passes them on, and the stack drops them.
+    pub rx_csum_offload_errors: u64,
+    /// Frames put on the wire, and super-segments that the device cuts.
     pub tx_packets: u64,
     /// Their bytes.
     pub tx_bytes: u64,
@@ -26,7 +30,11 @@ pub struct NicStats {
 
 impl NicStats {
     /// The device's losses by reason.
-    pub(crate) fn drops(&self) -> [(DropReason, u64); 2] {
-        [(DropReason::RxMissed, self.rx_missed_errors), (DropReason::TxRingFull, self.tx_dropped)]
+    pub(crate) fn drops(&self) -> [(DropReason, u64); 3] {
+        [
+            (DropReason::RxMissed, self.rx_missed_errors),
+            (DropReason::PktTooBig, self.rx_length_errors),
+            (DropReason::TxRingFull, self.tx_dropped),
+        ]
     }
 }

@@ -29,8 +29,10 @@ pub(crate) struct StackConfig {
     /// Keys of sequence numbers, ports and hash tables.
     pub(crate) secret: [u64; 4],
     pub(crate) shard: ShardOf,
-    /// Whether transport checksums are the device's business in both directions.
+    /// Whether the device makes transport checksums. Whether it has verified one stands with the packet.
     pub(crate) checksum_offload: bool,
+    /// The most text that one segment may hand to the device, which cuts it; 0 when it does not. Needs `checksum_offload`.
+    pub(crate) gso_max: u32,
     pub(crate) limits: Limits,
     pub(crate) tcp: TcpSysctls,
 }
@@ -48,6 +50,7 @@ impl StackConfig {
             secret,
             shard: ShardOf { index: 0, count: 1 },
             checksum_offload: false,
+            gso_max: 0,
             limits: Limits::default(),
             tcp: TcpSysctls::default(),
         }

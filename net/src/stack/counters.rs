@@ -70,6 +70,12 @@ impl Counters {
         self.0[mib as usize] += 1;
     }
 
+    /// Counts `n`.
+    #[inline]
+    pub(crate) fn count_many(&mut self, mib: Mib, n: u64) {
+        self.0[mib as usize] += n;
+    }
+
     /// What has been counted.
     pub const fn get(&self, mib: Mib) -> u64 {
         self.0[mib as usize]

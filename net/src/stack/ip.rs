@@ -134,7 +134,7 @@ impl IpLayer {
     /// Whether the transport's checksum of a received packet has to be verified in software.
     #[inline]
     pub(crate) fn must_verify(&self, packet: &PacketBuf) -> bool {
-        !self.config.checksum_offload || packet.rx.ip_summed == IpSummed::None
+        packet.rx.ip_summed == IpSummed::None
     }
 
     /// The host says where a neighbour is.

@@ -30,7 +30,10 @@ impl IpLayer {
         let v4 = envelope.dst.is_ipv4();
         self.counters.count(if v4 { Mib::IpOutRequests } else { Mib::Ip6OutRequests });
         let route = match self.route(envelope.dst) {
-            Ok(_) if packet.len() + header_len(v4) > self.mtu() => Err(SocketError::MessageTooLong),
+            // What the device cuts may be longer.
+            Ok(_) if packet.len() + header_len(v4) > self.mtu() && packet.rx.gso_size == 0 => {
+                Err(SocketError::MessageTooLong)
+            }
             route => route,
         };
         let route = match route {
@@ -38,9 +41,6 @@ impl IpLayer {
             Err(error) => return self.refuse_to_send(packet, v4, error, fx),
         };
         push_header(&mut packet, envelope);
-        if self.config.checksum_offload {
-            packet.rx.ip_summed = IpSummed::Partial;
-        }
         match route {
             Route::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
             Route::Group(mac) => self.transmit(mac, packet, fx),

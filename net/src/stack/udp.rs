@@ -285,11 +285,20 @@ impl UdpLayer {
         };
         let sum = !lower.ip.config.checksum_offload;
         let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
-        sums.add_copying(packet.put(payload.len()), payload);
+        let seed = sums;
+        if sum {
+            sums.add_copying(packet.put(payload.len()), payload);
+        } else {
+            packet.put(payload.len()).copy_from_slice(payload);
+        }
         let header =
             UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
         let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
         header.emit(out, sum.then_some(sums));
+        if !sum {
+            UdpHeader::seed_checksum(packet.data_mut(), seed);
+            packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
+        }
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         lower.ip.send(packet, &Envelope::new(src, dst, protocol::UDP), lower.now, lower.fx)?;
         Ok(payload.len())

@@ -51,6 +51,12 @@ impl Sum {
         (!self.fold()).to_ne_bytes()
     }
 
+    /// The sum itself, as what a sender that leaves its checksum to the device stores of the pseudo-header.
+    #[inline]
+    pub(crate) fn folded(self) -> [u8; 2] {
+        self.fold().to_ne_bytes()
+    }
+
     /// Whether the sum over a message and its checksum says that it arrived as it was sent.
     #[inline]
     pub(crate) fn is_valid(self) -> bool {

@@ -223,6 +223,16 @@ impl TcpHeader {
         header.copy_from_slice(bytes.as_bytes());
     }
 
+    /// Where the checksum stands in the header.
+    pub(crate) const CHECKSUM_OFFSET: u16 = 16;
+
+    /// Writes the pseudo-header's sum where the device will store the checksum of `segment`.
+    #[inline]
+    pub(crate) fn seed_checksum(segment: &mut [u8], seed: Sum) {
+        let at = usize::from(TcpHeader::CHECKSUM_OFFSET);
+        segment[at..at + 2].copy_from_slice(&seed.folded());
+    }
+
     /// How much of the sequence space a segment with `text_len` bytes of text takes (SEG.LEN).
     #[inline]
     pub(crate) fn sequence_len(&self, text_len: usize) -> u32 {

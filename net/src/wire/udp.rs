@@ -65,6 +65,16 @@ impl UdpHeader {
         !self.has_checksum || sum.is_valid()
     }
 
+    /// Where the checksum stands in the header.
+    pub(crate) const CHECKSUM_OFFSET: u16 = 6;
+
+    /// Writes the pseudo-header's sum where the device will store the checksum of `datagram`.
+    #[inline]
+    pub(crate) fn seed_checksum(datagram: &mut [u8], seed: Sum) {
+        let at = usize::from(UdpHeader::CHECKSUM_OFFSET);
+        datagram[at..at + 2].copy_from_slice(&seed.folded());
+    }
+
     /// Writes the header. With `sums`, the pseudo-header's and the payload's, it gets a checksum.
     #[inline]
     pub(crate) fn emit(&self, out: &mut [u8; UdpHeader::LEN], sums: Option<Sum>) {

@@ -1,6 +1,7 @@
 //! Who is measured at what, and what must come of it.
 
 use std::io;
+use wakeline::net::emulated::Offloads;
 use wakeline_benches::run::{Measured, Until};
 use wakeline_benches::transport::{bulk, datagrams, idle, queues, short};
 use wakeline_benches::{emulated_echo, os_echo, smoltcp_loop};
@@ -129,8 +130,35 @@ pub(crate) const CONTESTANTS: &[Contestant] = &[
         what: "TCP bulk, MTU 1500, checksums on",
         unit: "Gbit/s",
         figures: GBIT,
-        work: Timed(|until| gbit(bulk::emulated(until)?)),
+        work: Timed(|until| gbit(bulk::emulated(until, |host| host)?)),
         promises: &[TimesAtLeast(1.25, "bulk-smoltcp")],
+    },
+    Contestant {
+        row: 'b',
+        name: "bulk-gro",
+        what: "the same with software GRO",
+        unit: "Gbit/s",
+        figures: GBIT,
+        work: Timed(|until| gbit(bulk::emulated(until, |host| host.offloads(Offloads::GENERIC_RECEIVE))?)),
+        promises: &[],
+    },
+    Contestant {
+        row: 'b',
+        name: "bulk-offload",
+        what: "the same with TSO, GRO and checksums by the device",
+        unit: "Gbit/s",
+        figures: GBIT,
+        work: Timed(|until| gbit(bulk::emulated(until, |host| host.offloads(Offloads::all()))?)),
+        promises: &[TimesAtLeast(2.5, "bulk-smoltcp"), TimesAtLeast(1.0, "bulk-kernel")],
+    },
+    Contestant {
+        row: 'b',
+        name: "bulk-9000",
+        what: "TCP bulk, MTU 9000, checksums on",
+        unit: "Gbit/s",
+        figures: GBIT,
+        work: Timed(|until| gbit(bulk::emulated(until, |host| host.mtu(9000))?)),
+        promises: &[],
     },
     Contestant {
         row: 'b',

@@ -89,7 +89,7 @@ impl Connection {
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
             let header = (&outgoing.header, outgoing.ecn);
-            send_marked_segment(lower, &self.flow, header, outgoing.len as usize, copy);
+            send_marked_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.

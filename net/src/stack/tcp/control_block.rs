@@ -58,6 +58,8 @@ pub(crate) struct ControlBlock {
     pub(super) dst_port: u16,
     /// The largest text that we send, with timestamps taken off.
     pub(super) snd_mss: u16,
+    /// The most text of one super-segment (`sk_gso_max_size`); 0 when nobody cuts it.
+    pub(super) gso_max: u32,
     /// The largest text that we have told the peer to send.
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
@@ -295,6 +297,7 @@ impl ControlBlock {
             src_port,
             dst_port,
             snd_mss: offer.mss,
+            gso_max: offer.gso_max,
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
             snd_wscale: 0,

@@ -20,16 +20,16 @@ pub(crate) fn send_segment(
     len: usize,
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
-    send_marked_segment(lower, flow, (header, 0), len, copy);
+    send_marked_segment(lower, flow, (header, 0), (len, 0), copy);
 }
 
-/// The same with ECN bits in its IP header.
+/// The same with ECN bits in its IP header. With a `gso_size` the device cuts it.
 #[inline]
 pub(crate) fn send_marked_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
     (header, ecn): (&TcpHeader, u8),
-    len: usize,
+    (len, gso_size): (usize, u16),
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
     let ip = &mut *lower.ip;
@@ -47,6 +47,16 @@ pub(crate) fn send_marked_segment(
         sum
     });
     header.emit(packet.push(header_len), sums);
+    if sums.is_none() {
+        let seed = Sum::pseudo_header(src, dst, protocol::TCP, header_len + len);
+        TcpHeader::seed_checksum(packet.data_mut(), seed);
+        packet.leave_checksum(TcpHeader::CHECKSUM_OFFSET);
+    }
+    if gso_size > 0 {
+        let segs = len.div_ceil(gso_size.into());
+        (packet.rx.gso_size, packet.rx.gso_segs) = (gso_size, segs as u16);
+        ip.counters.count_many(Mib::TcpOutSegs, segs as u64 - 1);
+    }
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
     let envelope = Envelope { tos: ecn, ..Envelope::new(src, dst, protocol::TCP) };
     let _ = ip.send(packet, &envelope, lower.now, lower.fx);

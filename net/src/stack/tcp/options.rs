@@ -34,6 +34,8 @@ pub(crate) struct Offer {
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
     pub(crate) congestion: CongestionChoice,
+    /// The most text that the device cuts for us; 0 when it does not.
+    pub(crate) gso_max: u32,
 }
 
 /// The shift that we offer (RFC 7323 2.3), enough for a window of 8 MiB. Linux's with its default buffers.

@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
+    /// How much text each segment has that the device cuts it into; 0 when it is one.
+    pub(crate) gso_size: u16,
     /// The ECN bits of its IP header.
     pub(crate) ecn: u8,
     /// It was sent before, and is counted as this.
@@ -123,7 +125,14 @@ impl ControlBlock {
             urgent: 0,
             options: syn_options(self.adv_mss, self.rcv_wscale > 0, self.features, timestamps),
         };
-        Some(Outgoing { header, offset: 0, len: 0, ecn: 0, again: again.then_some(Mib::TcpExtTCPSynRetrans) })
+        Some(Outgoing {
+            header,
+            offset: 0,
+            len: 0,
+            gso_size: 0,
+            ecn: 0,
+            again: again.then_some(Mib::TcpExtTCPSynRetrans),
+        })
     }
 
     /// Retransmission: what a timeout or a probe wants in any case, and what is lost as the window allows.
@@ -198,29 +207,35 @@ impl ControlBlock {
         let last = len == unsent;
         let fin = last && fin_next;
         self.flags.remove(Flags::OVERRIDE);
-        let seq = self.snd_nxt;
+        let (seq, mss) = (self.snd_nxt, self.text_max());
         self.snd_nxt = seq + len + u32::from(fin);
         if fin {
             self.flags |= Flags::FIN_SENT;
         }
-        if len < self.text_max() {
+        if len < mss || (len > mss && !len.is_multiple_of(mss)) {
             self.snd_sml = self.snd_nxt;
         }
         let mut flags = TcpFlags::empty();
         flags.set(TcpFlags::FIN, fin);
         flags.set(TcpFlags::PSH, last && len > 0);
-        self.note_sent(now, flags);
+        self.note_sent(now, (seq, len, mss), flags);
         Some(self.text_segment(now, seq, (offset, len), flags, None))
     }
 
-    /// The record of a new segment, and its timer (RFC 6298 (5.1), `tcp_event_new_data_sent`).
+    /// The record of a new segment, and its timer (RFC 6298 (5.1), `tcp_event_new_data_sent`). What the device cuts out of
+    /// a super-segment is acknowledged, and lost, by itself, and so has a record each.
     #[inline]
-    fn note_sent(&mut self, now: Instant, flags: TcpFlags) {
+    fn note_sent(&mut self, now: Instant, (seq, len, mss): (SeqNumber, u32, u32), flags: TcpFlags) {
         let (progress, app_limited) = self.delivery.on_sent(now, self.sent.is_empty());
         let mut marks = Marks::empty();
+        marks.set(Marks::APP_LIMITED, app_limited);
+        let mut cut = mss;
+        while cut < len {
+            self.sent.push(Sent { end: seq + cut, marks, sent_at: now, progress });
+            cut += mss;
+        }
         marks.set(Marks::FIN, flags.contains(TcpFlags::FIN));
         marks.set(Marks::PUSH, flags.contains(TcpFlags::PSH));
-        marks.set(Marks::APP_LIMITED, app_limited);
         self.sent.push(Sent { end: self.snd_nxt, marks, sent_at: now, progress });
         if matches!(self.timer, Timer::Off | Timer::Persist | Timer::LossProbe) {
             if self.timer == Timer::Persist {
@@ -255,15 +270,19 @@ impl ControlBlock {
         }
         // RFC 3042, limited transmit: what has arrived out of order is not in flight any more.
         let cwnd = self.congestion.cwnd().saturating_sub(self.flight());
-        let len = unsent.min(mss).min(window).min(cwnd);
+        let len = unsent.min(self.gso_max.max(mss)).min(window).min(cwnd);
         if len == mss {
             return Some(len);
         }
+        // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
+        let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
+        let may_be_small = fin_next || self.flags.contains(Flags::NODELAY) || !small_in_flight;
+        if len > mss {
+            // `tcp_mss_split_point`: whole segments, and the last of the text behind them if it could go alone.
+            return Some(if len == unsent && may_be_small { len } else { len - len % mss });
+        }
         if len == unsent {
-            // Nagle in Minshall's form, as in Linux: only a small segment that is not acknowledged holds back another.
-            let small_in_flight = self.snd_sml.is_after(self.snd_una) && !self.snd_sml.is_after(self.snd_nxt);
-            let go = fin_next || self.flags.contains(Flags::NODELAY) || !small_in_flight;
-            return go.then_some(len);
+            return may_be_small.then_some(len);
         }
         let fraction = window < cwnd && len >= self.max_window / 2;
         (len > 0 && (fraction || self.flags.contains(Flags::OVERRIDE))).then_some(len)
@@ -294,7 +313,7 @@ impl ControlBlock {
         // As Linux, a probe has a number that was acknowledged before, so that the peer must answer it.
         let seq = self.snd_nxt - u32::from(probe);
         let (header, ecn) = self.header(now, seq, TcpFlags::empty(), (0, false));
-        Some(Outgoing { header, offset: 0, len: 0, ecn, again: None })
+        Some(Outgoing { header, offset: 0, len: 0, gso_size: 0, ecn, again: None })
     }
 
     fn text_segment(
@@ -315,17 +334,19 @@ impl ControlBlock {
         let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
-        self.count_text(len, again.is_some());
+        let mss = self.text_max();
+        let is_cut = self.gso_max > 0 && again.is_none() && len > mss;
+        let gso_size = if is_cut { mss as u16 } else { 0 };
+        self.count_text(len, if is_cut { len.div_ceil(mss) } else { u32::from(len > 0) }, again.is_some());
         let (header, ecn) = self.header(now, seq, flags, (len, again.is_none() && len > 0));
-        Outgoing { header, offset, len, ecn, again }
+        Outgoing { header, offset, len, gso_size, ecn, again }
     }
 
-    fn count_text(&mut self, len: u32, again: bool) {
+    fn count_text(&mut self, len: u32, segments: u32, again: bool) {
         let stats = &mut self.stats;
         stats.bytes_sent += u64::from(len);
-        if len > 0 {
-            stats.data_segs_out = stats.data_segs_out.wrapping_add(1);
-        }
+        stats.data_segs_out = stats.data_segs_out.wrapping_add(segments);
+        stats.segs_out = stats.segs_out.wrapping_add(segments.saturating_sub(1));
         if again {
             stats.total_retrans = stats.total_retrans.saturating_add(1);
             stats.bytes_retrans += u64::from(len);

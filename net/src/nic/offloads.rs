@@ -1,0 +1,79 @@
+//! What a device does for its driver, by the names of `ethtool -k`.
+
+use std::str::FromStr;
+
+bitflags::bitflags! {
+    /// The work that a host leaves to its device. A host has none unless it is built with some; Linux has all that its device
+    /// can do.
+    ///
+    /// # Examples
+    /// ```
+    /// use wakeline_net::emulated::Offloads;
+    ///
+    /// let offloads = Offloads::TX_CHECKSUMMING | "tcp-segmentation-offload".parse()?;
+    /// assert!(Offloads::all().contains(offloads));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Offloads: u8 {
+        /// `tx-checksumming`: the device makes the checksums of TCP and UDP.
+        const TX_CHECKSUMMING = 1 << 0;
+        /// `rx-checksumming`: the device verifies them, and the stack believes it.
+        const RX_CHECKSUMMING = 1 << 1;
+        /// `tcp-segmentation-offload`: the stack hands down super-segments of up to 64 KiB, and the device cuts them. Without
+        /// `TX_CHECKSUMMING` it is off, as in Linux.
+        const TCP_SEGMENTATION = 1 << 2;
+        /// `generic-receive-offload`: NAPI puts the segments of a flow that arrive together into one.
+        const GENERIC_RECEIVE = 1 << 3;
+        /// `rx-gro-hw`: the device does. Without `RX_CHECKSUMMING` it is off.
+        const RX_GRO_HW = 1 << 4;
+    }
+}
+
+impl Offloads {
+    /// Without those that need others that are off (`netdev_fix_features`).
+    #[must_use]
+    pub(crate) fn fixed(mut self) -> Offloads {
+        if !self.contains(Offloads::TX_CHECKSUMMING) {
+            self.remove(Offloads::TCP_SEGMENTATION);
+        }
+        if !self.contains(Offloads::RX_CHECKSUMMING) {
+            self.remove(Offloads::RX_GRO_HW);
+        }
+        self
+    }
+}
+
+/// Reads one of `ethtool -k`'s names.
+///
+/// # Errors
+/// `InvalidInput` for any other.
+impl FromStr for Offloads {
+    type Err = std::io::Error;
+
+    fn from_str(name: &str) -> std::io::Result<Offloads> {
+        match name {
+            "tx-checksumming" => Ok(Offloads::TX_CHECKSUMMING),
+            "rx-checksumming" => Ok(Offloads::RX_CHECKSUMMING),
+            "tcp-segmentation-offload" => Ok(Offloads::TCP_SEGMENTATION),
+            "generic-receive-offload" => Ok(Offloads::GENERIC_RECEIVE),
+            "rx-gro-hw" => Ok(Offloads::RX_GRO_HW),
+            other => {
+                Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("a device has no feature {other:?}")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segmentation_needs_checksums() {
+        assert_eq!((Offloads::TCP_SEGMENTATION | Offloads::GENERIC_RECEIVE).fixed(), Offloads::GENERIC_RECEIVE);
+        assert_eq!(Offloads::RX_GRO_HW.fixed(), Offloads::empty());
+        assert_eq!(Offloads::all().fixed(), Offloads::all());
+        assert!("large-receive-offload".parse::<Offloads>().is_err());
+    }
+}

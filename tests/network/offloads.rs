@@ -1,0 +1,140 @@
+//! What hosts leave to their devices: whatever two of them have, the bytes arrive.
+
+use std::time::Duration;
+use wakeline::io::{AsyncReadExt, AsyncWriteExt};
+use wakeline::net::emulated::{Host, Lan, Mib, Netem, Offloads};
+use wakeline::net::event::DropReason;
+use wakeline::net::{TcpListener, TcpStream, UdpSocket};
+
+/// Some hosts, each with the offloads of its name, and what its link does.
+struct Pair {
+    server: Host,
+    client: Host,
+}
+
+impl Pair {
+    fn new(lan: &Lan, server: Offloads, client: Offloads, link: Netem) -> Pair {
+        Pair {
+            server: lan.host("server").offloads(server).build().unwrap(),
+            client: lan.host("client").offloads(client).link(link).build().unwrap(),
+        }
+    }
+
+    /// Sends `bytes` to the server and compares what comes back.
+    async fn echo(&self, bytes: Vec<u8>) {
+        let listener = self.server.run(TcpListener::bind("0.0.0.0:7000")).await.unwrap();
+        self.server.spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            wakeline::io::copy(&mut reader, &mut writer).await.unwrap();
+        });
+        let (mut reader, mut writer) = self.client.run(TcpStream::connect("server:7000")).await.unwrap().into_split();
+        let sent = bytes.clone();
+        let writing = wakeline::spawn(async move {
+            writer.write_all(&sent).await.unwrap();
+            writer
+        });
+        let mut back = vec![0; bytes.len()];
+        reader.read_exact(&mut back).await.unwrap();
+        assert!(back == bytes, "another byte came back");
+        drop(writing.await.unwrap());
+    }
+
+    /// Frames that a device or a stack found malformed, wrongly summed, or too large.
+    fn refused(&self) -> u64 {
+        let reasons = [DropReason::TcpCsum, DropReason::IpCsum, DropReason::PktTooBig, DropReason::PktTooSmall];
+        let of_host = |host: &Host| reasons.iter().map(|&reason| host.counters().drops.get(reason)).sum::<u64>();
+        of_host(&self.server) + of_host(&self.client)
+    }
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 + at / 251) as u8).collect()
+}
+
+/// What a host may have, from nothing to everything.
+fn choices() -> [Offloads; 5] {
+    [
+        Offloads::empty(),
+        Offloads::TX_CHECKSUMMING | Offloads::RX_CHECKSUMMING,
+        Offloads::TX_CHECKSUMMING | Offloads::TCP_SEGMENTATION,
+        Offloads::GENERIC_RECEIVE,
+        Offloads::all(),
+    ]
+}
+
+#[wakeline::test]
+async fn whatever_two_hosts_offload_the_bytes_arrive() {
+    for server in choices() {
+        for client in choices() {
+            let pair = Pair::new(&Lan::with_seed(1), server, client, Netem::new());
+            pair.echo(pattern(600_000)).await;
+            assert_eq!(pair.refused(), 0, "{server:?} {client:?}");
+        }
+    }
+}
+
+#[wakeline::test(start_paused = true)]
+async fn they_arrive_over_a_link_that_loses_too() {
+    let link = Netem::new().delay(Duration::from_millis(2)).loss(0.02);
+    for offloads in choices() {
+        let pair = Pair::new(&Lan::with_seed(7), offloads, Offloads::all(), link);
+        pair.echo(pattern(300_000)).await;
+        let segments = pair.client.counters().stack.get(Mib::TcpOutSegs);
+        assert!(segments > 200, "each of {segments} segments had its own fate on the wire");
+    }
+}
+
+#[wakeline::test]
+async fn a_super_segment_is_one_frame_between_devices_that_offload() {
+    let frames = async |server| {
+        let pair = Pair::new(&Lan::with_seed(1), server, Offloads::all(), Netem::new());
+        pair.echo(pattern(600_000)).await;
+        pair.server.counters().nic.rx_packets
+    };
+    let (whole, cut) = (frames(Offloads::all()).await, frames(Offloads::empty()).await);
+    assert!(whole * 5 < cut, "{whole} super-segments, {cut} frames");
+}
+
+/// A program behind a raw port sees frames as they are on the wire: no longer than the MTU, with their checksums.
+#[wakeline::test]
+async fn a_raw_port_sees_real_frames() {
+    let lan = Lan::with_seed(1);
+    let host = lan.host("host").offloads(Offloads::all()).build().unwrap();
+    let port = lan.raw_port().unwrap();
+    let socket = host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
+    let payload = [0xab; 32];
+    host.run(socket.send_to(&payload, "255.255.255.255:7")).await.unwrap();
+    let frame = port.recv().await;
+    let datagram = &frame[34..];
+    let mut sum = u32::from(u16::from_be_bytes([0, 17])) + datagram.len() as u32;
+    for pair in frame[26..34].chunks(2).chain(datagram.chunks(2)) {
+        sum += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    assert_eq!(sum, 0xffff, "{frame:02x?}");
+}
+
+#[wakeline::test]
+async fn large_packets_go_where_they_fit() {
+    let lan = Lan::with_seed(1);
+    let client = lan.host("client").mtu(9000).build().unwrap();
+    let other = lan.host("other").mtu(9000).build().unwrap();
+    let pair = Pair { server: lan.host("server").build().unwrap(), client };
+    let sender = pair.client.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
+    let receiver = other.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
+    let datagram = pattern(8972);
+    pair.client.run(sender.send_to(&datagram, "other:9")).await.unwrap();
+    let mut buf = vec![0; 9000];
+    let (n, _) = receiver.recv_from(&mut buf).await.unwrap();
+    assert!(buf[..n] == datagram);
+    assert!(pair.client.run(sender.send_to(&pattern(8973), "other:9")).await.is_err());
+    // TCP finds the smaller MTU by itself; a datagram does not, and the device of the other host loses it.
+    pair.echo(pattern(100_000)).await;
+    assert_eq!(pair.refused(), 0);
+    pair.client.run(sender.send_to(&datagram, "server:9")).await.unwrap();
+    assert_eq!(pair.server.counters().nic.rx_length_errors, 1);
+    assert!(lan.host("none").mtu(1000).build().is_err());
+}
