@@ -4,12 +4,14 @@
 //! ```text
 //! sudo ip tuntap add dev tap0 mode tap user $USER
 //! sudo ip addr add 10.0.255.1/16 dev tap0
+//! sudo ip addr add fd00::1:1/64 dev tap0
 //! sudo ip link set tap0 up
 //! cargo run --release --example tap_echo
 //! ```
 //! and from another terminal, with the kernel as the client:
 //! ```text
 //! ping 10.0.0.1
+//! ping fd00::1
 //! nc 10.0.0.1 7
 //! ```
 //! `sudo ip link delete tap0` takes the device away again. Everything can also happen in a network namespace, out of the

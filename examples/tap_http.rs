@@ -4,6 +4,7 @@
 //! ```text
 //! sudo ip tuntap add dev tap0 mode tap user $USER
 //! sudo ip addr add 10.0.255.1/16 dev tap0
+//! sudo ip addr add fd00::1:1/64 dev tap0
 //! sudo ip link set tap0 up
 //! cargo run --release --example tap_http
 //! ```

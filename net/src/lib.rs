@@ -9,6 +9,9 @@ mod api;
 pub mod blocking;
 mod engine;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod link;
 mod netns;

@@ -206,7 +206,7 @@ impl fmt::Debug for PacketBuf {
 }
 
 /// A copy of `packet` with the same headroom, or `None` when the pool's bound is reached.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
     let mut copy = pool.cache().alloc(packet.headroom(), packet.len())?;
     copy.put(packet.len()).copy_from_slice(packet.data());

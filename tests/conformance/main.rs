@@ -15,29 +15,36 @@ mod parser;
 mod peer;
 mod runner;
 mod self_test;
+mod settings;
 mod sockopts;
 mod syscalls;
 mod tcpdump;
 mod wire;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use settings::Version;
 use std::path::{Path, PathBuf};
 
 fn main() {
     let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/scripts");
-    let mut trials: Vec<Trial> = scripts(&root).into_iter().map(|path| script(&root, path)).collect();
+    let mut trials: Vec<Trial> = scripts(&root).into_iter().flat_map(|path| trials_of(&root, &path)).collect();
     trials.extend(self_test::trials());
     trials.extend(docs::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn script(root: &Path, path: PathBuf) -> Trial {
+/// A script is played over each version of IP, unless it asks for one.
+fn trials_of(root: &Path, path: &Path) -> Vec<Trial> {
     let name = path.strip_prefix(root).unwrap().with_extension("").to_string_lossy().into_owned();
-    Trial::test(name, move || {
-        let text = std::fs::read_to_string(&path)?;
-        runner::play(&path.file_name().unwrap().to_string_lossy(), &text).map_err(Failed::from)
-    })
+    let text = std::fs::read_to_string(path).unwrap();
+    let play = |version| {
+        let (file, text) = (path.file_name().unwrap().to_string_lossy().into_owned(), text.clone());
+        let name = if version == Version::V4 { name.clone() } else { format!("{name} (IPv6)") };
+        Trial::test(name, move || runner::play(&file, &text, version).map_err(Failed::from))
+    };
+    let versions = [(Version::V4, "--ip_version=ipv6"), (Version::V6, "--ip_version=ipv4")];
+    versions.into_iter().filter(|(_, other)| !text.contains(other)).map(|(version, _)| play(version)).collect()
 }
 
 /// Every `.pkt` file below `folder`, sorted.

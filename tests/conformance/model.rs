@@ -11,6 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) options: Vec<ScriptOption>,
+    /// The commands between backticks before the first event.
+    pub(crate) preparation: Option<(Position, String)>,
     pub(crate) events: Vec<Event>,
 }
 

@@ -28,10 +28,11 @@ pub(crate) fn parse(text: &str) -> Result<Script, String> {
 
 fn read(text: &str) -> Parsed<Script> {
     let script = Grammar::parse(Rule::script, text)?.next().expect("one script");
-    let mut read = Script { options: Vec::new(), events: Vec::new() };
+    let mut read = Script { options: Vec::new(), preparation: None, events: Vec::new() };
     for pair in script.into_inner() {
         match pair.as_rule() {
             Rule::option => read.options.push(option(pair)),
+            Rule::command => read.preparation = Some((position(&pair), inner_text(pair))),
             Rule::event => read.events.push(event(pair)?),
             _ => {}
         }

@@ -1,9 +1,11 @@
-//! The remote end: a raw port of the LAN, the frames that came to it with their times, and its answers to ARP.
+//! The remote end: a raw port of the LAN, the frames that came to it with their times, and its answers to ARP and NDP.
 
-use crate::wire::{self, Ends, Seen};
+use crate::model::IpInfo;
+use crate::settings::Version;
+use crate::wire::{self, Content, Ends, Message, Seen};
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header, NetSlice, SlicedPacket};
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use wakeline::net::emulated::{Host, Lan, RawPort};
 use wakeline::sync::Notify;
@@ -25,17 +27,30 @@ struct Inbox {
 
 impl Peer {
     /// Plugs a port into `lan` and begins to listen there.
-    pub(crate) fn plug(lan: &Lan, host: &Host, host_mac: [u8; 6]) -> std::io::Result<Peer> {
+    pub(crate) fn plug(lan: &Lan, host: &Host, host_mac: [u8; 6], version: Version) -> std::io::Result<Peer> {
         let port = Arc::new(lan.raw_port()?);
         let inbox = Arc::new(Inbox::default());
-        let ends = Ends { src_mac: port.mac(), dst_mac: host_mac, src: port.addr().into(), dst: host.addr() };
+        let (src, dst) = match version {
+            Version::V4 => (port.addr().into(), host.addr()),
+            Version::V6 => (port.addr_v6().into(), host.addrs().into_iter().find(IpAddr::is_ipv6).expect("it has one")),
+        };
+        let ends = Ends { src_mac: port.mac(), dst_mac: host_mac, src, dst };
         let (reader, into) = (port.clone(), inbox.clone());
         wakeline::spawn(async move {
             loop {
                 let frame = reader.recv().await;
-                match answer_arp(&frame, reader.mac(), reader.addr()) {
-                    Some(answer) => reader.send(&answer).expect("an answer is a sound frame"),
-                    None => into.push(&frame),
+                if let Some(answer) = answer_arp(&frame, reader.mac(), reader.addr()) {
+                    reader.send(&answer).expect("an answer is a sound frame");
+                    continue;
+                }
+                let Some(packet) = wire::read(&frame).transpose() else { continue };
+                match &packet {
+                    Ok(Seen { src, content: Content::Icmp { kind: 133..=143, head, .. }, .. }) if src.is_ipv6() => {
+                        if let Some(answer) = answer_ndp(*src, head, reader.mac(), reader.addr_v6(), host_mac) {
+                            reader.send(&answer).expect("an answer is a sound frame");
+                        }
+                    }
+                    _ => into.push(packet),
                 }
             }
         });
@@ -64,11 +79,24 @@ impl Peer {
 }
 
 impl Inbox {
-    fn push(&self, frame: &[u8]) {
-        let Some(packet) = wire::read(frame).transpose() else { return };
+    fn push(&self, packet: Result<Seen, String>) {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).push_back((Instant::now(), packet));
         self.arrived.notify_one();
     }
+}
+
+/// RFC 4861 7.2.4: a solicitation for our address is answered with an advertisement. `head` is what follows the ICMPv6
+/// header, from the target on. Everything else of NDP and MLD needs no answer.
+fn answer_ndp(asker: IpAddr, head: &[u8], mac: [u8; 6], addr: Ipv6Addr, asker_mac: [u8; 6]) -> Option<Vec<u8>> {
+    const ADVERTISEMENT: u8 = 136;
+    const SOLICITED_OVERRIDE: u32 = 0x6000_0000;
+    if head.get(..16)? != addr.octets() || asker.is_unspecified() {
+        return None;
+    }
+    let ends = Ends { src_mac: mac, dst_mac: asker_mac, src: addr.into(), dst: asker };
+    let target = [&addr.octets()[..], &[2, 1], &mac].concat();
+    let message = Message::icmp(&ends, (ADVERTISEMENT, 0), SOLICITED_OVERRIDE, &target);
+    Some(message.frame(&ends, &IpInfo { ttl: Some(255), ..IpInfo::default() }))
 }
 
 fn answer_arp(frame: &[u8], mac: [u8; 6], addr: Ipv4Addr) -> Option<Vec<u8>> {

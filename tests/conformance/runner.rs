@@ -9,6 +9,7 @@ use crate::flow::Flow;
 use crate::model::{Action, Body, Call, Direction, Echoed, Event, Flags, Icmp, Packet, Position, Script, When};
 use crate::parser;
 use crate::peer::Peer;
+use crate::settings::{Settings, Version};
 use crate::syscalls::{Descriptors, Finished, Started};
 use crate::wire::{self, Content, Ends, Message, Seen};
 use std::time::Duration;
@@ -17,14 +18,14 @@ use wakeline::runtime::Builder;
 use wakeline::task::JoinHandle;
 use wakeline::time::{Instant, sleep_until, timeout_at};
 
-/// Plays `text`.
+/// Plays `text` over one version of IP.
 ///
 /// # Errors
 /// What differs, in one or more lines that begin with `name`, line and column.
-pub(crate) fn play(name: &str, text: &str) -> Result<(), String> {
+pub(crate) fn play(name: &str, text: &str, version: Version) -> Result<(), String> {
     let script = parser::parse(text).map_err(|error| format!("{name}: {error}"))?;
     let shown = |fault: Fault| format!("{name}:{}: {}", fault.at, fault.message);
-    let settings = Settings::read(&script).map_err(shown)?;
+    let settings = Settings::read(&script, version).map_err(shown)?;
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).rng_seed(1).build();
     let runtime = runtime.map_err(|error| format!("{name}: no runtime: {error}"))?;
     runtime.block_on(async {
@@ -38,36 +39,6 @@ pub(crate) fn play(name: &str, text: &str) -> Result<(), String> {
 pub(crate) struct Fault {
     pub(crate) at: Position,
     pub(crate) message: String,
-}
-
-/// What a script's options choose.
-struct Settings {
-    /// How far a packet or the end of a call may lie from its time. Time is virtual and nothing is late by chance, so
-    /// it only covers what kernels round: a millisecond.
-    tolerance: Duration,
-    rcvbuf: Option<usize>,
-    sndbuf: Option<usize>,
-}
-
-impl Settings {
-    fn read(script: &Script) -> Result<Settings, Fault> {
-        let mut settings = Settings { tolerance: Duration::from_millis(1), rcvbuf: None, sndbuf: None };
-        for option in &script.options {
-            let fault = |message| Fault { at: option.at, message };
-            let number = || {
-                let number = option.value.parse::<u64>();
-                number.map_err(|_| fault(format!("--{} is a number, not {:?}", option.name, option.value)))
-            };
-            match (option.name.as_str(), option.value.as_str()) {
-                ("tolerance_usecs", _) => settings.tolerance = Duration::from_micros(number()?),
-                ("rcvbuf", _) => settings.rcvbuf = Some(number()? as usize),
-                ("sndbuf", _) => settings.sndbuf = Some(number()? as usize),
-                ("ip_version", "ipv4") => {}
-                _ => return Err(fault(format!("the option --{}={} is not supported", option.name, option.value))),
-            }
-        }
-        Ok(settings)
-    }
 }
 
 struct Player {
@@ -106,9 +77,12 @@ impl Player {
         if settings.rcvbuf.is_some() || settings.sndbuf.is_some() {
             builder = builder.tcp_buffers(settings.rcvbuf.unwrap_or(512 << 10), settings.sndbuf.unwrap_or(256 << 10));
         }
+        for (name, value) in &settings.sysctls {
+            builder = builder.sysctl(name, *value);
+        }
         let host = builder.build()?;
         // A LAN numbers its stations from 1.
-        let peer = Peer::plug(&lan, &host, [2, 0, 0, 0, 0, 1])?;
+        let peer = Peer::plug(&lan, &host, [2, 0, 0, 0, 0, 1], settings.version)?;
         Ok(Player {
             descriptors: Descriptors::new(host.clone(), peer.ends.dst, peer.ends.src),
             host,
@@ -368,6 +342,7 @@ impl Player {
         match words[..] {
             // Time has passed and everybody has run.
             ["true"] => Ok(()),
+            ["sysctl", ..] => Err(Failed::here("a sysctl is set before the first event, in backticks without a time")),
             ["nstat", expectation] => self.nstat(expectation),
             _ => Err(Failed::here(format!(
                 "`{command}` is not supported: there is no shell behind an emulated host. `true` lets time pass, \

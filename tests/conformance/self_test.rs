@@ -2,6 +2,7 @@
 //! that say so.
 
 use crate::runner;
+use crate::settings::Version;
 use libtest_mimic::{Failed, Trial};
 
 /// A host that echoes nothing: a handshake, after which descriptor 4 is the connection.
@@ -70,6 +71,9 @@ const MALFORMED: &[(&str, &str, &[&str])] = &[
     ("port_too_large", "0 < 70000 > 80 S 0:0(0) win 9", &["1:5", "70000 does not fit"]),
     ("backwards", "0.2~0.1 > S 0:0(0)", &["1:1", "before the beginning"]),
     ("open_call", "0 socket(..., SOCK_STREAM = 3", &["1:15"]),
+    ("unknown_sysctl", "`sysctl -q net.ipv4.tcp_magic=1`\n0 `true`", &["there is no sysctl net.ipv4.tcp_magic"]),
+    ("shell_before", "`ip link add dev x`\n0 `true`", &["1:1", "not supported"]),
+    ("late_sysctl", "0 `sysctl -q net.ipv4.tcp_sack=0`", &["1:1", "before the first event"]),
     ("unknown_setting", "--tolerance=5\n0 `true`", &["1:1", "--tolerance=5 is not supported"]),
 ];
 
@@ -80,12 +84,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     let malformed = MALFORMED
         .iter()
         .map(|&(name, text, words)| Trial::test(format!("runner::{name}"), move || must_fail(text, words)));
-    let right = Trial::test("runner::right", || runner::play("right", HANDSHAKE).map_err(Failed::from));
+    let right = Trial::test("runner::right", || runner::play("right", HANDSHAKE, Version::V4).map_err(Failed::from));
     wrong.chain(malformed).chain([right]).collect()
 }
 
 fn must_fail(text: &str, words: &[&str]) -> Result<(), Failed> {
-    let Err(message) = runner::play("wrong", text) else { return Err("the script is wrong, and passed".into()) };
+    let Err(message) = runner::play("wrong", text, Version::V4) else {
+        return Err("the script is wrong, and passed".into());
+    };
     match words.iter().find(|words| !message.contains(**words)) {
         Some(words) => Err(format!("{words:?} is not in the message:\n{message}").into()),
         None => Ok(()),

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -231,7 +231,7 @@ impl Descriptors {
     }
 
     fn bind(&mut self, args: &Args<'_>, descriptor: &Arc<Descriptor>) -> Result<Started, String> {
-        let addr = args.address(1, IpAddr::from([0; 4]))?;
+        let addr = args.address(1, unspecified(self.local))?;
         self.bound_port = addr.port();
         match &descriptor.state().socket {
             Socket::Prepared(socket) => return Ok(ready(socket.bind(addr).map(|()| Value::default()))),
@@ -248,6 +248,15 @@ impl Descriptors {
             }),
         })
     }
+}
+
+fn tcp_socket(v4: bool) -> io::Result<TcpSocket> {
+    if v4 { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// "Any address", of the same family.
+fn unspecified(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 fn fd_of(call: &Call) -> Option<i64> {
@@ -278,7 +287,7 @@ fn listen(descriptor: &Descriptor, backlog: u32) -> Started {
 fn connect(descriptor: Arc<Descriptor>, to: SocketAddr) -> Pending {
     Box::pin(async move {
         if matches!(descriptor.state().socket, Socket::Udp(_) | Socket::Unbound) {
-            let socket = udp_of(&descriptor).await?;
+            let socket = udp_of(&descriptor, to.ip()).await?;
             socket.connect(to).await?;
             return Ok(Value::default());
         }
@@ -286,7 +295,7 @@ fn connect(descriptor: Arc<Descriptor>, to: SocketAddr) -> Pending {
         let attempt = match before {
             Socket::Prepared(socket) => socket.connect(to),
             // Linux makes a new attempt with the same socket; ours are used up by one.
-            Socket::Failed(_) => TcpSocket::new_v4()?.connect(to),
+            Socket::Failed(_) => tcp_socket(to.is_ipv4())?.connect(to),
             other => {
                 let name = if matches!(other, Socket::Connecting) { Errno::EALREADY } else { Errno::EISCONN };
                 descriptor.state().socket = other;
@@ -308,11 +317,11 @@ fn connect(descriptor: Arc<Descriptor>, to: SocketAddr) -> Pending {
 }
 
 /// The UDP socket of a descriptor, bound to any port if it was not yet.
-async fn udp_of(descriptor: &Arc<Descriptor>) -> io::Result<Arc<UdpSocket>> {
+async fn udp_of(descriptor: &Arc<Descriptor>, peer: IpAddr) -> io::Result<Arc<UdpSocket>> {
     if let Socket::Udp(socket) = &descriptor.state().socket {
         return Ok(socket.clone());
     }
-    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);
+    let socket = Arc::new(UdpSocket::bind((unspecified(peer), 0)).await?);
     descriptor.state().socket = Socket::Udp(socket.clone());
     Ok(socket)
 }
@@ -364,7 +373,8 @@ fn write(descriptor: Arc<Descriptor>, len: usize, to: Option<SocketAddr>, nonblo
     Box::pin(async move {
         let udp = matches!(descriptor.state().socket, Socket::Udp(_) | Socket::Unbound);
         if udp {
-            let socket = udp_of(&descriptor).await?;
+            let peer = to.map_or(IpAddr::from([0; 4]), |to| to.ip());
+            let socket = udp_of(&descriptor, peer).await?;
             let bytes: Vec<u8> = (0..len as u32).map(pattern).collect();
             let sent = match to {
                 Some(to) => socket.send_to(&bytes, to).await,
@@ -482,7 +492,11 @@ impl Args<'_> {
             return Err(format!("a socket of {kind:?} is not supported"));
         }
         let nonblocking = kind.contains(&"SOCK_NONBLOCK");
-        let socket = if stream { TcpSocket::new_v4().map(Socket::Prepared) } else { Ok(Socket::Unbound) };
+        let v4 = match self.get(0)? {
+            Expr::Name(name) => name == "AF_INET",
+            _ => self.local.is_ipv4(),
+        };
+        let socket = if stream { tcp_socket(v4).map(Socket::Prepared) } else { Ok(Socket::Unbound) };
         Ok(ready(socket.map(|socket| Value { new: Some(Descriptor::new(nonblocking, socket)), ..Value::default() })))
     }
 

@@ -53,6 +53,8 @@ pub(crate) enum Content {
         kind: u8,
         code: u8,
         rest: u32,
+        /// The beginning of what follows the header, and how long that is.
+        head: Vec<u8>,
         len: usize,
     },
     /// A fragment, or a protocol that scripts do not speak.
@@ -314,12 +316,18 @@ fn read_content(protocol: u8, bytes: &[u8], src: IpAddr, dst: IpAddr) -> Result<
         IpNumber::TCP => read_tcp(bytes, src, dst),
         IpNumber::UDP => read_udp(bytes, src, dst),
         IpNumber::ICMP | IpNumber::IPV6_ICMP => {
-            let (head, payload) = bytes.split_first_chunk::<8>().ok_or("an ICMP message shorter than its header")?;
+            let (header, payload) = bytes.split_first_chunk::<8>().ok_or("an ICMP message shorter than its header")?;
             if icmp_sum(src, dst, bytes) != 0 {
                 return Err("a wrong ICMP checksum".into());
             }
-            let rest = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-            Ok(Content::Icmp { kind: head[0], code: head[1], rest, len: payload.len() })
+            let rest = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+            Ok(Content::Icmp {
+                kind: header[0],
+                code: header[1],
+                rest,
+                head: payload[..payload.len().min(32)].to_vec(),
+                len: payload.len(),
+            })
         }
         _ => Ok(Content::Raw { protocol, payload: bytes.to_vec() }),
     }

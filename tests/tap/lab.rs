@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use wakeline::net::emulated::{Capture, Host, Lan, Tap, TapPort};
 
-/// The kernel's address on the LAN.
+/// The kernel's addresses on the LAN.
 pub(crate) const KERNEL: &str = "10.0.255.1";
+pub(crate) const KERNEL_V6: &str = "fd00::1:1";
 
 /// Runs `body` in a namespace of its own, on a runtime of one thread. Without the right to, or without one of `tools`, it
 /// says so and does nothing.
@@ -60,7 +61,7 @@ fn is_installed(tool: &str) -> bool {
     path.split(':').any(|folder| Path::new(folder).join(tool).exists())
 }
 
-/// A LAN with one host, whose TAP device is up and has the kernel's address, and a capture of all that passes.
+/// A LAN with one host, whose TAP device is up and has the kernel's addresses, and a capture of all that passes.
 pub(crate) struct Lab {
     pub(crate) lan: Lan,
     pub(crate) host: Host,
@@ -84,6 +85,7 @@ impl Lab {
         let port = lan.attach(change(Tap::open("tap0").unwrap())).unwrap();
         let host = lan.host("host").build().unwrap();
         ip(&format!("addr add {KERNEL}/16 dev tap0")).unwrap();
+        ip(&format!("addr add {KERNEL_V6}/64 dev tap0 nodad")).unwrap();
         ip("link set tap0 up").unwrap();
         Lab { lan, host, port, capture, file }
     }

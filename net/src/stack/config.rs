@@ -39,7 +39,7 @@ pub(crate) struct StackConfig {
 
 impl StackConfig {
     /// A host's only shard, with Linux's defaults.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn new(mac: MacAddr, addrs: Vec<Cidr>, secret: [u64; 4]) -> StackConfig {
         StackConfig {
             mac,

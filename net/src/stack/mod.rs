@@ -37,8 +37,10 @@ pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "these are tests, but clippy only knows `cfg(test)`")]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "fuzzers use a part of what the tests do"))]
+pub(crate) mod tests;
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
@@ -258,7 +260,7 @@ impl Stack {
     /// # Errors
     /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn tcp_connect(
         &mut self,
         now: Instant,

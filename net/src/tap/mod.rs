@@ -24,11 +24,12 @@ use wakeline_runtime::{Handle, namespace};
 /// A TAP device of the Linux kernel that is not plugged into a LAN yet.
 ///
 /// # Addresses
-/// Hosts of a LAN are 10.0.0.1, 10.0.0.2 and so on in 10.0.0.0/16. The kernel's side of the device needs an address in the
-/// same network, from its end so that no host gets the same:
+/// Hosts of a LAN are 10.0.0.1, 10.0.0.2 and so on in 10.0.0.0/16, and fd00::1 and so on in fd00::/64. The kernel's side of the
+/// device needs addresses in the same networks that no host will get:
 /// ```text
 /// sudo ip tuntap add dev tap0 mode tap user $USER    # or run as root, and the device comes into being when it is opened
 /// sudo ip addr add 10.0.255.1/16 dev tap0
+/// sudo ip addr add fd00::1:1/64 dev tap0
 /// sudo ip link set tap0 up
 /// ```
 ///

@@ -480,7 +480,8 @@ impl ControlBlock {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "tests ask for more than fuzzers do"))]
 impl ControlBlock {
     /// The right edge of the window that was told.
     pub(crate) fn told_edge(&self) -> SeqNumber {

@@ -285,23 +285,24 @@ impl Scoreboard {
     }
 
     /// The sums from the marks, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_matches(&self, queue: &SentQueue, duplicates: bool) {
         let (base, end) = queue.numbers();
         let sum = |mark: Marks| {
             let mut amount = Amount::default();
             (base..end)
-                .filter(|&n| queue.get(n).unwrap().marks.contains(mark))
+                .filter(|&n| queue.get(n).expect("it is outstanding").marks.contains(mark))
                 .for_each(|n| amount.add(queue.len_of(n)));
             amount
         };
         assert!(duplicates || self.sacked == sum(Marks::SACKED), "{:?}", self.sacked);
         assert_eq!((self.lost, self.again), (sum(Marks::LOST), sum(Marks::AGAIN)));
         let arrived: Vec<u64> = self.arrived.iter().flat_map(|(from, to)| from..to).collect();
-        let marked: Vec<u64> = (base..end).filter(|&n| queue.get(n).unwrap().marks.contains(Marks::SACKED)).collect();
+        let marked: Vec<u64> =
+            (base..end).filter(|&n| queue.get(n).expect("it is outstanding").marks.contains(Marks::SACKED)).collect();
         assert_eq!(arrived, marked);
         for n in base..end {
-            let lost = queue.get(n).unwrap().marks & Marks::COUNTED == Marks::LOST;
+            let lost = queue.get(n).expect("it is outstanding").marks & Marks::COUNTED == Marks::LOST;
             assert!(!lost || self.due.iter().any(|due| due.0 == n), "{n} is forgotten");
         }
     }

@@ -1,17 +1,30 @@
 //! Two stacks and a wire under virtual time.
 
-mod forge;
+pub(crate) mod forge;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod icmp;
+#[cfg(test)]
 mod ipv6;
+#[cfg(test)]
 mod link;
+#[cfg(test)]
 mod lossy;
+#[cfg(test)]
 mod syn_queue;
+#[cfg(test)]
 mod tcp;
+#[cfg(test)]
 mod tcp_close;
+#[cfg(test)]
 mod tcp_ecn;
+#[cfg(test)]
 mod tcp_listen;
+#[cfg(test)]
 mod tcp_recovery;
+#[cfg(test)]
 mod tcp_timestamps;
+#[cfg(test)]
 mod udp;
-mod world;
+pub(crate) mod world;

@@ -264,6 +264,11 @@ impl World {
         self.stacks[host].sockets.connection_at(id.index()).map_or("(gone)", |c| c.block.state().name())
     }
 
+    /// Whether a connection is still in its host's table.
+    pub(crate) fn has_connection(&mut self, host: usize, id: SocketId) -> bool {
+        self.stacks[host].sockets.connection_at(id.index()).is_some()
+    }
+
     pub(crate) fn count(&self, host: usize, mib: Mib) -> u64 {
         self.stacks[host].counters().get(mib)
     }

@@ -50,9 +50,16 @@ impl Socket {
     }
 }
 
+/// Without a bound on preemptions these models take minutes.
+fn with_preemptions(at_most: usize) -> loom::model::Builder {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(at_most);
+    model
+}
+
 #[test]
 fn loom_an_event_is_never_cleared_unseen() {
-    loom::model(|| {
+    with_preemptions(5).check(|| {
         let socket = Arc::new(Socket::new());
         let kernel = {
             let socket = socket.clone();
@@ -70,7 +77,7 @@ fn loom_an_event_is_never_cleared_unseen() {
 /// The early clear after a short read: the read took the last byte that it saw, and another one comes.
 #[test]
 fn loom_an_early_clear_loses_no_byte() {
-    loom::model(|| {
+    with_preemptions(5).check(|| {
         let socket = Arc::new(Socket::new());
         let kernel = {
             let socket = socket.clone();
@@ -91,9 +98,7 @@ fn loom_an_early_clear_loses_no_byte() {
 
 #[test]
 fn loom_two_readers_share_two_bytes() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
+    with_preemptions(2).check(|| {
         let socket = Arc::new(Socket::new());
         let kernel = {
             let socket = socket.clone();
