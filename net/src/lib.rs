@@ -44,11 +44,13 @@ pub mod emulated {
     pub use crate::host::counters::HostCounters;
     pub use crate::host::handle::Host;
     pub use crate::host::lan::{Lan, RawPort};
+    pub use crate::host::socket_table::SocketTable;
     pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;
     pub use crate::nic::offloads::Offloads;
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
+    pub use crate::stack::listing::{SocketEntry, SocketProto, SocketTimer, SocketTimerKind};
     pub use crate::stack::tcp::congestion::choice::CongestionChoice;
     #[cfg(target_os = "linux")]
     pub use crate::tap::{Tap, port::TapPort, pump::Carried as TapCarried};

@@ -3,7 +3,9 @@
 use crate::flow::{Flow, pattern};
 use crate::model::{Body, Ecn, Packet, Segment, TcpOption};
 use crate::tcpdump::Line;
-use crate::wire::{self, Content, Ends, Seen};
+use crate::wire::Ends;
+use crate::wire::icmp::icmp_numbers;
+use crate::wire::read::{Content, Seen};
 use std::fmt;
 use std::time::Duration;
 
@@ -78,7 +80,7 @@ pub(crate) fn check(
             differs.unless("text", is_stream(payload, 0));
         }
         (Body::Icmp(icmp), Content::Icmp { kind, code, rest, .. }) => {
-            let numbers = wire::icmp_numbers(seen.src.is_ipv4(), &icmp.kind, icmp.code.as_deref());
+            let numbers = icmp_numbers(seen.src.is_ipv4(), &icmp.kind, icmp.code.as_deref());
             differs.unless("icmp", numbers == Some((*kind, *code)));
             differs.unless("mtu", icmp.mtu.is_none_or(|mtu| mtu == *rest));
         }

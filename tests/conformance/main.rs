@@ -7,12 +7,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod args;
+mod calls;
 mod compare;
 mod docs;
 mod flow;
 mod model;
 mod parser;
 mod peer;
+mod poll;
 mod runner;
 mod self_test;
 mod settings;

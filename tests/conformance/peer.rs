@@ -2,7 +2,9 @@
 
 use crate::model::IpInfo;
 use crate::settings::Version;
-use crate::wire::{self, Content, Ends, Message, Seen};
+use crate::wire::Ends;
+use crate::wire::build::Message;
+use crate::wire::read::{Content, Seen, read};
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header, NetSlice, SlicedPacket};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,7 +45,7 @@ impl Peer {
                     reader.send(&answer).expect("an answer is a sound frame");
                     continue;
                 }
-                let Some(packet) = wire::read(&frame).transpose() else { continue };
+                let Some(packet) = read(&frame).transpose() else { continue };
                 match &packet {
                     Ok(Seen { src, content: Content::Icmp { kind: 133..=143, head, .. }, .. }) if src.is_ipv6() => {
                         if let Some(answer) = answer_ndp(*src, head, reader.mac(), reader.addr_v6(), host_mac) {

@@ -11,7 +11,10 @@ use crate::parser;
 use crate::peer::Peer;
 use crate::settings::{Settings, Version};
 use crate::syscalls::{Descriptors, Finished, Started};
-use crate::wire::{self, Content, Ends, Message, Seen};
+use crate::wire::Ends;
+use crate::wire::build::Message;
+use crate::wire::icmp::icmp_numbers;
+use crate::wire::read::{Content, Seen};
 use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan, StackCounters};
 use wakeline::runtime::Builder;
@@ -181,7 +184,7 @@ impl Player {
 
     fn icmp(&self, icmp: &Icmp, flow: usize) -> Result<Message, Failed> {
         let ends = self.peer.ends;
-        let numbers = wire::icmp_numbers(ends.src.is_ipv4(), &icmp.kind, icmp.code.as_deref());
+        let numbers = icmp_numbers(ends.src.is_ipv4(), &icmp.kind, icmp.code.as_deref());
         let unknown = || Failed::here(format!("there is no icmp {} {}", icmp.kind, icmp.code.as_deref().unwrap_or("")));
         let numbers = numbers.ok_or_else(unknown)?;
         let flow = &self.flows[flow];

@@ -50,6 +50,11 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "+0...0.3 read(4, ..., 9) = 9\n+.1 < P. 1:10(9) ack 1 win 257\n+0 > . 1:1(0) ack 10\n+.5 `true`",
         &[":9:", "blocked from 0.100000 to 0.200000"],
     ),
+    (
+        "wrong_revents",
+        "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLIN}], 1, 0) = 1",
+        &["revents are [\"POLLOUT\"]"],
+    ),
     ("closed_descriptor", "+0 read(7, ..., 9) = 9", &["EBADF"]),
     ("counter", "+0 `nstat TcpPassiveOpens=2`", &["TcpPassiveOpens is 1, expected 2"]),
     ("shell", "+0 `ip link set tun0 down`", &["not supported", "no shell"]),

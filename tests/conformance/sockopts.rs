@@ -1,7 +1,8 @@
 //! `setsockopt` and `getsockopt`: packetdrill's names, and the methods of the project's sockets that they mean.
 
+use crate::args::{Args, errno, number_of};
 use crate::model::Expr;
-use crate::syscalls::{Args, Descriptor, Socket, errno, number_of};
+use crate::syscalls::{Descriptor, Socket};
 use nix::errno::Errno;
 use std::io;
 use std::time::Duration;

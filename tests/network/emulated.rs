@@ -360,3 +360,32 @@ fn a_sysctl_that_there_is_not_is_refused() {
     assert!(error.to_string().contains("net.ipv4.tcp_none_such = 1"), "{error}");
     lan.host("host").sysctl("net.ipv4.tcp_syncookies", 2).sysctl("net.core.somaxconn", 9).build_threaded().unwrap();
 }
+
+/// The table that `ss` prints, on one CPU and on four.
+#[wakeline::test]
+async fn a_host_lists_its_sockets() {
+    let lan = Lan::with_seed(1);
+    let server = lan.host("server").cpus(4).build().unwrap();
+    let client = lan.host("client").build().unwrap();
+    let listener = server.run(TcpListener::bind("0.0.0.0:7")).await.unwrap();
+    let udp = server.run(UdpSocket::bind("10.0.0.1:53")).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(client.run(TcpStream::connect("10.0.0.1:7")).await.unwrap());
+    }
+    let (first, peer) = server.run(listener.accept()).await.unwrap();
+    let lines = |host: &Host| -> Vec<String> {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        host.sockets().to_string().lines().map(words).collect()
+    };
+    let shown = lines(&server);
+    assert_eq!(shown[0], "Netid State Recv-Q Send-Q Local Address:Port Peer Address:Port");
+    // Two wait to be accepted; each of the four CPUs has a backlog of its own.
+    assert!(shown.contains(&"tcp LISTEN 2 4096 0.0.0.0:7 0.0.0.0:*".to_owned()), "{shown:#?}");
+    assert!(shown.contains(&"udp UNCONN 0 0 10.0.0.1:53 0.0.0.0:*".to_owned()), "{shown:#?}");
+    assert!(shown.contains(&format!("tcp ESTAB 0 0 10.0.0.1:7 {peer}")), "{shown:#?}");
+    assert_eq!(shown.len(), 1 + 2 + 3);
+    assert!(format!("{:#}", client.sockets()).contains(" wscale:7,7 rto:"), "{:#}", client.sockets());
+    drop((first, waiting, listener, udp));
+    assert!(lines(&server).iter().all(|line| !line.contains("LISTEN") && !line.contains("udp")));
+}

@@ -2,6 +2,7 @@
 
 use crate::host::counters::HostCounters;
 use crate::host::machine::Machine;
+use crate::host::socket_table::SocketTable;
 use crate::link::capture::Capture;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -105,6 +106,24 @@ impl Host {
     /// Those of starting a thread.
     pub fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
         self.machine.capture(to)
+    }
+
+    /// Every socket of the host, as `ss` lists them: connections, also those that wait to be accepted or have lost their
+    /// program, half-open ones, listeners, UDP sockets, and what is left in TIME-WAIT.
+    ///
+    /// The host's shards are looked at page by page, none for long; what changes meanwhile may be missed. A listener, and
+    /// a UDP socket, is shown once for all CPUs, with its queues and backlogs added up.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(host: wakeline_net::emulated::Host) {
+    /// println!("{}", host.sockets()); // ss -tuan
+    /// println!("{:#}", host.sockets()); // ss -tuaino
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sockets(&self) -> SocketTable {
+        SocketTable::of(&self.machine)
     }
 
     /// Everything the host counts, now.

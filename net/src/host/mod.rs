@@ -15,4 +15,5 @@ pub(crate) mod lan;
 pub(crate) mod machine;
 pub(crate) mod napi;
 pub(crate) mod socket;
+pub(crate) mod socket_table;
 pub(crate) mod softnet;

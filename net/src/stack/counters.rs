@@ -1,5 +1,7 @@
 //! The counters of `nstat`, by Linux's names.
 
+use std::fmt;
+
 macro_rules! mibs {
     ($($name:ident,)*) => {
         /// One of Linux's SNMP counters, by the name that `nstat` prints.
@@ -94,6 +96,34 @@ impl Counters {
     }
 }
 
+/// The tables of `/proc/net/snmp`, `/proc/net/netstat` and `/proc/net/snmp6`, in whose text tools like `nstat` look for
+/// them: a line of names and a line of values for each table, and for IPv6 a line for each counter.
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for table in TABLES {
+            let of_table = || Mib::ALL.iter().filter(|mib| table_of(mib.name()) == *table);
+            if table.ends_with('6') {
+                of_table().try_for_each(|&mib| writeln!(f, "{:<32}\t{}", mib.name(), self.get(mib)))?;
+                continue;
+            }
+            write!(f, "{table}:")?;
+            of_table().try_for_each(|mib| write!(f, " {}", &mib.name()[table.len()..]))?;
+            write!(f, "\n{table}:")?;
+            of_table().try_for_each(|&mib| write!(f, " {}", self.get(mib)))?;
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// The tables, in the order in which the files come.
+const TABLES: &[&str] = &["Ip", "Icmp", "Tcp", "Udp", "TcpExt", "IpExt", "Ip6", "Icmp6", "Udp6"];
+
+/// The table of a counter: the longest of their names that its own begins with.
+fn table_of(name: &str) -> &'static str {
+    TABLES.iter().copied().filter(|table| name.starts_with(table)).max_by_key(|table| table.len()).unwrap_or_default()
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Counters::new()
@@ -113,5 +143,29 @@ mod tests {
         all.add(&one);
         let shown: Vec<_> = all.iter().map(|(mib, n)| (mib.name(), n)).collect();
         assert_eq!(shown, [("TcpExtListenOverflows", 2)]);
+    }
+
+    #[test]
+    fn they_print_as_the_files_that_nstat_reads() {
+        let mut counters = Counters::new();
+        counters.count(Mib::TcpActiveOpens);
+        counters.count(Mib::TcpExtListenDrops);
+        counters.count(Mib::Ip6InReceives);
+        let text = counters.to_string();
+        // As `nstat` reads them: two lines for each table, which have as many words.
+        let mut read = Vec::new();
+        let lines: Vec<_> = text.lines().collect();
+        for pair in lines.windows(2) {
+            let (names, values) = (pair[0].split(' '), pair[1].split(' '));
+            let Some((table, _)) = pair[0].split_once(':') else { continue };
+            if pair[1].starts_with(table) {
+                read.extend(
+                    names.zip(values).skip(1).filter(|(_, v)| *v != "0").map(|(n, v)| format!("{table}{n} {v}")),
+                );
+            }
+        }
+        assert_eq!(read, ["TcpActiveOpens 1", "TcpExtListenDrops 1"]);
+        assert!(text.contains("Ip6InReceives                   \t1\n"), "{text}");
+        assert!(Mib::ALL.iter().all(|mib| !table_of(mib.name()).is_empty()));
     }
 }

@@ -28,6 +28,7 @@ pub(crate) mod ip;
 pub(crate) mod ip_input;
 pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
+pub(crate) mod listing;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod rate_limit;
@@ -54,6 +55,7 @@ use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_input::{Arrived, Problem, Received};
+use crate::stack::listing::{Cursor, SocketEntry};
 use crate::stack::report::{About, Report, read_quoted};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
@@ -575,6 +577,11 @@ impl Stack {
     /// Tells where a neighbour is: for good, or as if ARP had said so.
     pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, permanent: bool, fx: &mut Effects) {
         self.ip.add_neighbour((ip, mac), permanent, now, fx);
+    }
+
+    /// The next page of what `ss` lists, of `most` places at most.
+    pub(crate) fn list(&self, now: Instant, cursor: &mut Cursor, most: u32, out: &mut Vec<SocketEntry>) {
+        self.tcp.list(&self.sockets, now, cursor, most, out);
     }
 
     /// What was counted.

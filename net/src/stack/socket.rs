@@ -210,6 +210,16 @@ impl Sockets {
         }
     }
 
+    /// How many places the table has, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    /// The socket at such a place.
+    pub(crate) fn at(&self, index: u32) -> Option<&Socket> {
+        self.slots.get(index as usize).map(|slot| &slot.socket)
+    }
+
     /// Who waits for a socket.
     pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
         Some(match self.get_mut(id).ok()? {

@@ -10,8 +10,10 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
+use crate::tcp_info::TcpState;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{Envelope, IpHeader};
 use crate::wire::ipv4::protocol;
@@ -71,6 +73,15 @@ impl UdpSocket {
             events |= Events::ERR;
         }
         events
+    }
+
+    /// What `ss` shows of it.
+    pub(crate) fn list(&self) -> SocketEntry {
+        let family = self.binding.family;
+        let (local, peer) = (family.show(self.local), self.peer.map(|peer| family.show(peer)));
+        let state = if peer.is_some() { TcpState::Established } else { TcpState::Closed };
+        let entry = SocketEntry::new(SocketProto::Udp, state, local, peer);
+        SocketEntry { recv_q: u32::try_from(self.charged).unwrap_or(u32::MAX), ..entry }
     }
 
     /// `setsockopt(2)`

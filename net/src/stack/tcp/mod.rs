@@ -21,6 +21,7 @@ pub(crate) mod input;
 pub(crate) mod isn;
 pub(crate) mod layer;
 pub(crate) mod listen;
+pub(crate) mod listing;
 pub(crate) mod loss;
 pub(crate) mod loss_probe;
 pub(crate) mod min_rtt;

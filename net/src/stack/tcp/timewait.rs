@@ -122,6 +122,11 @@ impl TimeWaitTable {
         self.entries.get(index as usize)
     }
 
+    /// How many places the table has, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Ends an entry.
     pub(crate) fn remove(&mut self, index: u32) -> Option<TimeWait> {
         self.entries.try_remove(index as usize)
@@ -251,6 +256,12 @@ impl TimeWait {
     pub(crate) fn reusable(&self, now: Instant) -> Option<SeqNumber> {
         let moved_on = self.remains.ts_recent.is_some() && seconds(now) > self.ts_recent_at_s;
         (self.remains.substate == Substate::TimeWait && moved_on).then(|| self.remains.snd_nxt + REOPEN_DISTANCE)
+    }
+
+    /// How long it still lasts.
+    pub(crate) fn expires_in(&self, now: Instant) -> Duration {
+        let left = self.expires_at_ms.wrapping_sub(millis(now)).cast_signed().max(0);
+        Duration::from_millis(left.cast_unsigned().into())
     }
 
     /// RFC 7323 5.3 R1 (`tcp_paws_reject`).

@@ -2,6 +2,7 @@
 
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
+use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
 use crate::stack::tcp::options::Features;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
@@ -88,6 +89,11 @@ impl ControlBlock {
     /// The receive buffer's size.
     pub(crate) fn rcvbuf(&self) -> u32 {
         self.rcvbuf
+    }
+
+    /// Which congestion control decides.
+    pub(crate) fn congestion_choice(&self) -> CongestionChoice {
+        self.congestion.choice()
     }
 
     /// The largest text that is sent.
