@@ -130,6 +130,13 @@ impl HostBuilder {
         self
     }
 
+    /// Whether TCP sends at a pace, over a round trip, instead of a window at once; off by default, as in Linux without
+    /// the `fq` discipline. BBR always does.
+    pub fn tcp_pacing(mut self, paced: bool) -> HostBuilder {
+        self.limits.paced = paced;
+        self
+    }
+
     /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
     /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
     /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`. With several CPUs each bound is one CPU's.
