@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use wakeline::net::emulated::{Capture, Host, Lan, Netem, Tap, TapPort};
+use wakeline::net::emulated::{Capture, Host, Lan, Netem, Offloads, Tap, TapPort};
 use wakeline::runtime::Builder;
 
 /// A server on an emulated host behind a TAP device.
@@ -90,7 +90,7 @@ impl Site {
     fn new(args: &Args) -> io::Result<Site> {
         let lan = Lan::new();
         let tap = lan.attach(Tap::open(&args.tap)?.link(Netem::new().loss(args.loss)))?;
-        let host = lan.host("server").build()?;
+        let host = lan.host("server").offloads(Offloads::all()).build()?;
         let file = args.capture.as_ref().map(|path| {
             std::fs::File::create(path)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))

@@ -372,6 +372,11 @@ pub(crate) struct PoolCache {
 }
 
 impl PoolCache {
+    /// Whether less than half of what the pool may hold is in use, so that buffers may grow.
+    pub(crate) fn has_plenty(&self) -> bool {
+        self.pool.bytes_in_use() < self.pool.max_bytes() / 2
+    }
+
     /// An empty packet with `headroom` in front and room for `capacity` bytes, or `None` when the pool's bound is
     /// reached.
     #[inline]

@@ -389,3 +389,33 @@ async fn a_host_lists_its_sockets() {
     drop((first, waiting, listener, udp));
     assert!(lines(&server).iter().all(|line| !line.contains("LISTEN") && !line.contains("udp")));
 }
+
+/// One entry into the stack for many datagrams; a batch ends where there are no more.
+#[wakeline::test]
+async fn datagrams_go_and_come_in_batches() {
+    let lan = Lan::with_seed(1);
+    let server = lan.host("server").build().unwrap();
+    let client = lan.host("client").build().unwrap();
+    let receiver = server.run(UdpSocket::bind("0.0.0.0:7000")).await.unwrap();
+    let sender = client.run(UdpSocket::bind("0.0.0.0:7001")).await.unwrap();
+    assert!(sender.send_many(&[[0; 4]]).await.is_err(), "it has no peer");
+    client.run(sender.connect("server:7000")).await.unwrap();
+    let datagrams: Vec<Vec<u8>> = (0..40).map(|n| vec![n; usize::from(n) + 1]).collect();
+    assert_eq!(sender.send_many(&datagrams).await.unwrap(), 40);
+    let (mut bufs, mut received) = ([[0; 30]; 64], Vec::new());
+    while received.len() < 40 {
+        let from = received.len();
+        let n = receiver.recv_many(&mut bufs[from..], &mut received).await.unwrap();
+        assert!(n > 0 && received.len() == from + n);
+    }
+    for (n, (datagram, (len, peer))) in datagrams.iter().zip(received).enumerate() {
+        let cut = datagram.len().min(30);
+        assert_eq!((len, &bufs[n][..cut], peer.to_string()), (cut, &datagram[..cut], "10.0.0.2:7001".to_owned()));
+    }
+    let nothing: &mut [[u8; 4]] = &mut [];
+    assert_eq!(receiver.recv_many(nothing, &mut Vec::new()).await.unwrap(), 0);
+    // The second one is too long: the first is sent, and the second's error is the next call's.
+    let batch = [vec![1; 10], vec![2; 2000]];
+    assert_eq!(sender.send_many(&batch).await.unwrap(), 1);
+    assert!(sender.send_many(&batch[1..]).await.is_err());
+}

@@ -4,6 +4,7 @@
 
 mod bad_links;
 mod capture;
+mod closing;
 mod emulated;
 mod flood;
 mod offloads;

@@ -14,7 +14,7 @@ const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn socket_for(bind: &str) -> TcpSocket {
+pub(crate) fn socket_for(bind: &str) -> TcpSocket {
     if bind.starts_with('[') { TcpSocket::new_v6().unwrap() } else { TcpSocket::new_v4().unwrap() }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::{TcpListener, TcpStream};
 use wakeline::task::JoinSet;
@@ -23,6 +24,7 @@ mod state {
     pub(super) const EXCHANGE_RESULTS: u8 = 13;
     pub(super) const DISPLAY_RESULTS: u8 = 14;
     pub(super) const IPERF_DONE: u8 = 16;
+    pub(super) const ACCESS_DENIED: u8 = 255;
 }
 
 const COOKIE_LEN: usize = 37;
@@ -185,9 +187,16 @@ async fn serve_one(listener: &TcpListener) -> io::Result<(u64, u64)> {
 /// many of its own we have.
 async fn ask(server: &str, reverse: bool, goal: u64) -> io::Result<u64> {
     let cookie = *b"wakeline-wakeline-wakeline-wakeline-\0";
-    let mut control = TcpStream::connect(server).await?;
-    control.write_all(&cookie).await?;
-    expect_state(&mut control, state::PARAM_EXCHANGE).await?;
+    let mut control = loop {
+        let mut control = TcpStream::connect(server).await?;
+        control.write_all(&cookie).await?;
+        match read_state(&mut control).await? {
+            state::PARAM_EXCHANGE => break control,
+            // It has not put the last test away yet.
+            state::ACCESS_DENIED => wakeline::time::sleep(Duration::from_millis(20)).await,
+            other => panic!("the server is in state {other}"),
+        }
+    };
     let mut parameters = json!({
         "tcp": true, "omit": 0, "time": 10, "num": 0, "blockcount": 0, "parallel": 1, "len": BLOCK,
         "pacing_timer": 1000, "client_version": "3.12",
@@ -270,15 +279,15 @@ fn our_client_measures_the_kernel_in_each_direction() {
         let lab = Lab::new();
         let mut server = start("iperf3", &["-s", "--forceflush"]);
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let lines = wakeline::spawn_blocking(move || {
-            let serves = lines.any(|line| line.unwrap().contains("Server listening"));
-            assert!(serves, "iperf3 does not serve");
-            lines
-        });
-        // It writes on, and needs somebody who could read.
-        let _lines = lines.await.unwrap();
         let server_addr = format!("{KERNEL}:5201");
         for reverse in [false, true] {
+            // It says so before each test, and refuses who comes while it still ends the last one.
+            let listening = wakeline::spawn_blocking(move || {
+                let serves = lines.any(|line| line.unwrap().contains("Server listening"));
+                assert!(serves, "iperf3 does not serve");
+                lines
+            });
+            lines = listening.await.unwrap();
             let moved = lab.host.run(ask(&server_addr, reverse, MEGABYTES)).await.unwrap();
             assert!(moved >= MEGABYTES, "{moved} bytes, reverse: {reverse}");
         }

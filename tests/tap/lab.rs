@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use wakeline::net::emulated::{Capture, Host, Lan, Tap, TapPort};
+use wakeline::net::emulated::{Capture, Host, Lan, Offloads, Tap, TapPort};
 
 /// The kernel's addresses on the LAN.
 pub(crate) const KERNEL: &str = "10.0.255.1";
@@ -72,18 +72,18 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Lab {
-        Lab::with(|tap| tap)
+        Lab::with(Tap::open("tap0").unwrap(), Offloads::empty())
     }
 
-    /// The same, with the device changed before it is plugged in.
-    pub(crate) fn with(change: impl FnOnce(Tap) -> Tap) -> Lab {
+    /// The same with another device, and a host with offloads.
+    pub(crate) fn with(tap: Tap, offloads: Offloads) -> Lab {
         static FILES: AtomicU32 = AtomicU32::new(0);
         let lan = Lan::with_seed(1);
         let number = FILES.fetch_add(1, Ordering::Relaxed);
         let file = std::env::temp_dir().join(format!("wakeline-tap-{}-{number}.pcapng", std::process::id()));
         let capture = lan.capture(std::fs::File::create(&file).unwrap()).unwrap();
-        let port = lan.attach(change(Tap::open("tap0").unwrap())).unwrap();
-        let host = lan.host("host").build().unwrap();
+        let port = lan.attach(tap).unwrap();
+        let host = lan.host("host").offloads(offloads).build().unwrap();
         ip(&format!("addr add {KERNEL}/16 dev tap0")).unwrap();
         ip(&format!("addr add {KERNEL_V6}/64 dev tap0 nodad")).unwrap();
         ip("link set tap0 up").unwrap();
@@ -124,10 +124,15 @@ pub(crate) fn ip(args: &str) -> Result<(), String> {
     }
 }
 
-/// Starts a program in the namespace.
+/// Starts a program in the namespace. It dies with the calling thread, so that a test that fails leaves nothing behind.
 pub(crate) fn start(program: &str, args: &[&str]) -> Child {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", program])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
 

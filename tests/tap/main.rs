@@ -11,5 +11,6 @@ mod device;
 mod http;
 mod iperf;
 mod lab;
+mod offloads;
 mod ping;
 mod tcp;

@@ -6,11 +6,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::Netem;
+use wakeline::net::emulated::{Netem, Offloads, Tap};
 use wakeline::net::{TcpListener, TcpStream};
 
 /// Runs `client` against `server` in both roles and over both families, each to its end.
-async fn in_both_roles<S, C>(lab: &Lab, server: impl Fn(TcpListener) -> S, client: impl Fn(String) -> C)
+pub(crate) async fn in_both_roles<S, C>(lab: &Lab, server: impl Fn(TcpListener) -> S, client: impl Fn(String) -> C)
 where
     S: Future<Output = ()> + Send + 'static,
     C: Future<Output = ()> + Send + 'static,
@@ -31,18 +31,18 @@ where
 }
 
 /// `len` bytes that repeat nowhere within a window's length.
-fn pattern(len: usize) -> Vec<u8> {
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).take(len).collect()
 }
 
-async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).await.unwrap();
     all
 }
 
 /// Sends back what comes, until the peer has closed its direction.
-async fn echo_one(listener: TcpListener) {
+pub(crate) async fn echo_one(listener: TcpListener) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let (mut reader, mut writer) = stream.split();
     wakeline::io::copy(&mut reader, &mut writer).await.unwrap();
@@ -140,7 +140,7 @@ fn zero_window() {
 #[test]
 fn bulk_over_a_lossy_cable() {
     within(&[], || async {
-        let lab = Lab::with(|tap| tap.link(Netem::new().loss(0.01)));
+        let lab = Lab::with(Tap::open("tap0").unwrap().link(Netem::new().loss(0.01)), Offloads::all());
         let client = |server: String| async move {
             let mut stream = TcpStream::connect(server).await.unwrap();
             let (mut reader, mut writer) = stream.split();

@@ -26,14 +26,7 @@ pub fn mpps(measured: Measured) -> f64 {
 /// Those of the sockets, and a wrong or missing datagram.
 pub fn emulated(until: Until, others: usize) -> io::Result<Measured> {
     Builder::new_current_thread().enable_all().build()?.block_on(async move {
-        let (server, client) = hosts()?;
-        let mut bystanders = Vec::new();
-        for port in 0..others {
-            bystanders.push(server.run(UdpSocket::bind(format!("0.0.0.0:{}", 10_000 + port))).await?);
-        }
-        let receiver = server.run(UdpSocket::bind("0.0.0.0:7000")).await?;
-        let sender = client.run(UdpSocket::bind("0.0.0.0:0")).await?;
-        client.run(sender.connect("server:7000")).await?;
+        let (_bystanders, sender, receiver) = sockets(others).await?;
         let running = wakeline::spawn(async move {
             let (mut requests, mut expected) = (Requests::of_connection(0), Requests::of_connection(0));
             let mut run = Run::new(until);
@@ -51,6 +44,52 @@ pub fn emulated(until: Until, others: usize) -> io::Result<Measured> {
         });
         running.await.map_err(io::Error::other)?
     })
+}
+
+/// The same with calls for batches.
+///
+/// # Errors
+/// Those of the sockets, and a wrong or missing datagram.
+pub fn emulated_in_batches(until: Until, others: usize) -> io::Result<Measured> {
+    Builder::new_current_thread().enable_all().build()?.block_on(async move {
+        let (_bystanders, sender, receiver) = sockets(others).await?;
+        let running = wakeline::spawn(async move {
+            let (mut requests, mut expected) = (Requests::of_connection(0), Requests::of_connection(0));
+            let mut run = Run::new(until);
+            let (mut outgoing, mut incoming) = ([[0; SIZE]; BATCH], [[0; SIZE]; BATCH]);
+            let mut received = Vec::with_capacity(BATCH);
+            while run.goes_on() {
+                outgoing.iter_mut().for_each(|datagram| *datagram = *requests.next_request());
+                let mut sent = 0;
+                while sent < BATCH {
+                    sent += sender.send_many(&outgoing[sent..]).await?;
+                }
+                received.clear();
+                while received.len() < BATCH {
+                    let from = received.len();
+                    receiver.recv_many(&mut incoming[from..], &mut received).await?;
+                }
+                for (datagram, &(n, _)) in incoming.iter().zip(&received) {
+                    check(&mut expected, datagram, n)?;
+                }
+            }
+            Ok(run.finish())
+        });
+        running.await.map_err(io::Error::other)?
+    })
+}
+
+/// A receiver on one host, beside `others` that nobody sends to, and a sender on another that is connected to it.
+async fn sockets(others: usize) -> io::Result<(Vec<UdpSocket>, UdpSocket, UdpSocket)> {
+    let (server, client) = hosts()?;
+    let mut bystanders = Vec::new();
+    for port in 0..others {
+        bystanders.push(server.run(UdpSocket::bind(format!("0.0.0.0:{}", 10_000 + port))).await?);
+    }
+    let receiver = server.run(UdpSocket::bind("0.0.0.0:7000")).await?;
+    let sender = client.run(UdpSocket::bind("0.0.0.0:0")).await?;
+    client.run(sender.connect("server:7000")).await?;
+    Ok((bystanders, sender, receiver))
 }
 
 /// The kernel's loopback by one thread, with the kernel's calls for batches.
@@ -104,6 +143,7 @@ mod tests {
     #[test]
     fn no_datagram_is_lost() {
         assert_eq!(emulated(Until::Requests(10), 5).unwrap().requests, 10);
+        assert_eq!(emulated_in_batches(Until::Requests(10), 5).unwrap().requests, 10);
         assert_eq!(kernel(Until::Requests(10)).unwrap().requests, 10);
     }
 }

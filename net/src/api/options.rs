@@ -116,9 +116,9 @@ macro_rules! tcp_options {
                 /// What closing does with data that is not through yet (`SO_LINGER`), in whole seconds.
                 ///
                 /// `None`, the default, leaves it to the stack to deliver. Zero throws it away and resets the
-                /// connection. A longer time means nothing on an emulated host: dropping a socket never waits there. On
-                /// the operating system's network the drop sleeps until the peer has acknowledged everything or the
-                /// time has passed, which is no place for a task to be.
+                /// connection. A longer time is kept and means the same as `None`: all that it does in Linux is let
+                /// `close(2)` sleep, and dropping a socket never sleeps. Only those of [`blocking`](crate::blocking) do, on
+                /// the operating system's network, where they are the standard library's.
                 linger, set_linger: Time(Option<std::time::Duration>), Linger
             }
             $crate::api::options::option! {

@@ -251,14 +251,14 @@ impl TcpStream {
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
         match &self.socket {
-            Connection::Os(stream) => os::options::get(stream.as_socket(), opt),
+            Connection::Os(stream) => stream.option(opt),
             Connection::Emulated(stream) => stream.option(opt),
         }
     }
 
     fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         match &self.socket {
-            Connection::Os(stream) => os::options::set(stream.as_socket(), opt, value),
+            Connection::Os(stream) => stream.set_option(opt, value),
             Connection::Emulated(stream) => stream.set_option(opt, value),
         }
     }

@@ -111,6 +111,60 @@ impl UdpSocket {
         self.recv_datagram(buf, true).await
     }
 
+    /// Sends datagrams to the peer given to [`connect`](UdpSocket::connect), in their order, as `sendmmsg(2)` does; gives how many
+    /// were sent. On an emulated host all of them go down in one entry into the stack, and by one doorbell; on the operating
+    /// system's network each costs a call.
+    ///
+    /// # Errors
+    /// Those of [`send`](UdpSocket::send) about the first datagram. An error about a later one is told by the next call.
+    pub async fn send_many<B: AsRef<[u8]>>(&self, datagrams: &[B]) -> io::Result<usize> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| match &self.0 {
+            Socket::Os(socket) => {
+                many(datagrams.len(), |at| socket.poll_send(cx, &mut wait.os, datagrams[at].as_ref()).map_ok(drop))
+            }
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_send_many(cx, &mut wait.os, datagrams)),
+        })
+        .await
+    }
+
+    /// Takes as many datagrams as there are and as `bufs` has room for, at least one, as `recvmmsg(2)` does; gives how many. Each
+    /// lies in the buffer of its number, and its length and sender stand behind what `received` had. What does not fit into
+    /// its buffer is cut off.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](UdpSocket::recv_from) about the first datagram. An error about a later one is told by the next call.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(socket: wakeline_net::UdpSocket) -> std::io::Result<()> {
+    /// let mut bufs = [[0; 1500]; 64];
+    /// let mut received = Vec::with_capacity(bufs.len());
+    /// socket.recv_many(&mut bufs, &mut received).await?;
+    /// for (buf, (len, peer)) in bufs.iter().zip(received) {
+    ///     println!("{peer}: {:?}", &buf[..len]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn recv_many<B: AsMut<[u8]>>(
+        &self,
+        bufs: &mut [B],
+        received: &mut Vec<(usize, SocketAddr)>,
+    ) -> io::Result<usize> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| match &self.0 {
+            Socket::Os(socket) => many(bufs.len(), |at| {
+                let one = socket.poll_recv_from(cx, &mut wait.os, bufs[at].as_mut());
+                one.map_ok(|one| received.push(one))
+            }),
+            Socket::Emulated(socket) => {
+                budgeted(cx, |cx| socket.poll_recv_many(cx, &mut wait.emulated, bufs, received))
+            }
+        })
+        .await
+    }
+
     /// The address that was bound, with the port that was chosen for port 0.
     ///
     /// # Errors
@@ -191,6 +245,20 @@ impl UdpSocket {
 }
 
 socket_options!(UdpSocket);
+
+/// Does `one` for each number below `count` until it would wait or fails; gives how often it was done. The first one decides
+/// about waiting and errors.
+fn many(count: usize, mut one: impl FnMut(usize) -> Poll<io::Result<()>>) -> Poll<io::Result<usize>> {
+    for at in 0..count {
+        match one(at) {
+            Poll::Ready(Ok(())) => {}
+            _ if at > 0 => return Poll::Ready(Ok(at)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Ready(Ok(count))
+}
 
 /// The places of one call in the wait queues, given back when it ends or is dropped.
 struct Slots<'a> {

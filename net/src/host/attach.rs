@@ -35,8 +35,13 @@ impl Lan {
         }
         let netem = tap.netem();
         let uplink = Arc::new(Uplink::default());
-        let port =
-            Arc::new(Port::new(tap.name().into(), None, Sink::Uplink(uplink.clone()), netem, &mut self.0.fork_rng()));
+        let port = Arc::new(Port::new(
+            tap.name().into(),
+            None,
+            Sink::Uplink(uplink.clone(), tap.offloads()),
+            netem,
+            &mut self.0.fork_rng(),
+        ));
         let switch = self.0.switch.clone();
         let id = switch.plug(port.clone()).expect("an uplink has no address that could be taken");
         let place = Place { switch, id, port: port.clone(), uplink, pool: self.0.pool.clone() };

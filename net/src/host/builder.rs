@@ -2,6 +2,7 @@
 
 use crate::engine::Spawner;
 use crate::host::cpu::CpuEngine;
+use crate::host::gro::Gro;
 use crate::host::handle::Host;
 use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
@@ -118,9 +119,11 @@ impl HostBuilder {
         self
     }
 
-    /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them.
+    /// `SO_RCVBUF` and `SO_SNDBUF` of new TCP sockets, in bytes as the kernel accounts them. They do not grow by themselves
+    /// then, as they do otherwise.
     pub fn tcp_buffers(mut self, rcvbuf: usize, sndbuf: usize) -> HostBuilder {
         (self.limits.rcvbuf, self.limits.sndbuf) = (rcvbuf, sndbuf);
+        self.limits.buffers_grow = false;
         self
     }
 
@@ -232,7 +235,9 @@ impl HostBuilder {
         }));
         // From here on dropping the machine undoes everything.
         for (index, shared) in cpus.into_iter().enumerate() {
-            let cpu = CpuEngine::new(index, shared, Arc::downgrade(&machine));
+            let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
+            let gro = merges.then(|| Gro::new(self.lan.pool.cache()));
+            let cpu = CpuEngine::new(index, shared, Arc::downgrade(&machine), gro);
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
         self.start_delay_lines(spawner, &port, port_id)?;

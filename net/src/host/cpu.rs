@@ -12,6 +12,7 @@
 use crate::engine::{Engine, Turn};
 use crate::event::Event;
 use crate::host::driver;
+use crate::host::gro::Gro;
 use crate::host::machine::Machine;
 use crate::host::napi::Completed;
 use crate::host::softnet::{CpuShared, Instance, PollList, Softirq};
@@ -44,8 +45,8 @@ pub(crate) struct CpuEngine {
 }
 
 impl CpuEngine {
-    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>) -> CpuEngine {
-        let cpu = Cpu { index, shared: shared.clone(), host, armed: None, frames: Vec::new() };
+    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>, gro: Option<Gro>) -> CpuEngine {
+        let cpu = Cpu { index, shared: shared.clone(), host, armed: None, frames: Vec::new(), gro };
         let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
         let preempted = Arc::downgrade(&engine.cpu);
         engine.shared.irq.on_pressure(move || preempt(&preempted));
@@ -75,6 +76,8 @@ struct Cpu {
     armed: Option<Instant>,
     /// Frames on their way from a ring to the stack, kept for its capacity.
     frames: Vec<PacketBuf>,
+    /// Merges segments that arrive together, if the host wants that.
+    gro: Option<Gro>,
 }
 
 impl Cpu {
@@ -171,19 +174,24 @@ impl Cpu {
 
     fn napi_poll(&mut self, host: &Machine, instance: Instance, now: Instant) -> Work {
         let napi = self.shared.napi(instance);
+        let packets;
         let dev = match instance {
             Instance::Queue => {
                 driver::clean_rx(host, self.index, NAPI_POLL_WEIGHT, &mut self.frames);
+                packets = self.frames.len();
+                if let Some(gro) = self.gro.as_mut().filter(|_| packets > 1) {
+                    gro.merge(&mut self.frames);
+                }
                 host.nic.name()
             }
             Instance::Backlog => {
                 let mut input = self.shared.input_queue();
                 let batch = input.len().min(NAPI_POLL_WEIGHT);
                 self.frames.extend(input.drain(..batch));
+                packets = batch;
                 &host.loopback_name
             }
         };
-        let packets = self.frames.len();
         debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
         if packets > 0 {
             host.receive(self.index, now, &mut self.frames);

@@ -10,6 +10,7 @@ pub(crate) mod builder;
 pub(crate) mod counters;
 pub(crate) mod cpu;
 pub(crate) mod driver;
+pub(crate) mod gro;
 pub(crate) mod handle;
 pub(crate) mod lan;
 pub(crate) mod machine;

@@ -37,7 +37,7 @@ pub(crate) enum Sink {
     Nic(Arc<Nic>),
     Raw(Arc<RawQueue>),
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has TAP devices"))]
-    Uplink(Arc<Uplink>),
+    Uplink(Arc<Uplink>, Offloads),
 }
 
 impl Port {
@@ -64,7 +64,8 @@ impl Port {
     pub(crate) fn offloads(&self) -> Offloads {
         match &self.sink {
             Sink::Nic(nic) => nic.offloads(),
-            Sink::Raw(_) | Sink::Uplink(_) => Offloads::empty(),
+            Sink::Raw(_) => Offloads::empty(),
+            Sink::Uplink(_, offloads) => *offloads,
         }
     }
 
@@ -79,7 +80,7 @@ impl Port {
                     }
                 }
             }
-            Sink::Uplink(uplink) => {
+            Sink::Uplink(uplink, _) => {
                 let (lost, reason) = match uplink.push(frames) {
                     Pushed::Queued { lost } => (lost, DropReason::QdiscDrop),
                     Pushed::Closed { lost } => (lost, DropReason::DevReady),

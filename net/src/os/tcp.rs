@@ -1,12 +1,16 @@
 //! TCP connections over the operating system.
 
+use super::options;
 use super::transfer::{retry, sum, transfer};
+use crate::sockopt::{Opt, Value};
 use futures_io::{AsyncRead, AsyncWrite};
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use wakeline_runtime::io::Source;
 use wakeline_runtime::wait_queue::{Events, WaitSlot};
 
@@ -36,6 +40,8 @@ pub struct TcpStream {
     reader: WaitSlot,
     /// Where the task waits that writes through `AsyncWrite`.
     writer: WaitSlot,
+    /// SO_LINGER with a time, which the kernel is not told: all that it would do is let `close(2)` sleep.
+    linger: Mutex<Option<Duration>>,
 }
 
 const BOTH: Events = Events::READABLE.union(Events::WRITABLE);
@@ -91,7 +97,12 @@ impl TcpStream {
 
     #[track_caller]
     fn of_mio(stream: mio::net::TcpStream) -> io::Result<TcpStream> {
-        Ok(TcpStream { source: Source::new(stream, BOTH)?, reader: WaitSlot::new(), writer: WaitSlot::new() })
+        Ok(TcpStream {
+            source: Source::new(stream, BOTH)?,
+            reader: WaitSlot::new(),
+            writer: WaitSlot::new(),
+            linger: Mutex::new(None),
+        })
     }
 
     /// Takes over what a listener accepted.
@@ -307,6 +318,27 @@ impl TcpStream {
     /// Those of `getsockopt(2)`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.source.get_ref().take_error()
+    }
+
+    /// `getsockopt(2)`, with the time that was set for SO_LINGER.
+    pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        let lingers = *self.linger.lock();
+        match opt {
+            Opt::Linger if lingers.is_some() => Ok(Value::Time(lingers)),
+            opt => options::get(self.as_socket(), opt),
+        }
+    }
+
+    /// `setsockopt(2)`. Dropping the stream never sleeps: a time for SO_LINGER other than zero is remembered here, and
+    /// the kernel delivers what was written as it does without it.
+    pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        let (Opt::Linger, Value::Time(time)) = (opt, value) else {
+            return options::set(self.as_socket(), opt, value);
+        };
+        let (kernel, ours) = if time.is_some_and(|time| time.as_secs() > 0) { (None, time) } else { (time, None) };
+        options::set(self.as_socket(), opt, Value::Time(kernel))?;
+        *self.linger.lock() = ours;
+        Ok(())
     }
 
     /// The socket itself, for its options.

@@ -62,10 +62,12 @@ impl StackConfig {
 pub(crate) struct Limits {
     /// Sockets of all kinds, connections without an owner included.
     pub(crate) sockets_max: usize,
-    /// A connection's receive buffer, in bytes of `truesize`. Half of it is offered as a window, as Linux does.
+    /// A connection's first receive buffer, in bytes of `truesize`. Half of it is offered as a window, as Linux does.
     pub(crate) rcvbuf: usize,
-    /// A connection's send buffer, in bytes of stream.
+    /// A connection's first send buffer, in bytes of stream.
     pub(crate) sndbuf: usize,
+    /// Whether they grow with what flows through them (`tcp_moderate_rcvbuf`), up to 6 and 4 MiB.
+    pub(crate) buffers_grow: bool,
     /// A UDP socket's receive buffer, in bytes of `truesize` (`net.core.rmem_default`).
     pub(crate) udp_rcvbuf: usize,
     /// Entries in TIME-WAIT (`net.ipv4.tcp_max_tw_buckets`).
@@ -92,6 +94,7 @@ impl Default for Limits {
             sockets_max: 1 << 21,
             rcvbuf: 512 << 10,
             sndbuf: 256 << 10,
+            buffers_grow: true,
             udp_rcvbuf: 212_992,
             time_wait_max: 262_144,
             somaxconn: 4096,

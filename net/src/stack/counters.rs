@@ -50,6 +50,7 @@ mibs! {
     TcpExtTCPLossProbes, TcpExtTCPLossProbeRecovery, TcpExtTCPSACKDiscard, TcpExtTCPDSACKOldSent,
     TcpExtTCPDSACKOfoSent, TcpExtTCPDSACKRecv, TcpExtTCPDSACKOfoRecv, TcpExtTCPDSACKIgnoredOld,
     TcpExtTCPDSACKIgnoredNoUndo, TcpExtTCPDSACKIgnoredDubious,
+    TcpExtTCPKeepAlive,
     TcpExtPAWSActive, TcpExtPAWSEstab, TcpExtPAWSOldAck, TcpExtTCPACKSkippedPAWS,
     UdpInDatagrams, UdpNoPorts, UdpInErrors, UdpOutDatagrams, UdpRcvbufErrors, UdpSndbufErrors, UdpInCsumErrors,
     Udp6InDatagrams, Udp6NoPorts, Udp6InErrors, Udp6OutDatagrams, Udp6RcvbufErrors, Udp6SndbufErrors,

@@ -462,6 +462,51 @@ impl Stack {
         UdpLayer::send(&mut self.sockets, id, payload, to, lower)
     }
 
+    /// Sends datagrams to the socket's peer until one is refused; gives how many were sent.
+    ///
+    /// # Errors
+    /// As [`udp_send_to`](Self::udp_send_to), about the first one.
+    pub(crate) fn udp_send_many<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        payloads: impl Iterator<Item = &'a [u8]>,
+        fx: &mut Effects,
+    ) -> Result<usize, SocketError> {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        let mut sent = 0;
+        for payload in payloads {
+            match UdpLayer::send(&mut self.sockets, id, payload, None, lower) {
+                Ok(_) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                // Whoever goes on from there meets it again.
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Takes the oldest datagrams, one into each of `bufs`; gives how many.
+    ///
+    /// # Errors
+    /// As [`udp_recv_from`](Self::udp_recv_from), about the first one.
+    pub(crate) fn udp_recv_many<'a>(
+        &mut self,
+        id: SocketId,
+        bufs: impl Iterator<Item = &'a mut [u8]>,
+        received: &mut Vec<(usize, SocketAddr)>,
+    ) -> Result<usize, SocketError> {
+        let before = received.len();
+        for buf in bufs {
+            match self.udp_recv_from(id, buf, false) {
+                Ok(one) => received.push(one),
+                Err(error) if received.len() == before => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(received.len() - before)
+    }
+
     /// Takes the oldest datagram, or with `peek` looks at it; what does not fit into `buf` is cut off.
     ///
     /// # Errors
@@ -515,6 +560,8 @@ impl Stack {
     /// `NotConnected`, `Stale`.
     pub(crate) fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
         match self.sockets.get(id)? {
+            // `inet_getname`
+            Socket::Connection(connection) if connection.has_no_peer() => Err(SocketError::NotConnected),
             Socket::Connection(connection) => Ok(connection.family.show(connection.flow.remote)),
             Socket::Listener(_) => Err(SocketError::NotConnected),
             Socket::Udp(socket) => {

@@ -366,7 +366,7 @@ impl UdpLayer {
 }
 
 /// A queue that was longer gives its memory back when it is empty.
-const IDLE_CAPACITY: usize = 8;
+const IDLE_CAPACITY: usize = 64;
 
 fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mut Lower<'_>) {
     let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());

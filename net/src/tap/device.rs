@@ -13,6 +13,7 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 pub(crate) struct Device {
     file: SyncDevice,
     name: String,
+    has_vnet_header: bool,
 }
 
 /// `IFNAMSIZ` without its final zero.
@@ -20,18 +21,31 @@ const NAME_BYTES_MAX: usize = 15;
 const CONTROL: &str = "/dev/net/tun";
 
 impl Device {
-    pub(crate) fn open(name: &str) -> io::Result<Device> {
+    /// With `offloads` each frame comes and goes behind a [`VnetHeader`](crate::tap::vnet::VnetHeader), where the kernel has that.
+    pub(crate) fn open(name: &str, offloads: bool) -> io::Result<Device> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
             let text = format!("{name:?} can not be the name of an interface: it has 1 to {NAME_BYTES_MAX} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         // The library opens it again and would not say which of its steps failed.
         File::options().read(true).write(true).open(CONTROL).map_err(without_control)?;
-        let builder = DeviceBuilder::new().name(name).layer(Layer::L2).inherit_enable_state();
-        let file = builder.build_sync().map_err(|error| without_device(name, &error))?;
+        let build = |offload| {
+            let builder = DeviceBuilder::new().name(name).layer(Layer::L2).inherit_enable_state();
+            Ok((builder.offload(offload).build_sync()?, offload))
+        };
+        let without = |error: io::Error| match error.raw_os_error() {
+            // Perhaps only the offloads are refused.
+            Some(libc::EINVAL) if offloads => build(false),
+            _ => Err(error),
+        };
+        let (file, has_vnet_header) = build(offloads).or_else(without).map_err(|error| without_device(name, &error))?;
         file.set_nonblocking(true)?;
         let name = file.name()?;
-        Ok(Device { file, name })
+        Ok(Device { file, name, has_vnet_header })
+    }
+
+    pub(crate) fn has_vnet_header(&self) -> bool {
+        self.has_vnet_header
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -114,7 +128,7 @@ mod tests {
     #[test]
     fn a_name_that_no_interface_can_have_is_refused_before_the_kernel_sees_it() {
         for name in ["", "sixteen-bytes-xx", "nul\0"] {
-            let error = Device::open(name).expect_err("no such name");
+            let error = Device::open(name, true).expect_err("no such name");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             assert!(error.to_string().contains("1 to 15 bytes"), "{error}");
         }

@@ -2,17 +2,19 @@
 //!
 //! The kernel sees an Ethernet interface; this process holds the other end of its cable as a file descriptor. What leaves
 //! the LAN through its port ([`crate::link::uplink`]) is written there, and what the kernel sends is read there, by one task
-//! ([`pump`]) on the runtime's reactor. The device ([`device`]) is opened by the `tun-rs` library, because the ioctls need
+//! ([`pump`]) on the runtime's reactor, with what one side leaves to the other before each frame ([`vnet`]). The device ([`device`]) is opened by the `tun-rs` library, because the ioctls need
 //! `unsafe`. Which LAN it is plugged into is said in `host`.
 
 mod device;
 pub(crate) mod port;
 pub(crate) mod pump;
+mod vnet;
 
 use crate::link::netem::Netem;
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Switch};
 use crate::link::uplink::Uplink;
+use crate::nic::offloads::Offloads;
 use crate::packet::Pool;
 use device::Device;
 use port::TapPort;
@@ -63,7 +65,20 @@ impl Tap {
     /// - `PermissionDenied` when the device belongs to another user, or is to be made, without `CAP_NET_ADMIN`;
     /// - `ResourceBusy` when another program holds it.
     pub fn open(name: &str) -> io::Result<Tap> {
-        Ok(Tap { device: Device::open(name)?, netem: Netem::new() })
+        Ok(Tap { device: Device::open(name, true)?, netem: Netem::new() })
+    }
+
+    /// The same without offloads: every frame passes the device as it would a wire, no longer than the interface's MTU and with
+    /// its checksums made.
+    ///
+    /// With them, as [`open`](Tap::open) has it, the kernel sends super-segments and leaves their checksums to the LAN, where the
+    /// receiver's device takes them as they are or they are cut on the way to it; and the kernel takes from a host what
+    /// that host's [`Offloads`](crate::emulated::Offloads) leave to its device.
+    ///
+    /// # Errors
+    /// As [`open`](Tap::open).
+    pub fn open_plain(name: &str) -> io::Result<Tap> {
+        Ok(Tap { device: Device::open(name, false)?, netem: Netem::new() })
     }
 
     /// How the cable between the LAN and the device treats frames, in each direction; perfect by default.
@@ -77,6 +92,11 @@ impl Tap {
     #[must_use]
     pub fn name(&self) -> &str {
         self.device.name()
+    }
+
+    /// What the kernel takes over from a sender's device.
+    pub(crate) fn offloads(&self) -> Offloads {
+        if self.device.has_vnet_header() { Offloads::RX_CHECKSUMMING | Offloads::RX_GRO_HW } else { Offloads::empty() }
     }
 
     /// The cable's treatment of frames, for whoever makes the port.

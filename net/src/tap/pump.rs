@@ -4,15 +4,16 @@
 //! Both batches have a bound, and after a full one others have their turn before the pump goes on. The device is
 //! non-blocking: a full one leaves its frames in the port's queue, which is bounded and counts what it loses.
 //!
-//! What is read goes straight into a packet buffer. The second part of the read is for frames longer than such a buffer.
+//! What is read goes straight into a packet buffer, behind the virtio header. The last part of the read is for frames longer
+//! than such a buffer, super-segments among them.
 
 use crate::event::DropReason;
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Switch};
 use crate::link::uplink::Uplink;
-use crate::packet::{IpSummed, LARGE, PacketBuf, Pool, PoolCache, SMALL};
+use crate::packet::{LARGE, PacketBuf, Pool, PoolCache, SMALL};
 use crate::tap::device::Device;
-use crate::wire::completion;
+use crate::tap::vnet::VnetHeader;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use wakeline_runtime::io::Source;
 use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
+use zerocopy::IntoBytes;
 
 /// What a TAP port has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +85,7 @@ pub(crate) struct Pump {
     /// On their way to the device.
     out: VecDeque<PacketBuf>,
     /// Where the next frame is read to.
+    header: VnetHeader,
     buffer: Option<PacketBuf>,
     /// Where the rest of a long frame goes; the whole frame when the pool has no buffer.
     overflow: Box<[u8]>,
@@ -93,6 +96,9 @@ pub(crate) struct Pump {
 
 /// Frames in each direction in one turn, at most: with both together a turn stays within a task's budget.
 const BATCH: usize = 56;
+/// What is read is put on the wire at the latest after this many bytes: cut, they are some hundreds of frames, which a
+/// receiver's ring holds.
+const BURST_BYTES: usize = 256 << 10;
 /// The longest frame that the kernel gives: 64 KiB of IP packet behind an Ethernet header, with room for a VLAN tag.
 const FRAME_BYTES_MAX: usize = 65_535 + 18;
 
@@ -119,6 +125,7 @@ impl Pump {
             meter: ends.meter,
             pool: ends.pool.cache(),
             out: VecDeque::new(),
+            header: VnetHeader::default(),
             buffer: None,
             overflow: vec![0; FRAME_BYTES_MAX].into(),
             read_slot: WaitSlot::new(),
@@ -135,15 +142,18 @@ impl Pump {
             if self.out.is_empty() {
                 self.uplink.pop(BATCH, &mut self.out);
             }
-            let Some(frame) = self.out.front_mut() else {
+            let Some(frame) = self.out.front() else {
                 result = self.wait_for_frames(cx);
                 break;
             };
-            if frame.rx.ip_summed == IpSummed::Partial {
-                completion::complete(frame.data_mut());
-                frame.rx.ip_summed = IpSummed::None;
-            }
-            let write = |device: &Device| device.write(&[IoSlice::new(frame.data())]);
+            let write = |device: &Device| {
+                let data = IoSlice::new(frame.data());
+                if device.has_vnet_header() {
+                    device.write(&[IoSlice::new(VnetHeader::of(frame).as_bytes()), data])
+                } else {
+                    device.write(&[data])
+                }
+            };
             match self.source.poll_io(cx, &mut self.write_slot, Events::WRITABLE, write) {
                 Poll::Pending => {
                     result = Poll::Pending;
@@ -178,15 +188,23 @@ impl Pump {
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         let mut batch = Carried::default();
         let mut frames = Vec::new();
+        let mut bytes = 0;
         let mut result = Poll::Ready(Ok(()));
         for _ in 0..BATCH {
             match self.read(cx) {
-                Poll::Ready(Ok(Some(frame))) => {
+                Poll::Ready(Ok(n)) => {
                     batch.rx_packets += 1;
-                    batch.rx_bytes += frame.len() as u64;
-                    frames.push(frame);
+                    batch.rx_bytes += n as u64;
+                    if let Err(reason) = self.take(n, &mut frames) {
+                        self.port.up.count_drop(reason);
+                    }
+                    bytes += n;
+                    if bytes >= BURST_BYTES {
+                        bytes = 0;
+                        self.switch.send(self.port_id, &self.port, &mut frames);
+                        frames.clear();
+                    }
                 }
-                Poll::Ready(Ok(None)) => self.port.up.count_drop(DropReason::Nomem),
                 Poll::Ready(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 // Whatever else a read says, it will say it again.
                 Poll::Ready(Err(_)) => {
@@ -204,20 +222,34 @@ impl Pump {
         result
     }
 
-    /// The next frame; `None` for one that was read and lost because the LAN's packet memory is used up.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<PacketBuf>>> {
+    /// Reads the next frame into `header`, `buffer` and `overflow`, and gives its length.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buffer.is_none() {
             self.buffer = self.pool.alloc(0, LARGE);
             if let Some(buffer) = &mut self.buffer {
                 buffer.put(LARGE);
             }
         }
-        let Pump { source, read_slot, buffer, overflow, pool, .. } = self;
-        let n = source.poll_io(cx, read_slot, Events::READABLE, |device| {
+        let Pump { source, read_slot, header, buffer, overflow, .. } = self;
+        source.poll_io(cx, read_slot, Events::READABLE, |device| {
             let first: &mut [u8] = buffer.as_mut().map_or(&mut [], |buffer| buffer.data_mut());
-            device.read(&mut [IoSliceMut::new(first), IoSliceMut::new(overflow)])
-        });
-        n.map_ok(|n| frame_of(n, buffer, overflow, pool))
+            let mut bufs = [IoSliceMut::new(header.as_mut_bytes()), IoSliceMut::new(first), IoSliceMut::new(overflow)];
+            if device.has_vnet_header() {
+                Ok(device.read(&mut bufs)?.saturating_sub(VnetHeader::LEN))
+            } else {
+                device.read(&mut bufs[1..])
+            }
+        })
+    }
+
+    /// Makes a frame, or several, of the `n` bytes that were read.
+    fn take(&mut self, n: usize, frames: &mut Vec<PacketBuf>) -> Result<(), DropReason> {
+        let frame = frame_of(n, &mut self.buffer, &self.overflow, &mut self.pool).ok_or(DropReason::Nomem)?;
+        if !self.source.get_ref().has_vnet_header() {
+            frames.push(frame);
+            return Ok(());
+        }
+        self.header.apply(frame, &mut self.pool, frames)
     }
 }
 

@@ -42,13 +42,17 @@ impl TcpStream {
         settings: Settings,
     ) -> io::Result<TcpStream> {
         let far = remote.ip().to_canonical();
-        // What a host sends to itself stays on the CPU that sends it.
+        // What a host sends to itself stays on the CPU that sends it; so that no two CPUs choose the same ends, each has
+        // ports of its own for that.
         let source = || host.with_stack_recent(0, |stack, _, _| stack.source_towards(far));
         let source = if host.cpu_count() > 1 { source() } else { None };
-        let home = |port: u16| source.map(|source| host.cpu_of_flow((far, remote.port()), (source, port)));
+        let home = |port: u16| match source {
+            Some(source) => host.cpu_of_flow((far, remote.port()), (source, port)),
+            None => usize::from(port) % host.cpu_count(),
+        };
         let fixed = local.map(|local| local.port()).filter(|&port| port != 0);
-        let cpu = fixed.and_then(home).unwrap_or_else(|| host.deal_cpu());
-        let returns_home = |port: u16| home(port).is_none_or(|home| home == cpu);
+        let cpu = fixed.map_or_else(|| host.deal_cpu(), home);
+        let returns_home = |port: u16| home(port) == cpu;
         let id =
             host.with_stack(cpu, |stack, now, fx| stack.tcp_open(now, (local, remote), settings, &returns_home, fx))?;
         Ok(TcpStream { host, cpu, id })

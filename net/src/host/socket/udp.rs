@@ -5,8 +5,9 @@ use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
 use crate::sockopt::{Opt, Value};
-use crate::stack::Proto;
+use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
+use crate::stack::{Proto, Stack};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,15 +52,57 @@ impl UdpSocket {
         buf: &[u8],
         to: Option<SocketAddr>,
     ) -> Poll<io::Result<usize>> {
+        let (place, waiting) = self.sending(waker, slot, to)?;
+        attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_to(now, id, buf, to, fx))
+    }
+
+    /// Sends to the peer what fits, in one entry into the stack. An error about a datagram that is not the first is kept for
+    /// the next call.
+    pub(crate) fn poll_send_many<B: AsRef<[u8]>>(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        datagrams: &[B],
+    ) -> Poll<io::Result<usize>> {
+        let (place, waiting) = self.sending(cx.waker(), slot, None)?;
+        attempt(place, Time::Now, waiting, |stack, id, now, fx| {
+            let datagrams = datagrams.iter().map(AsRef::as_ref);
+            stack.udp_send_many(now, id, datagrams, fx)
+        })
+    }
+
+    /// Takes what there is, up to the number of `bufs`, in one entry into the stack.
+    pub(crate) fn poll_recv_many<B: AsMut<[u8]>>(
+        &self,
+        cx: &mut Context<'_>,
+        slots: &mut SpreadSlots,
+        bufs: &mut [B],
+        received: &mut Vec<(usize, SocketAddr)>,
+    ) -> Poll<io::Result<usize>> {
+        if bufs.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let call = |stack: &mut Stack, id, _, _: &mut Effects| {
+            let bufs = bufs.iter_mut().map(AsMut::as_mut);
+            stack.udp_recv_many(id, bufs, received)
+        };
+        self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, count)| count)
+    }
+
+    /// Where a datagram is sent from: the CPU where the answer will arrive, so that a flow stays on one CPU.
+    fn sending<'a>(
+        &'a self,
+        waker: &'a Waker,
+        slot: &'a mut WaitSlot,
+        to: Option<SocketAddr>,
+    ) -> io::Result<(Place<'a>, Waiting<'a>)> {
         let host = self.sockets.host();
-        // Sent from the CPU where the answer will arrive, so that a flow stays on one CPU.
-        let cpu = match to.or(*self.peer()) {
-            Some(to) if host.cpu_count() > 1 => self.cpu_towards(to)?,
-            _ => 0,
+        let cpu = match host.cpu_count() {
+            1 => 0,
+            _ => to.or(*self.peer()).map_or(Ok(0), |to| self.cpu_towards(to))?,
         };
         let place = Place { host, cpu, id: self.sockets.member(cpu) };
-        let waiting = Waiting { waker, slot, interest: Events::WRITABLE, mode: Mode::Shared };
-        attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_to(now, id, buf, to, fx))
+        Ok((place, Waiting { waker, slot, interest: Events::WRITABLE, mode: Mode::Shared }))
     }
 
     /// The CPU at which answers from `to` arrive.

@@ -31,6 +31,9 @@ impl ControlBlock {
         let is_advancing = at.header.ack.is_after(self.snd_una);
         let had_out = !self.sent.is_empty();
         self.last_ack_at = at.now;
+        if let Some(keep) = &mut self.keep {
+            keep.probes = 0;
+        }
         let is_duplicate = is_bare && !is_advancing && had_out;
         let before = Before { una: self.snd_una, in_flight: self.flight(), is_advancing, is_duplicate };
         let mut news = News::new(at.now, self.high_seq, self.min_rtt.get().unwrap_or_default());
@@ -76,7 +79,9 @@ impl ControlBlock {
         // What exceeds the queue is the FIN.
         self.send.release(acked, at.pool);
         self.retries = 0;
+        self.renew_patience(at.now);
         if acked > 0 {
+            self.adjust_sndbuf(at.pool);
             done.notice |= Notice::WRITABLE;
         }
         if first_of_all {

@@ -239,7 +239,7 @@ impl TcpLayer {
         if connection.block.readable() == 0 || buf.is_empty() {
             return if buf.is_empty() { Ok(0) } else { connection.nothing_to_read() };
         }
-        let n = connection.block.read(buf, &mut lower.ip.pool);
+        let n = connection.block.read(buf, lower.now, &mut lower.ip.pool);
         if connection.block.has_something_due() && connection.block.state() != State::Closed {
             // A window update.
             self.settle(sockets, id.index(), lower);

@@ -9,7 +9,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::emit::{send_marked_segment, send_reset};
-use crate::stack::tcp::settings::Settings;
+use crate::stack::tcp::settings::{DEFAULT_TTL, Settings};
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::{Events, WaitList};
 
@@ -88,7 +88,9 @@ impl Connection {
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
-            let header = (&outgoing.header, outgoing.ecn);
+            // IP_TTL says nothing about IPv6.
+            let hop_limit = if self.flow.is_v4() { self.settings.ttl } else { DEFAULT_TTL };
+            let header = (&outgoing.header, outgoing.ecn, hop_limit);
             send_marked_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
@@ -187,6 +189,11 @@ impl Connection {
     pub(crate) fn is_readable(&self) -> bool {
         let readable = self.block.readable();
         readable > 0 && (readable >= self.settings.rcvlowat || self.block.is_window_closed() || self.has_ended())
+    }
+
+    /// Whether there is no peer yet, or no longer.
+    pub(crate) fn has_no_peer(&self) -> bool {
+        matches!(self.block.state(), State::Closed | State::SynSent)
     }
 
     /// Whether nothing more will come.

@@ -15,10 +15,12 @@ use crate::event::DropReason;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::delivery_rate::Delivery;
+use crate::stack::tcp::keepalive::KeepAlive;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::MinRtt;
 use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
+use crate::stack::tcp::patience::Patience;
 use crate::stack::tcp::recv_queue::RecvQueue;
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::sack_list::SackList;
@@ -26,6 +28,7 @@ use crate::stack::tcp::send_queue::SendQueue;
 use crate::stack::tcp::sent_queue::{Marks, Sent, SentQueue};
 use crate::stack::tcp::state::{Cause, State};
 use crate::stack::tcp::timestamps::Timestamps;
+use crate::stack::tcp::tuning::ReceiveTuning;
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -64,6 +67,8 @@ pub(crate) struct ControlBlock {
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
     pub(super) rcv_mss: u16,
+    /// The largest packet that the path takes.
+    pub(super) pmtu: u16,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
 
@@ -91,6 +96,12 @@ pub(crate) struct ControlBlock {
     pub(super) received: u64,
     /// The same of ours that is acknowledged.
     pub(super) bytes_acked: u64,
+    /// How the receive buffer is fitted to the reader, once there is something to measure.
+    pub(super) tuning: Option<Box<ReceiveTuning>>,
+    /// SO_KEEPALIVE.
+    pub(super) keep: Option<Box<KeepAlive>>,
+    /// TCP_USER_TIMEOUT.
+    pub(super) patience: Option<Box<Patience>>,
     pub(super) stats: Stats,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
@@ -108,13 +119,23 @@ pub(crate) struct ControlBlock {
 
     pub(super) timer_at: Instant,
     pub(super) ack_at: Instant,
-    /// The end of a bounded FIN-WAIT-2.
-    pub(super) linger_at: Instant,
+    /// Keep-alive, or the end of a bounded FIN-WAIT-2.
+    pub(super) slow_timer_at: Instant,
     pub(super) last_received_at: Instant,
     pub(super) last_sent_at: Instant,
     pub(super) last_ack_at: Instant,
-    /// When an unacceptable segment was last answered.
-    pub(super) last_challenge_at: Option<Instant>,
+    /// Until when an unacceptable segment is not answered.
+    pub(super) next_challenge_at: Instant,
+}
+
+impl Offer {
+    /// What it decides for the connection's whole life.
+    fn flags(&self) -> Flags {
+        let mut flags = Flags::empty();
+        flags.set(Flags::MTU_PROBING, self.mtu_probing);
+        flags.set(Flags::RCVBUF_LOCK | Flags::SNDBUF_LOCK, !self.buffers_grow);
+        flags
+    }
 }
 
 /// What is counted for `tcp_info`, by its names.
@@ -174,6 +195,12 @@ bitflags::bitflags! {
         const ECN_SEEN = 1 << 17;
         /// The peer is to be told that the window has shrunk (`TCP_ECN_QUEUE_CWR`).
         const CWR_DUE = 1 << 18;
+        /// SO_RCVBUF was set (`SOCK_RCVBUF_LOCK`).
+        const RCVBUF_LOCK = 1 << 19;
+        /// SO_SNDBUF was set.
+        const SNDBUF_LOCK = 1 << 20;
+        /// Segments become smaller when large ones seem to vanish.
+        const MTU_PROBING = 1 << 21;
     }
 }
 
@@ -300,10 +327,11 @@ impl ControlBlock {
             gso_max: offer.gso_max,
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
+            pmtu: offer.mtu,
             snd_wscale: 0,
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
-            flags: Flags::empty(),
+            flags: offer.flags(),
             features: offer.features,
             ack: AckDue::No,
             quick: 0,
@@ -318,6 +346,9 @@ impl ControlBlock {
             sacks: None,
             received: 0,
             bytes_acked: 0,
+            tuning: None,
+            keep: None,
+            patience: None,
             stats: Stats::default(),
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
@@ -331,11 +362,11 @@ impl ControlBlock {
             high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
-            linger_at: Instant::FAR_FUTURE,
+            slow_timer_at: Instant::FAR_FUTURE,
             last_received_at: now,
             last_sent_at: now,
             last_ack_at: now,
-            last_challenge_at: None,
+            next_challenge_at: now,
         }
     }
 
@@ -380,7 +411,7 @@ impl ControlBlock {
         match next {
             State::Closed | State::TimeWait => {
                 self.stop_timer();
-                self.linger_at = Instant::FAR_FUTURE;
+                self.slow_timer_at = Instant::FAR_FUTURE;
             }
             // Text may come, so acknowledgements wait for the user's own FIN (`tcp_fin`).
             State::CloseWait => self.flags |= Flags::PINGPONG,
@@ -397,7 +428,7 @@ impl ControlBlock {
     /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
     #[inline]
     pub(crate) fn next_timer(&self) -> Instant {
-        self.timer_at.min(self.ack_at).min(self.linger_at).min(self.congestion.held_until())
+        self.timer_at.min(self.ack_at).min(self.slow_timer_at).min(self.congestion.held_until())
     }
 
     /// How much of the window that was told is left (RCV.WND).
@@ -472,9 +503,9 @@ impl ControlBlock {
     /// second, so that two ends cannot keep each other busy. The limit is the connection's own; there is none for the
     /// host, since an attacker pays with a segment for each.
     pub(super) fn may_challenge(&mut self, now: Instant) -> bool {
-        let recent = self.last_challenge_at.is_some_and(|at| now < at.saturating_add(CHALLENGE_INTERVAL));
+        let recent = now < self.next_challenge_at;
         if !recent {
-            self.last_challenge_at = Some(now);
+            self.next_challenge_at = now.saturating_add(CHALLENGE_INTERVAL);
         }
         !recent
     }

@@ -5,6 +5,7 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::tcp::control_block::Reset;
+use crate::stack::tcp::settings::DEFAULT_TTL;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::Envelope;
 use crate::wire::ipv4::protocol;
@@ -20,15 +21,15 @@ pub(crate) fn send_segment(
     len: usize,
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
-    send_marked_segment(lower, flow, (header, 0), (len, 0), copy);
+    send_marked_segment(lower, flow, (header, 0, DEFAULT_TTL), (len, 0), copy);
 }
 
-/// The same with ECN bits in its IP header. With a `gso_size` the device cuts it.
+/// The same with ECN bits and a time to live in its IP header. With a `gso_size` the device cuts it.
 #[inline]
 pub(crate) fn send_marked_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
-    (header, ecn): (&TcpHeader, u8),
+    (header, ecn, hop_limit): (&TcpHeader, u8, u8),
     (len, gso_size): (usize, u16),
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
@@ -58,7 +59,7 @@ pub(crate) fn send_marked_segment(
         ip.counters.count_many(Mib::TcpOutSegs, segs as u64 - 1);
     }
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
-    let envelope = Envelope { tos: ecn, ..Envelope::new(src, dst, protocol::TCP) };
+    let envelope = Envelope { tos: ecn, hop_limit, ..Envelope::new(src, dst, protocol::TCP) };
     let _ = ip.send(packet, &envelope, lower.now, lower.fx);
 }
 

@@ -10,6 +10,7 @@ use crate::stack::tcp::options::Features;
 use crate::stack::tcp::rack::REORDERING;
 use crate::stack::tcp::state::State;
 use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
+use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
@@ -27,7 +28,7 @@ impl ControlBlock {
             state: self.state.as_linux(),
             ca_state: self.ca_state.as_linux(),
             retransmits: if probing { 0 } else { self.retries },
-            probes: if probing { self.retries } else { 0 },
+            probes: if probing { self.retries } else { self.keep.as_ref().map_or(0, |keep| keep.probes) },
             backoff: self.rtt.backoff(),
             options: self.info_options(),
             snd_wscale: self.snd_wscale,
@@ -43,6 +44,7 @@ impl ControlBlock {
             last_data_sent: now.saturating_duration_since(self.last_sent_at),
             last_data_recv: now.saturating_duration_since(self.last_received_at),
             last_ack_recv: now.saturating_duration_since(self.last_ack_at),
+            pmtu: self.pmtu.into(),
             rcv_ssthresh: self.rcvbuf / 2,
             rtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.rttvar(),
@@ -54,6 +56,8 @@ impl ControlBlock {
             snd_cwnd: self.congestion.cwnd() / mss,
             advmss: self.adv_mss.into(),
             reordering: self.loss.as_ref().map_or(REORDERING, |loss| loss.rack.reordering),
+            rcv_rtt: Duration::from_micros(self.tuning.as_ref().map_or(0, |tuning| tuning.rtt_us()).into()),
+            rcv_space: self.tuning.as_ref().map_or(0, |tuning| tuning.space),
             total_retrans: stats.total_retrans,
             pacing_rate: self.congestion.pacing_rate(self.rtt.srtt()).unwrap_or(u64::MAX),
             max_pacing_rate: u64::MAX,

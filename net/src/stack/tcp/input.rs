@@ -311,7 +311,7 @@ impl ControlBlock {
             let before = self.state;
             self.step(Cause::AckOfFin);
             if before == State::FinWait1 && self.flags.contains(Flags::NO_USER) {
-                self.linger_at = now.saturating_add(FIN_WAIT_2_MAX);
+                self.slow_timer_at = now.saturating_add(FIN_WAIT_2_MAX);
             }
         }
     }

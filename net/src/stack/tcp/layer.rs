@@ -19,7 +19,7 @@ use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
 use crate::stack::tcp::listen::Request;
-use crate::stack::tcp::options::Offer;
+use crate::stack::tcp::options::{Features, Offer};
 use crate::stack::tcp::state::State;
 use crate::stack::tcp::sysctl::TcpSysctls;
 #[cfg(test)]
@@ -313,12 +313,17 @@ impl TcpLayer {
     pub(super) fn offer(&self, ip: &IpLayer, flow: &FourTuple, (rcvbuf, sndbuf): (u32, u32)) -> Offer {
         let headers = header_len(flow.is_v4()) + TcpHeader::LEN;
         let mss = ip.mtu().saturating_sub(headers).min(u16::MAX.into()) as u16;
+        let mut features = self.sysctls.features();
+        features.set(Features::IPV6, !flow.is_v4());
         Offer {
             mss,
             rcvbuf,
             sndbuf,
+            buffers_grow: self.limits.buffers_grow,
             out_of_order_max: self.limits.out_of_order_max as u32,
-            features: self.sysctls.features(),
+            features,
+            mtu: ip.mtu().min(u16::MAX.into()) as u16,
+            mtu_probing: self.sysctls.mtu_probing,
             rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,

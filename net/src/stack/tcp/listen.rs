@@ -5,6 +5,7 @@
 
 use crate::stack::demux::{Binding, FourTuple};
 use crate::stack::endpoint::Endpoint;
+use crate::stack::tcp::control_block::CHALLENGE_INTERVAL;
 use crate::stack::tcp::defer::retransmissions_in;
 use crate::stack::tcp::options::Agreed;
 use crate::stack::tcp::rto::RttEstimator;
@@ -76,9 +77,22 @@ impl Request {
             timeouts: 0,
             is_repeated: false,
             is_acked: false,
+            answered_ms: None,
             sent_at: now,
             expires_at: now.saturating_add(RttEstimator::new().rto()),
         }
+    }
+
+    /// Whether a segment that is out of place may be answered: the first at once, then one in half a second
+    /// (`tcp_oow_rate_limited`). The time wraps after 49 days, which an entry does not see.
+    pub(crate) fn may_answer(&mut self, now: Instant) -> bool {
+        let now_ms = (now.as_nanos() / 1_000_000) as u32;
+        let recent =
+            self.answered_ms.is_some_and(|ms| u128::from(now_ms.wrapping_sub(ms)) < CHALLENGE_INTERVAL.as_millis());
+        if !recent {
+            self.answered_ms = Some(now_ms);
+        }
+        !recent
     }
 }
 
@@ -118,6 +132,8 @@ pub(crate) struct Request {
     pub(crate) is_repeated: bool,
     /// The handshake's last segment has come, and was turned away (`acked`): there was no room, or no data yet.
     pub(crate) is_acked: bool,
+    /// When a segment that was out of place was last answered.
+    pub(crate) answered_ms: Option<u32>,
     /// When the SYN-ACK was last sent.
     pub(crate) sent_at: Instant,
     pub(crate) expires_at: Instant,

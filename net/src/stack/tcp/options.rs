@@ -17,6 +17,8 @@ bitflags::bitflags! {
         const ECN = 1 << 2;
         /// We agree to it when we are asked.
         const ECN_ACCEPT = 1 << 3;
+        /// Over IPv6, where who says no MSS takes more than over IPv4.
+        const IPV6 = 1 << 4;
     }
 }
 
@@ -27,8 +29,12 @@ pub(crate) struct Offer {
     pub(crate) mss: u16,
     pub(crate) rcvbuf: u32,
     pub(crate) sndbuf: u32,
+    pub(crate) buffers_grow: bool,
     pub(crate) out_of_order_max: u32,
     pub(crate) features: Features,
+    /// The largest packet of our link.
+    pub(crate) mtu: u16,
+    pub(crate) mtu_probing: bool,
     /// The least retransmission timeout.
     pub(crate) rto_min: Duration,
     /// Where our timestamps begin.
@@ -82,11 +88,13 @@ pub(crate) struct Agreed {
 }
 
 /// `tcp_min_snd_mss`: a peer that asks for less wants us to waste our time.
-const MIN_MSS: u16 = 48;
+pub(crate) const MIN_MSS: u16 = 48;
 
 impl Agreed {
     /// RFC 9293 3.7.1: what a peer can take that does not say.
-    pub(crate) const DEFAULT_MSS: u16 = 536;
+    pub(crate) const fn default_mss(v4: bool) -> u16 {
+        if v4 { 536 } else { 1220 }
+    }
 
     /// Reads the peer's SYN or SYN-ACK.
     pub(crate) fn new(our_mss: u16, ours: Features, syn: &TcpHeader) -> Agreed {
@@ -97,7 +105,8 @@ impl Agreed {
         let mut features = ours & theirs;
         features.set(Features::ECN, agrees_on_ecn(ours, syn.flags));
         // As in Linux, an MSS of zero says nothing.
-        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(Agreed::DEFAULT_MSS).min(our_mss).max(MIN_MSS);
+        let default = Agreed::default_mss(!ours.contains(Features::IPV6));
+        let mss = options.mss.filter(|&mss| mss > 0).unwrap_or(default).min(our_mss).max(MIN_MSS);
         // RFC 6691: the option says what fits without options.
         let taken = if features.contains(Features::TIMESTAMPS) { TIMESTAMPS_LEN } else { 0 };
         let ts_recent = options.timestamps.map_or(0, |(value, _)| value);
@@ -139,7 +148,7 @@ mod tests {
 
     #[test]
     fn only_what_both_want_is_answered() {
-        let all = Features::all();
+        let all = Features::all() - Features::IPV6;
         let full = TcpOptions {
             mss: Some(9000),
             window_scale: Some(3),

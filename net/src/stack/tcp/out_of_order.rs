@@ -7,10 +7,13 @@ use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::tcp::range_set::RangeSet;
 use std::collections::BTreeMap;
 
-/// See the [module](self).
-#[derive(Debug)]
-pub(crate) struct OutOfOrder {
-    pieces: BTreeMap<u64, PacketBuf>,
+/// See the [module](self). It costs a word while it is empty.
+#[derive(Debug, Default)]
+pub(crate) struct OutOfOrder(Option<Box<Pieces>>);
+
+#[derive(Debug, Default)]
+struct Pieces {
+    packets: BTreeMap<u64, PacketBuf>,
     filled: RangeSet,
     truesize: u32,
 }
@@ -29,40 +32,75 @@ pub(crate) enum Inserted {
 impl OutOfOrder {
     /// Nothing is missing.
     pub(crate) const fn new() -> OutOfOrder {
-        OutOfOrder { pieces: BTreeMap::new(), filled: RangeSet::new(), truesize: 0 }
+        OutOfOrder(None)
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.0.is_none()
     }
 
     /// How many pieces it holds.
     pub(crate) fn len(&self) -> usize {
-        self.pieces.len()
+        self.0.as_ref().map_or(0, |pieces| pieces.packets.len())
     }
 
     /// What the socket's buffer is charged for them.
     #[inline]
-    pub(crate) const fn truesize(&self) -> u32 {
-        self.truesize
+    pub(crate) fn truesize(&self) -> u32 {
+        self.0.as_ref().map_or(0, |pieces| pieces.truesize)
     }
 
     /// The full range around a place.
     pub(crate) fn filled_around(&self, at: u64) -> Option<(u64, u64)> {
-        self.filled.containing(at)
+        self.0.as_ref()?.filled.containing(at)
     }
 
     /// The first full range.
     pub(crate) fn first(&self) -> Option<(u64, u64)> {
-        self.filled.first()
+        self.0.as_ref()?.filled.first()
     }
 
     /// Keeps `packet`, whose text begins at `at`, without what is there already.
-    pub(crate) fn insert(&mut self, mut at: u64, mut packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
+    pub(crate) fn insert(&mut self, at: u64, packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
+        if packet.is_empty() {
+            pool.free(packet);
+            return Inserted::Duplicate;
+        }
+        self.0.get_or_insert_default().insert(at, packet, pool)
+    }
+
+    /// The text that follows at `next`, if it is there. Pieces that lie before are let go.
+    pub(crate) fn pop(&mut self, next: u64, pool: &mut PoolCache) -> Option<PacketBuf> {
+        let pieces = self.0.as_mut()?;
+        let packet = pieces.pop(next, pool);
+        if pieces.packets.is_empty() {
+            self.0 = None;
+        }
+        packet
+    }
+
+    /// The pieces' borders, from the first on.
+    #[cfg(test)]
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let packets = self.0.iter().flat_map(|pieces| &pieces.packets);
+        packets.map(|(&start, piece)| (start, start + piece.len() as u64))
+    }
+
+    /// Gives every packet back.
+    pub(crate) fn clear(&mut self, pool: &mut PoolCache) {
+        let Some(pieces) = self.0.take() else { return };
+        for packet in pieces.packets.into_values() {
+            pool.free(packet);
+        }
+    }
+}
+
+impl Pieces {
+    fn insert(&mut self, mut at: u64, mut packet: PacketBuf, pool: &mut PoolCache) -> Inserted {
         let whole = (at, at + packet.len() as u64);
         let mut overlap = None;
-        let before = self.pieces.range(..=at).next_back().map(|(&start, piece)| start + piece.len() as u64);
+        let before = self.packets.range(..=at).next_back().map(|(&start, piece)| start + piece.len() as u64);
         if let Some(end) = before.filter(|&end| end > at) {
             if end >= whole.1 {
                 pool.free(packet);
@@ -72,7 +110,7 @@ impl OutOfOrder {
             packet.pull((end - at) as usize);
             at = end;
         }
-        while let Some((&start, next)) = self.pieces.range(at..whole.1).next() {
+        while let Some((&start, next)) = self.packets.range(at..whole.1).next() {
             let end = start + next.len() as u64;
             overlap = Some((overlap.map_or(start, |(from, _)| from), end.min(whole.1)));
             if end > whole.1 {
@@ -80,7 +118,7 @@ impl OutOfOrder {
                 break;
             }
             // The new piece covers the old one, and more.
-            if let Some(covered) = self.pieces.remove(&start) {
+            if let Some(covered) = self.packets.remove(&start) {
                 self.truesize -= covered.truesize() as u32;
                 pool.free(covered);
             }
@@ -91,13 +129,12 @@ impl OutOfOrder {
             return Inserted::Duplicate;
         }
         self.truesize += packet.truesize() as u32;
-        self.pieces.insert(at, packet);
+        self.packets.insert(at, packet);
         Inserted::Kept { filled, overlap }
     }
 
-    /// The text that follows at `next`, if it is there. Pieces that lie before are let go.
-    pub(crate) fn pop(&mut self, next: u64, pool: &mut PoolCache) -> Option<PacketBuf> {
-        while let Some(first) = self.pieces.first_entry()
+    fn pop(&mut self, next: u64, pool: &mut PoolCache) -> Option<PacketBuf> {
+        while let Some(first) = self.packets.first_entry()
             && *first.key() <= next
         {
             let (start, mut packet) = first.remove_entry();
@@ -111,21 +148,6 @@ impl OutOfOrder {
             pool.free(packet);
         }
         None
-    }
-
-    /// The pieces' borders, from the first on.
-    #[cfg(test)]
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.pieces.iter().map(|(&start, piece)| (start, start + piece.len() as u64))
-    }
-
-    /// Gives every packet back.
-    pub(crate) fn clear(&mut self, pool: &mut PoolCache) {
-        for (_, packet) in std::mem::take(&mut self.pieces) {
-            pool.free(packet);
-        }
-        self.filled.clear();
-        self.truesize = 0;
     }
 }
 
@@ -179,7 +201,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(queue.is_empty() && queue.filled.is_empty());
+            prop_assert!(queue.is_empty());
             prop_assert_eq!(queue.truesize(), 0);
         }
     }

@@ -167,7 +167,9 @@ impl ControlBlock {
         loss.undo.retrans = Some(loss.undo.retrans.unwrap_or(0) + 1);
         loss.undo.stamp.get_or_insert(stamp);
         let (first, _) = self.sent.numbers();
-        if (number == first && self.timer != Timer::Reorder) || matches!(self.timer, Timer::Off | Timer::Persist) {
+        // After a timeout the timer has been set, with its back-off.
+        let head = number == first && self.timer != Timer::Reorder && self.retries == 0;
+        if head || matches!(self.timer, Timer::Off | Timer::Persist) {
             self.start_timer(Timer::Retransmit, now);
         }
         let (progress, app_limited) = self.delivery.on_sent(now, false);
@@ -229,6 +231,9 @@ impl ControlBlock {
     /// a super-segment is acknowledged, and lost, by itself, and so has a record each.
     #[inline]
     fn note_sent(&mut self, now: Instant, (seq, len, mss): (SeqNumber, u32, u32), flags: TcpFlags) {
+        if self.sent.is_empty() {
+            self.renew_patience(now);
+        }
         let (progress, app_limited) = self.delivery.on_sent(now, self.sent.is_empty());
         let mut marks = Marks::empty();
         marks.set(Marks::APP_LIMITED, app_limited);
@@ -302,6 +307,7 @@ impl ControlBlock {
     /// Text waits and nothing is in the network: only the peer's window can hold it, so it has to be probed (3.8.6.1).
     fn persist(&mut self, now: Instant) {
         if self.snd_una == self.snd_nxt && self.timer == Timer::Off {
+            self.renew_patience(now);
             self.start_timer(Timer::Persist, now);
         }
     }

@@ -58,14 +58,14 @@ impl TcpLayer {
                 None => self.refuse(segment, lower),
             };
         }
-        // Third, check for a SYN. (Fourth: anything else is dropped.)
-        if !flags.contains(TcpFlags::SYN) {
+        // Third, check for a SYN. (Fourth: anything else is dropped.) Linux: so is a SYN that ends what it opens.
+        if !flags.contains(TcpFlags::SYN) || flags.contains(TcpFlags::FIN) {
             return lower.ip.drop_packet(segment.text, DropReason::TcpFlags, lower.fx);
         }
         self.on_syn(sockets, index, segment, iss, lower);
     }
 
-    /// `tcp_conn_request`. Text and FIN that the SYN carries will be sent again.
+    /// `tcp_conn_request`. Text that the SYN carries will be sent again.
     fn on_syn(
         &mut self,
         sockets: &mut Sockets,
@@ -154,7 +154,7 @@ impl TcpLayer {
         let (flow, now) = (request.flow, lower.now);
         // Linux finds room for this one, too; here a connection that comes of a cookie does without.
         request.agreed.features.remove(Features::ECN);
-        let mss = syn.options.mss.unwrap_or(Agreed::DEFAULT_MSS);
+        let mss = syn.options.mss.unwrap_or(Agreed::default_mss(request.flow.is_v4()));
         request.iss = self.cookies.make(&flow, request.irs, mss, now);
         if !request.agreed.features.contains(Features::TIMESTAMPS) {
             // Nothing would bring these back.

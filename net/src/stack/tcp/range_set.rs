@@ -12,16 +12,6 @@ pub(crate) struct RangeSet {
 }
 
 impl RangeSet {
-    /// Nothing.
-    pub(crate) const fn new() -> RangeSet {
-        RangeSet { ranges: BTreeMap::new() }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
     /// Adds a range, and returns the one that it is part of now. An empty one adds nothing.
     pub(crate) fn insert(&mut self, mut from: u64, mut to: u64) -> (u64, u64) {
         if from >= to {
@@ -95,7 +85,7 @@ mod tests {
         /// Against a table of places.
         #[test]
         fn holds_what_was_put_in(steps in prop::collection::vec((0u64..200, 0u64..40, 0u8..6), 1..60)) {
-            let (mut set, mut model) = (RangeSet::new(), [false; 240]);
+            let (mut set, mut model) = (RangeSet::default(), [false; 240]);
             for (from, len, what) in steps {
                 let to = from + len;
                 match what {

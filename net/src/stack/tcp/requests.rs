@@ -5,7 +5,7 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::Target;
 use crate::stack::ip::Lower;
 use crate::stack::socket::Sockets;
-use crate::stack::tcp::control_block::{CHALLENGE_INTERVAL, Reset};
+use crate::stack::tcp::control_block::Reset;
 use crate::stack::tcp::emit::{send_ack, send_reset};
 use crate::stack::tcp::layer::{Segment, TcpLayer, is_open};
 use crate::stack::tcp::listen::Request;
@@ -27,10 +27,9 @@ impl TcpLayer {
         let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.settings.rcvbuf);
         let Segment { header, ref text, .. } = segment;
         let (flags, rcv_nxt) = (header.flags, request.irs + 1);
-        let recent = lower.now < request.sent_at.saturating_add(CHALLENGE_INTERVAL);
         if is_open(header) && header.seq == request.irs {
             // The SYN again: so is the SYN-ACK, but not at the peer's pace.
-            if !recent {
+            if self.may_answer(index, lower) {
                 self.resend_syn_ack(index, rcvbuf, lower);
             }
             return lower.ip.pool.free(segment.text);
@@ -47,7 +46,7 @@ impl TcpLayer {
         let acceptable = !end.is_before(rcv_nxt) && !header.seq.is_after(rcv_nxt + window) && !old;
         if !acceptable || flags.contains(TcpFlags::SYN) {
             // Fourth, check the SYN bit; RFC 5961 4.2: it is answered like any other that is out of place.
-            let answer = !flags.contains(TcpFlags::RST) && !recent;
+            let answer = !flags.contains(TcpFlags::RST) && self.may_answer(index, lower);
             let flow = segment.flow;
             lower.ip.drop_packet(segment.text, DropReason::TcpOverwindow, lower.fx);
             if answer {
@@ -129,6 +128,10 @@ impl TcpLayer {
             listener.half_open = listener.half_open.saturating_sub(1);
             listener.young = listener.young.saturating_sub(u32::from(request.timeouts == 0));
         }
+    }
+
+    fn may_answer(&mut self, index: u32, lower: &Lower<'_>) -> bool {
+        self.requests.get_mut(index as usize).is_some_and(|request| request.may_answer(lower.now))
     }
 
     fn resend_syn_ack(&mut self, index: u32, rcvbuf: u32, lower: &mut Lower<'_>) {

@@ -25,7 +25,7 @@ pub(crate) struct Scoreboard {
     arrived: RangeSet,
     /// Lost and to be sent again. An entry that has become wrong is passed over when its turn comes.
     due: BinaryHeap<Reverse<u64>>,
-    /// What was sent again, in the order of time; here, too, entries may be stale.
+    /// What was sent more than once and is under way, in the order of time; here, too, entries may be stale.
     sent_again: VecDeque<(u64, Instant)>,
     /// Below this number every segment that was sent once has arrived or is lost.
     examined: u64,
@@ -202,7 +202,7 @@ impl Scoreboard {
                 self.examined = self.arrived.containing(number).map_or(number + 1, |(_, end)| end);
                 continue;
             }
-            if !sent.marks.intersects(Marks::COUNTED) {
+            if !sent.marks.intersects(Marks::TROUBLED) {
                 if let Some(verdict) = judge(sent, newest, window, news.now) {
                     return verdict;
                 }
@@ -221,9 +221,7 @@ impl Scoreboard {
         news: &mut News,
     ) -> Option<Instant> {
         while let Some(&(number, at)) = self.sent_again.front() {
-            let sent = queue
-                .get(number)
-                .filter(|sent| sent.marks & (Marks::AGAIN | Marks::SACKED) == Marks::AGAIN && sent.sent_at == at);
+            let sent = queue.get(number).filter(|sent| is_under_way(sent.marks) && sent.sent_at == at);
             if let Some(sent) = sent {
                 if let Some(verdict) = judge(sent, newest, window, news.now) {
                     return verdict;
@@ -256,22 +254,61 @@ impl Scoreboard {
             }
         }
         if reneged {
-            self.sacked = Amount::default();
             self.arrived.clear();
+            self.sacked = Amount::default();
+            self.rebuild(queue);
         }
         reneged
     }
 
     /// Nothing was lost after all.
     pub(crate) fn unmark_lost(&mut self, queue: &mut SentQueue) {
-        let due = std::mem::take(&mut self.due).into_iter().map(|Reverse(number)| number);
-        for number in due.chain(self.sent_again.iter().map(|&(number, _)| number)) {
+        for &(number, _) in &self.sent_again {
             if let Some(sent) = queue.get_mut(number) {
                 sent.marks.remove(Marks::LOST);
-                self.examined = self.examined.min(number);
             }
         }
+        for Reverse(number) in std::mem::take(&mut self.due) {
+            let Some(sent) = queue.get_mut(number) else { continue };
+            if sent.marks & Marks::COUNTED == Marks::LOST && sent.marks.contains(Marks::REPEATED) {
+                self.sent_again.push_back((number, sent.sent_at));
+            }
+            sent.marks.remove(Marks::LOST);
+            self.examined = self.examined.min(number);
+        }
+        self.sent_again.make_contiguous().sort_by_key(|&(_, at)| at);
         self.lost = Amount::default();
+    }
+
+    /// The tables and sums anew from the marks: all numbers have changed. What was sent again is taken to be sent in the
+    /// order of its numbers, if at the same moment.
+    pub(crate) fn rebuild(&mut self, queue: &SentQueue) {
+        let duplicates = if self.arrived.first().is_none() { self.sacked } else { Amount::default() };
+        self.clear();
+        let (base, end) = queue.numbers();
+        self.examined = base;
+        for number in base..end {
+            let Some(sent) = queue.get(number) else { break };
+            let len = queue.len_of(number);
+            for (mark, amount) in
+                [(Marks::SACKED, &mut self.sacked), (Marks::LOST, &mut self.lost), (Marks::AGAIN, &mut self.again)]
+            {
+                if sent.marks.contains(mark) {
+                    amount.add(len);
+                }
+            }
+            if sent.marks.contains(Marks::SACKED) {
+                self.arrived.insert(number, number + 1);
+            } else if is_under_way(sent.marks) && sent.marks.contains(Marks::REPEATED) {
+                self.sent_again.push_back((number, sent.sent_at));
+            } else if sent.marks.contains(Marks::LOST) {
+                self.due.push(Reverse(number));
+            }
+        }
+        self.sent_again.make_contiguous().sort_by_key(|&(_, at)| at);
+        if self.sacked.segments == 0 {
+            self.sacked = duplicates;
+        }
     }
 
     /// Without SACK: so many duplicate acknowledgements stand for as many segments of `mss` bytes.
@@ -308,6 +345,11 @@ impl Scoreboard {
     }
 }
 
+/// Whether the last copy of a segment may still arrive.
+fn is_under_way(marks: Marks) -> bool {
+    !marks.contains(Marks::SACKED) && (marks.contains(Marks::AGAIN) || !marks.contains(Marks::LOST))
+}
+
 /// Nothing when a segment is lost now; otherwise when it will be, or never.
 fn judge(sent: &Sent, newest: (Instant, SeqNumber), window: Duration, now: Instant) -> Option<Option<Instant>> {
     if !is_sent_after(newest, (sent.sent_at, sent.end)) {
@@ -315,4 +357,160 @@ fn judge(sent: &Sent, newest: (Instant, SeqNumber), window: Duration, now: Insta
     }
     let lost_at = sent.sent_at.saturating_add(window);
     (lost_at > now).then_some(Some(lost_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::tcp::sent_queue::Progress;
+    use proptest::prelude::*;
+
+    const START: SeqNumber = SeqNumber(u32::MAX - 3000);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_virtual_ns(ms * 1_000_000)
+    }
+
+    /// A queue and its scoreboard, driven as a control block drives them.
+    struct Bench {
+        queue: SentQueue,
+        board: Scoreboard,
+        una: SeqNumber,
+        nxt: SeqNumber,
+        ms: u64,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let (queue, board) = (SentQueue::new(START), Scoreboard::default());
+            Bench { queue, board, una: START, nxt: START, ms: 0 }
+        }
+
+        fn news(&self) -> News {
+            News::new(at(self.ms), self.nxt, Duration::ZERO)
+        }
+
+        fn send(&mut self, len: u32) {
+            self.nxt = self.nxt + len;
+            let progress = Progress { delivered: 0, delivered_at: at(0), first_sent_at: at(0) };
+            self.queue.push(Sent { end: self.nxt, marks: Marks::empty(), sent_at: at(self.ms), progress });
+        }
+
+        /// As `settle_records` does it.
+        fn acknowledge(&mut self, ack: SeqNumber) {
+            while let Some((start, front)) = self.queue.front() {
+                let (end, marks) = (front.end, front.marks);
+                if end.is_after(ack) {
+                    self.board.shorten(marks, ack - start);
+                    self.queue.trim_front(ack);
+                    break;
+                }
+                self.queue.pop_front();
+                self.board.forget(marks, end - start);
+            }
+            self.una = ack;
+            self.board.release(self.queue.numbers().0);
+            if self.queue.is_empty() {
+                self.board.clear();
+            }
+        }
+
+        fn resend(&mut self, number: u64) {
+            self.board.on_sent_again(&mut self.queue, number, true, at(self.ms));
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Send(u32),
+        Acknowledge(u32),
+        Block(u32, u32),
+        Detect(u64),
+        Resend(usize),
+        ResendLast,
+        Timeout(u64),
+        Undo,
+        Cut(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1u32..150).prop_map(Step::Send),
+            2 => (0u32..400).prop_map(Step::Acknowledge),
+            6 => (0u32..3000, 0u32..800).prop_map(|(from, len)| Step::Block(from, len)),
+            3 => (0u64..30).prop_map(Step::Detect),
+            3 => (1usize..5).prop_map(Step::Resend),
+            1 => Just(Step::ResendLast),
+            1 => (0u64..30).prop_map(Step::Timeout),
+            1 => Just(Step::Undo),
+            1 => (20u32..100).prop_map(Step::Cut),
+        ]
+    }
+
+    proptest! {
+        /// The tables and sums are always those of the marks, nothing that is lost is forgotten, and what is delivered
+        /// is delivered once.
+        #[test]
+        fn tables_follow_the_marks(steps in prop::collection::vec(step(), 1..150)) {
+            let mut bench = Bench::new();
+            for step in steps {
+                bench.ms += 3;
+                let out = bench.nxt - bench.una;
+                let mut news = bench.news();
+                match step {
+                    Step::Send(len) => bench.send(len),
+                    Step::Acknowledge(n) => bench.acknowledge(bench.una + n.min(out)),
+                    Step::Block(from, len) => {
+                        let (from, to) = (bench.una + from, bench.una + from + len);
+                        if from.is_before(to) && !to.is_after(bench.nxt) {
+                            let before = bench.board.sacked;
+                            bench.board.take_block(&mut bench.queue, from, to, &mut news);
+                            prop_assert_eq!(bench.board.sacked.bytes - before.bytes, news.delivered.bytes);
+                            bench.board.take_block(&mut bench.queue, from, to, &mut news);
+                            prop_assert_eq!(bench.board.sacked.bytes - before.bytes, news.delivered.bytes);
+                        }
+                    }
+                    Step::Detect(window) => {
+                        let newest = (at(bench.ms), bench.nxt);
+                        let window = Duration::from_millis(window);
+                        let next = bench.board.detect(&mut bench.queue, newest, window, &mut news);
+                        prop_assert!(next.is_none_or(|next| next > at(bench.ms)));
+                        // Nobody is overdue. What was cut has its place among what was sent again by its time alone.
+                        let (base, end) = bench.queue.numbers();
+                        for number in base..end {
+                            let sent = bench.queue.get(number).unwrap();
+                            let under_way = !sent.marks.intersects(Marks::SACKED) && (!sent.marks.contains(Marks::LOST) || sent.marks.contains(Marks::AGAIN));
+                            prop_assert!(!under_way || sent.sent_at.saturating_add(window) > at(bench.ms), "{}", number);
+                        }
+                    }
+                    Step::Resend(n) => {
+                        for _ in 0..n {
+                            if let Some(number) = bench.board.next_due(&bench.queue) {
+                                bench.resend(number);
+                            }
+                        }
+                    }
+                    Step::ResendLast => {
+                        let (base, end) = bench.queue.numbers();
+                        if base != end && !bench.queue.get(end - 1).unwrap().marks.contains(Marks::SACKED) {
+                            bench.resend(end - 1);
+                        }
+                    }
+                    Step::Timeout(fresh) => {
+                        let fresh = at(bench.ms.saturating_sub(fresh));
+                        bench.board.on_timeout(&mut bench.queue, |sent| sent.sent_at > fresh, &mut news);
+                    }
+                    Step::Undo => bench.board.unmark_lost(&mut bench.queue),
+                    Step::Cut(most) => {
+                        bench.queue.cut(most);
+                        bench.board.rebuild(&bench.queue);
+                    }
+                }
+                bench.board.assert_matches(&bench.queue, false);
+                let out = bench.nxt - bench.una;
+                prop_assert!(bench.board.in_flight(out) <= 2 * out);
+                prop_assert_eq!(bench.queue.is_empty(), out == 0);
+            }
+        }
+    }
 }

@@ -169,6 +169,30 @@ impl SentQueue {
         low
     }
 
+    /// Cuts every segment of more than `most` bytes into such as have no more. All get new numbers; returns those of the
+    /// pieces. A mark that a segment had, each of its pieces has. Costs a step for each segment; segments only ever become
+    /// smaller, so that happens a few times in a connection's life.
+    pub(crate) fn cut(&mut self, most: u32) -> Vec<u64> {
+        let (_, mut number) = self.numbers();
+        let (mut start, mut pieces) = (self.start, Vec::new());
+        let whole: Vec<Sent> = self.first.take().into_iter().chain(self.rest.drain(..)).collect();
+        self.base = number;
+        for sent in whole {
+            let fin = u32::from(sent.marks.contains(Marks::FIN));
+            let mut cut = false;
+            while sent.end - start > most + fin {
+                start = start + most;
+                self.push(Sent { end: start, marks: sent.marks - Marks::FIN, ..sent });
+                pieces.push(number);
+                (number, cut) = (number + 1, true);
+            }
+            self.push(sent);
+            pieces.extend(cut.then_some(number));
+            (number, start) = (number + 1, sent.end);
+        }
+        pieces
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.base += self.len() as u64;

@@ -13,6 +13,8 @@ pub(crate) struct TcpSysctls {
     pub(crate) sack: bool,
     /// `tcp_ecn`
     pub(crate) ecn: Ecn,
+    /// `tcp_mtu_probing`, without its third way: segments become smaller when large ones seem to vanish (RFC 4821).
+    pub(crate) mtu_probing: bool,
     /// `tcp_rto_min_us`: the least retransmission timeout beyond the round trip.
     pub(crate) rto_min: Duration,
     /// `tcp_syncookies`
@@ -70,6 +72,7 @@ impl Default for TcpSysctls {
             timestamps: true,
             sack: true,
             ecn: Ecn::Accept,
+            mtu_probing: false,
             syncookies: SynCookies::WhenFull,
             max_syn_backlog: 4096,
             abort_on_overflow: false,
@@ -89,6 +92,7 @@ impl TcpSysctls {
         match (name, value) {
             ("tcp_timestamps", 0..=1) => self.timestamps = value == 1,
             ("tcp_sack", 0..=1) => self.sack = value == 1,
+            ("tcp_mtu_probing", 0..=1) => self.mtu_probing = value == 1,
             ("tcp_ecn", 0) => self.ecn = Ecn::Off,
             ("tcp_ecn", 1) => self.ecn = Ecn::Ask,
             ("tcp_ecn", 2) => self.ecn = Ecn::Accept,

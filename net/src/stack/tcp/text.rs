@@ -49,6 +49,8 @@ impl ControlBlock {
         }
         self.note_arrival(at.now, text.len());
         if !text.is_empty() {
+            let echo = at.header.options.timestamps.map(|(_, echo)| echo);
+            self.measure_receiver(at.now, echo, text.len());
             self.note_mark(at);
         }
         if text.is_empty() {

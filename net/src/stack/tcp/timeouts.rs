@@ -7,6 +7,7 @@ use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags,
 use crate::stack::tcp::loss::CaState;
 use crate::stack::tcp::news::News;
 use crate::stack::tcp::state::State;
+use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 /// `tcp_syn_retries`, in addition to those of [`SYN_LINEAR_TIMEOUTS`].
@@ -29,10 +30,11 @@ impl ControlBlock {
         if self.ack_at <= now {
             self.on_delayed_ack(counters);
         }
-        if self.linger_at <= now {
-            // FIN-WAIT-2 without a user: the peer has had its time.
-            self.abort(pool);
-            return Disposition::default();
+        if self.slow_timer_at <= now {
+            let done = self.on_slow_timer(now, pool, counters);
+            if self.state == State::Closed {
+                return done;
+            }
         }
         if self.timer_at > now {
             return Disposition::default();
@@ -48,7 +50,9 @@ impl ControlBlock {
             }
             Timer::Off | Timer::Retransmit | Timer::Persist => {}
         }
-        if self.retries >= self.retries_max() {
+        let left = self.patience_left(now);
+        let over = self.retries > 0 && left.is_some_and(|left| left.is_zero());
+        if self.retries >= self.retries_max() || over {
             counters.count(Mib::TcpExtTCPAbortOnTimeout);
             if !self.state.is_synchronized() {
                 counters.count(Mib::TcpAttemptFails);
@@ -64,7 +68,8 @@ impl ControlBlock {
         if self.state != State::SynSent || self.retries > SYN_LINEAR_TIMEOUTS {
             self.rtt.back_off();
         }
-        self.timer_at = now.saturating_add(self.rtt.rto());
+        // `tcp_clamp_rto_to_user_timeout`
+        self.timer_at = now.saturating_add(self.rtt.rto().min(left.unwrap_or(Duration::MAX)));
         Disposition::default()
     }
 
@@ -94,6 +99,7 @@ impl ControlBlock {
             return;
         }
         counters.count(Mib::TcpExtTCPTimeouts);
+        self.suspect_black_hole(now);
         self.enter_loss(now, counters);
         self.flags.remove(Flags::PROBE_NEW | Flags::PROBE_AGAIN);
         self.flags |= Flags::RETRANSMIT_DUE;

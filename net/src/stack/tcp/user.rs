@@ -31,10 +31,13 @@ impl ControlBlock {
     }
 
     /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
-    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+    pub(crate) fn read(&mut self, buf: &mut [u8], now: Instant, pool: &mut PoolCache) -> usize {
         let n = self.recv.read(buf, pool);
         if n == 0 || !self.state.may_receive() {
             return n;
+        }
+        if self.tuning.is_some() {
+            self.adjust_rcvbuf(now, pool);
         }
         if self.ack == AckDue::Delayed {
             let unacked = self.rcv_nxt - self.rcv_wup;
@@ -112,17 +115,39 @@ impl ControlBlock {
     /// TCP_NODELAY goes with the next poll.
     pub(crate) fn configure(&mut self, settings: &Settings, opt: Opt) {
         match opt {
-            Opt::RcvBuf => self.rcvbuf = settings.rcvbuf,
-            Opt::SndBuf => self.sndbuf = settings.sndbuf,
+            Opt::RcvBuf => {
+                self.rcvbuf = settings.rcvbuf;
+                self.flags |= Flags::RCVBUF_LOCK;
+            }
+            Opt::SndBuf => {
+                self.sndbuf = settings.sndbuf;
+                self.flags |= Flags::SNDBUF_LOCK;
+            }
             Opt::NoDelay => self.flags.set(Flags::NODELAY, settings.flags.contains(SettingFlags::NO_DELAY)),
+            Opt::KeepAlive | Opt::KeepIdle | Opt::KeepInterval | Opt::KeepCount => self.set_keepalive(settings),
+            Opt::UserTimeout => self.set_user_timeout(settings.user_timeout_ms),
+            Opt::QuickAck => self.set_quick_ack(settings.flags.contains(SettingFlags::QUICK_ACK)),
             Opt::Congestion => self.congestion.choose(settings.congestion),
             _ => {}
         }
     }
 
+    /// TCP_QUICKACK (`__tcp_sock_set_quickack`): what waits for company goes, and what comes does not wait, until text
+    /// flows in both directions again.
+    fn set_quick_ack(&mut self, on: bool) {
+        self.flags.set(Flags::PINGPONG, !on);
+        if on && self.ack == AckDue::Delayed {
+            self.ack = AckDue::Now;
+        }
+    }
+
     /// Takes over all settings, of a listener or of a socket before it connects.
     pub(crate) fn configure_all(&mut self, settings: &Settings) {
-        for opt in [Opt::NoDelay, Opt::Congestion, Opt::QuickAck, Opt::KeepAlive, Opt::UserTimeout] {
+        let locks = [(Flags::RCVBUF_LOCK, SettingFlags::RCVBUF_LOCK), (Flags::SNDBUF_LOCK, SettingFlags::SNDBUF_LOCK)];
+        for (flag, _) in locks.into_iter().filter(|&(_, setting)| settings.flags.contains(setting)) {
+            self.flags |= flag;
+        }
+        for opt in [Opt::NoDelay, Opt::Congestion, Opt::KeepAlive, Opt::UserTimeout] {
             self.configure(settings, opt);
         }
     }
@@ -154,7 +179,7 @@ impl ControlBlock {
         }
         self.shut_down_write();
         if self.state == State::FinWait2 {
-            self.linger_at = now.saturating_add(FIN_WAIT_2_MAX);
+            self.slow_timer_at = now.saturating_add(FIN_WAIT_2_MAX);
         }
         if self.state == State::Closed {
             self.abort(pool);
@@ -192,7 +217,7 @@ impl ControlBlock {
         self.send.clear(pool);
         self.sent.clear();
         self.out_of_order.clear(pool);
-        (self.loss, self.sacks) = (None, None);
+        (self.loss, self.sacks, self.tuning) = (None, None, None);
         if self.flags.contains(Flags::NO_USER) {
             self.recv.clear(pool);
         }

@@ -21,10 +21,13 @@ mod tcp_close;
 mod tcp_ecn;
 #[cfg(test)]
 mod tcp_listen;
+mod tcp_patience;
 #[cfg(test)]
 mod tcp_recovery;
 #[cfg(test)]
 mod tcp_timestamps;
+#[cfg(test)]
+mod transitions;
 #[cfg(test)]
 mod udp;
 pub(crate) mod world;

@@ -57,11 +57,22 @@ pub(crate) struct Wire {
     pub(crate) cut_to: Option<usize>,
     /// Packets whose ends know ECN are marked.
     pub(crate) is_congested: bool,
+    /// Larger packets vanish.
+    pub(crate) mtu: usize,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Wire { delay_us: 50, jitter_us: 0, loss: 0.0, duplicate: 0.0, corrupt: 0.0, cut_to: None, is_congested: false }
+        Wire {
+            delay_us: 50,
+            jitter_us: 0,
+            loss: 0.0,
+            duplicate: 0.0,
+            corrupt: 0.0,
+            cut_to: None,
+            is_congested: false,
+            mtu: usize::MAX,
+        }
     }
 }
 
@@ -135,7 +146,7 @@ impl World {
     /// Puts a frame for `to` on the wire.
     pub(crate) fn transmit(&mut self, to: usize, mut frame: PacketBuf) {
         let wire = self.wire;
-        if wire.cut_to == Some(to) || self.rng.chance(wire.loss) {
+        if frame.len() - EthernetHeader::LEN > wire.mtu || wire.cut_to == Some(to) || self.rng.chance(wire.loss) {
             return;
         }
         if wire.is_congested {

@@ -115,6 +115,11 @@ impl Congestion {
         self.window.paced = paced;
     }
 
+    /// Segments have become smaller; the window stays what it is.
+    pub(crate) fn set_mss(&mut self, mss: u16) {
+        self.window.set_mss(mss);
+    }
+
     /// Which algorithm decides.
     pub(crate) fn choice(&self) -> CongestionChoice {
         self.algorithm.get().choice()

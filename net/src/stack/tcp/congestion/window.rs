@@ -51,6 +51,10 @@ impl Window {
         }
     }
 
+    pub(crate) fn set_mss(&mut self, mss: u16) {
+        self.mss = mss;
+    }
+
     #[inline]
     pub(crate) fn mss(&self) -> u32 {
         self.mss.into()

@@ -1,0 +1,268 @@
+//! Generic receive offload: segments of one flow that arrive in one poll go up the stack as one.
+//!
+//! The rules are the kernel's (`dev_gro_receive`, `inet_gro_receive`, `tcp_gro_receive`), and the tests are what it did when it
+//! was asked. A flow's segments are held while they continue each other; what cannot continue completes what is held, so
+//! order is kept within a flow. Everything is completed at the end of a poll.
+//!
+//! # Simplifications
+//! - Segments are copied together into one block, where the kernel chains pages; a copy of each byte is the price of a
+//!   receive queue that knows only whole packets.
+//! - TCP over IPv4 only. IPv6 passes as it is.
+//! - There is no `gro_flush_timeout`: nothing is held from one poll to the next.
+
+use crate::packet::{IpSummed, PacketBuf, PoolCache};
+use crate::wire::checksum::{Sum, checksum, is_valid};
+use crate::wire::ethernet::EthernetHeader;
+use crate::wire::ipv4::protocol;
+use crate::wire::tcp::TcpFlags;
+use std::net::Ipv4Addr;
+
+/// One CPU's held segments.
+pub(crate) struct Gro {
+    buckets: [Vec<Held>; BUCKETS],
+    pool: PoolCache,
+    /// Emptied lists, kept for their room.
+    spare: Vec<Vec<PacketBuf>>,
+}
+
+/// `GRO_HASH_BUCKETS`
+const BUCKETS: usize = 8;
+/// `MAX_GRO_SKBS`: how many flows a bucket holds.
+const HELD_MAX: usize = 8;
+/// `GRO_LEGACY_MAX_SIZE`: an IP packet stays shorter.
+const PACKET_MAX: usize = 65_536;
+
+/// Segments that continue each other, of one flow.
+struct Held {
+    /// The first one whole, of the others what follows their headers.
+    segments: Vec<PacketBuf>,
+    first: Candidate,
+    /// The IP packet's length with everything that was merged.
+    len: usize,
+    next_seq: u32,
+    /// Whether identifications count up; the second segment decides.
+    counts_ids: Option<bool>,
+    /// FIN and PSH of what was merged.
+    flags: TcpFlags,
+}
+
+/// What is to be known of a segment that may be merged.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// Where the text begins in the frame, and how long it is.
+    text_at: usize,
+    text_len: usize,
+    seq: u32,
+    flags: TcpFlags,
+    ident: u16,
+    bucket: usize,
+    /// It is a super-segment already, and only order is to be kept.
+    is_merged: bool,
+}
+
+// Where things stand in a frame without IP options.
+const IP: usize = EthernetHeader::LEN;
+const TCP: usize = IP + 20;
+const OPTIONS: usize = TCP + 20;
+
+impl Gro {
+    /// Nothing held; merged segments take their memory from `pool`.
+    pub(crate) fn new(pool: PoolCache) -> Gro {
+        Gro { buckets: Default::default(), pool, spare: Vec::new() }
+    }
+
+    /// Merges what can be merged among the frames of a poll. Every byte that went in comes out, once.
+    pub(crate) fn merge(&mut self, frames: &mut Vec<PacketBuf>) {
+        let mut out = self.spare.pop().unwrap_or_default();
+        for frame in frames.drain(..) {
+            self.receive(frame, &mut out);
+        }
+        for bucket in 0..BUCKETS {
+            while !self.buckets[bucket].is_empty() {
+                self.complete(bucket, 0, &mut out);
+            }
+        }
+        std::mem::swap(frames, &mut out);
+        self.spare.push(out);
+    }
+
+    fn receive(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
+        let Some(new) = Candidate::of(&mut frame) else { return out.push(frame) };
+        let same = |held: &Held| is_same_flow(held.segments[0].data(), frame.data());
+        let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.hold(frame, new, out) };
+        let held = &mut self.buckets[new.bucket][at];
+        if held.continues_with(&frame, &new) {
+            let is_last = new.text_len < held.first.text_len || new.is_final();
+            frame.pull(new.text_at);
+            held.push(frame, &new);
+            if is_last {
+                self.complete(new.bucket, at, out);
+            }
+            return;
+        }
+        // Order is kept: what is held goes first.
+        self.complete(new.bucket, at, out);
+        self.hold(frame, new, out);
+    }
+
+    /// Holds the first segment of a flow, unless nothing may follow it.
+    fn hold(&mut self, frame: PacketBuf, first: Candidate, out: &mut Vec<PacketBuf>) {
+        if first.text_len == 0 || first.is_merged || first.is_final() {
+            return out.push(frame);
+        }
+        if self.buckets[first.bucket].len() >= HELD_MAX {
+            self.complete(first.bucket, 0, out);
+        }
+        let mut segments = self.spare.pop().unwrap_or_default();
+        let len = frame.len() - IP;
+        segments.push(frame);
+        let next_seq = first.seq.wrapping_add(first.text_len as u32);
+        let flags = TcpFlags::empty();
+        self.buckets[first.bucket].push(Held { segments, first, len, next_seq, counts_ids: None, flags });
+    }
+
+    /// `napi_gro_complete`
+    fn complete(&mut self, bucket: usize, at: usize, out: &mut Vec<PacketBuf>) {
+        let mut held = self.buckets[bucket].remove(at);
+        if held.segments.len() == 1 {
+            out.append(&mut held.segments);
+        } else {
+            match held.assemble(&mut self.pool) {
+                Some(merged) => {
+                    out.push(merged);
+                    held.segments.drain(..).for_each(|segment| self.pool.free(segment));
+                }
+                // No memory for it: the segments go up as they came.
+                None => out.extend(held.take_apart()),
+            }
+        }
+        self.spare.push(held.segments);
+    }
+}
+
+impl Held {
+    /// `tcp_gro_receive`: whether nothing but FIN and PSH tells the new segment from the ones before it.
+    fn continues_with(&self, frame: &PacketBuf, new: &Candidate) -> bool {
+        let (old_bytes, new_bytes) = (self.segments[0].data(), frame.data());
+        let changed = (self.first.flags ^ new.flags) - (TcpFlags::FIN | TcpFlags::PSH);
+        let steps = new.ident.wrapping_sub(self.first.ident);
+        let ids_continue = match self.counts_ids {
+            Some(true) => usize::from(steps) == self.segments.len(),
+            Some(false) => steps == 0,
+            None => steps <= 1,
+        };
+        changed.is_empty()
+            && !new.is_merged
+            && !new.flags.contains(TcpFlags::CWR)
+            && new.seq == self.next_seq
+            && (1..=self.first.text_len).contains(&new.text_len)
+            && self.len + new.text_len < PACKET_MAX
+            && ids_continue
+            // Type of service; DF; time to live.
+            && old_bytes[IP + 1] == new_bytes[IP + 1]
+            && old_bytes[IP + 6..IP + 9] == new_bytes[IP + 6..IP + 9]
+            // Acknowledgement; window; options.
+            && old_bytes[TCP + 8..TCP + 13] == new_bytes[TCP + 8..TCP + 13]
+            && old_bytes[TCP + 14..TCP + 16] == new_bytes[TCP + 14..TCP + 16]
+            && old_bytes[OPTIONS..self.first.text_at] == new_bytes[OPTIONS..new.text_at]
+    }
+
+    fn push(&mut self, text: PacketBuf, new: &Candidate) {
+        self.counts_ids.get_or_insert(new.ident != self.first.ident);
+        self.flags |= new.flags & (TcpFlags::FIN | TcpFlags::PSH);
+        self.len += new.text_len;
+        self.next_seq = self.next_seq.wrapping_add(new.text_len as u32);
+        self.segments.push(text);
+    }
+
+    fn assemble(&self, pool: &mut PoolCache) -> Option<PacketBuf> {
+        let mut merged = pool.alloc(0, IP + self.len)?;
+        for segment in &self.segments {
+            merged.put(segment.len()).copy_from_slice(segment.data());
+        }
+        let data = merged.data_mut();
+        data[IP + 2..IP + 4].copy_from_slice(&(self.len as u16).to_be_bytes());
+        data[IP + 10..IP + 12].fill(0);
+        let sum = checksum(&data[IP..TCP]);
+        data[IP + 10..IP + 12].copy_from_slice(&sum);
+        data[TCP + 13] |= self.flags.bits();
+        merged.rx = self.segments[0].rx;
+        merged.rx.ip_summed = IpSummed::Partial;
+        (merged.rx.gso_size, merged.rx.gso_segs) = (self.first.text_len as u16, self.segments.len() as u16);
+        Some(merged)
+    }
+
+    /// The segments with their headers again.
+    fn take_apart(&mut self) -> impl Iterator<Item = PacketBuf> + '_ {
+        let headers = self.first.text_at;
+        self.segments.drain(..).enumerate().map(move |(number, mut segment)| {
+            if number > 0 {
+                segment.push(headers);
+            }
+            segment
+        })
+    }
+}
+
+impl Candidate {
+    /// A whole TCP segment over IPv4 without IP options, whose checksums hold; that of the segment need not be looked at again.
+    fn of(frame: &mut PacketBuf) -> Option<Candidate> {
+        let data = frame.data();
+        if data.len() < OPTIONS || data[12..14] != [0x08, 0x00] || data[IP] != 0x45 || data[IP + 9] != protocol::TCP {
+            return None;
+        }
+        let fragment = u16_at(data, IP + 6) & 0x3fff;
+        let text_at = TCP + usize::from(data[TCP + 12] >> 4) * 4;
+        if fragment != 0
+            || usize::from(u16_at(data, IP + 2)) != data.len() - IP
+            || !(OPTIONS..=data.len()).contains(&text_at)
+            || !is_valid(&data[IP..TCP])
+        {
+            return None;
+        }
+        let addresses = u32_at(data, IP + 12) ^ u32_at(data, IP + 16);
+        let bucket = (addresses ^ u32_at(data, TCP)).wrapping_mul(0x9e37_79b9) >> 29;
+        let new = Candidate {
+            text_at,
+            text_len: data.len() - text_at,
+            seq: u32_at(data, TCP + 4),
+            flags: TcpFlags::from_bits_retain(data[TCP + 13]),
+            ident: u16_at(data, IP + 4),
+            bucket: bucket as usize,
+            is_merged: frame.rx.gso_size > 0,
+        };
+        if frame.rx.ip_summed == IpSummed::None {
+            let address = |at: usize| Ipv4Addr::from_bits(u32_at(data, at));
+            let segment = &data[TCP..];
+            let (src, dst) = (address(IP + 12), address(IP + 16));
+            let mut sum = Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, segment.len());
+            sum.add(segment);
+            if !sum.is_valid() {
+                return None;
+            }
+            frame.rx.ip_summed = IpSummed::Unnecessary;
+        }
+        Some(new)
+    }
+
+    /// Whether nothing may follow it in the same packet.
+    fn is_final(&self) -> bool {
+        self.flags.intersects(TcpFlags::URG | TcpFlags::PSH | TcpFlags::RST | TcpFlags::SYN | TcpFlags::FIN)
+    }
+}
+
+/// Ethernet header, addresses and ports.
+fn is_same_flow(held: &[u8], new: &[u8]) -> bool {
+    held[IP + 12..TCP + 4] == new[IP + 12..TCP + 4] && held[..12] == new[..12]
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests;

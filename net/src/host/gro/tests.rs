@@ -1,0 +1,196 @@
+//! What the kernel did with bursts of segments, as data (RXPATH section 5): each has 100 bytes of text unless it says otherwise.
+
+use super::*;
+use crate::packet::Pool;
+use crate::wire::ipv4::Ipv4Header;
+use crate::wire::tcp::{SeqNumber, TcpHeader};
+use crate::wire::tcp_options::TcpOptions;
+
+/// One segment of a burst.
+#[derive(Clone)]
+struct Segment {
+    text: usize,
+    seq: u32,
+    ack: u32,
+    flags: TcpFlags,
+    window: u16,
+    port: u16,
+    ttl: u8,
+    tos: u8,
+    dont_fragment: bool,
+    ident: u16,
+    timestamp: Option<u32>,
+    is_damaged: bool,
+}
+
+/// A burst of equal segments that continue each other.
+fn burst(count: usize) -> Vec<Segment> {
+    let segment = |number: usize| Segment {
+        text: 100,
+        seq: 1000 + 100 * number as u32,
+        ack: 77,
+        flags: TcpFlags::ACK,
+        window: 500,
+        port: 1,
+        ttl: 64,
+        tos: 0,
+        dont_fragment: true,
+        ident: 0,
+        timestamp: None,
+        is_damaged: false,
+    };
+    (0..count).map(segment).collect()
+}
+
+impl Segment {
+    fn frame(&self, pool: &mut PoolCache) -> PacketBuf {
+        let (src, dst) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let options = TcpOptions { timestamps: self.timestamp.map(|value| (value, 5)), ..TcpOptions::default() };
+        let header = TcpHeader {
+            src_port: self.port,
+            dst_port: 2,
+            seq: SeqNumber(self.seq),
+            ack: SeqNumber(self.ack),
+            flags: self.flags,
+            window: self.window,
+            urgent: 0,
+            options,
+        };
+        let mut packet = pool.alloc(100, self.text).unwrap();
+        packet.put(self.text).iter_mut().enumerate().for_each(|(at, byte)| *byte = (self.seq as usize + at) as u8);
+        let len = header.header_len() + self.text;
+        let mut sum = Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, len);
+        sum.add(packet.data());
+        header.emit(packet.push(header.header_len()), Some(sum));
+        let ip = Ipv4Header {
+            tos: self.tos,
+            ttl: self.ttl,
+            dont_fragment: self.dont_fragment,
+            ..Ipv4Header::new(src, dst, protocol::TCP, len)
+        };
+        let bytes: &mut [u8; 20] = packet.push(20).first_chunk_mut().unwrap();
+        ip.emit(bytes);
+        bytes[4..6].copy_from_slice(&self.ident.to_be_bytes());
+        bytes[10..12].fill(0);
+        let sum = checksum(bytes);
+        bytes[10..12].copy_from_slice(&sum);
+        if self.is_damaged {
+            let last = packet.len() - 1;
+            packet.data_mut()[last] ^= 1;
+        }
+        packet.push(IP).copy_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]);
+        packet
+    }
+}
+
+fn merged(segments: &[Segment]) -> Vec<PacketBuf> {
+    let mut pool = Pool::new(8 << 20).cache();
+    let mut frames: Vec<_> = segments.iter().map(|segment| segment.frame(&mut pool)).collect();
+    Gro::new(pool).merge(&mut frames);
+    frames
+}
+
+/// Changes a burst of three, and compares the lengths of the IP packets that go up.
+fn check(name: &str, count: usize, change: impl FnOnce(&mut [Segment]), expected: &[usize]) {
+    let mut segments = burst(count);
+    change(&mut segments);
+    let lens: Vec<_> = merged(&segments).iter().map(|frame| frame.len() - IP).collect();
+    assert_eq!(lens, expected, "{name}");
+}
+
+#[test]
+fn bursts_merge_as_the_kernel_merges_them() {
+    let push = TcpFlags::ACK | TcpFlags::PSH;
+    check("3 contiguous ACK", 3, |_| {}, &[340]);
+    check("3rd has PSH", 3, |s| s[2].flags = push, &[340]);
+    check("2nd has PSH", 3, |s| s[1].flags = push, &[240, 140]);
+    check("100,100,60,100", 4, |s| (s[2].text, s[3].seq) = (60, s[3].seq - 40), &[300, 140]);
+    check("100 then 150", 2, |s| s[1].text = 150, &[140, 190]);
+    check("sequence gap", 2, |s| s[1].seq += 7, &[140, 140]);
+    check("different ack number", 2, |s| s[1].ack += 1, &[140, 140]);
+    check("different window only", 2, |s| s[1].window += 1, &[140, 140]);
+    check("FIN on 2nd", 2, |s| s[1].flags |= TcpFlags::FIN, &[240]);
+    check("SYN+ACK+data, then data", 2, |s| s[0].flags |= TcpFlags::SYN, &[140, 140]);
+    check("URG on 2nd", 2, |s| s[1].flags |= TcpFlags::URG, &[140, 140]);
+    check("ECE on 2nd", 2, |s| s[1].flags |= TcpFlags::ECE, &[140, 140]);
+    check("CWR on both", 2, |s| s.iter_mut().for_each(|s| s.flags |= TcpFlags::CWR), &[140, 140]);
+    check("CWR on 2nd", 2, |s| s[1].flags |= TcpFlags::CWR, &[140, 140]);
+    check("3 pure ACKs", 3, |s| s.iter_mut().for_each(|s| (s.text, s.seq) = (0, 1000)), &[40, 40, 40]);
+    check("data, pure ACK", 2, |s| s[1].text = 0, &[140, 40]);
+    check("TTL differs", 2, |s| s[1].ttl = 63, &[140, 140]);
+    check("TOS differs", 2, |s| s[1].tos = 4, &[140, 140]);
+    check("bad TCP checksum on 2nd", 2, |s| s[1].is_damaged = true, &[140, 140]);
+}
+
+#[test]
+fn identifications_count_or_stand_still() {
+    let ids = |step: u16| move |s: &mut [Segment]| (0..).zip(s).for_each(|(n, s)| s.ident = n * step);
+    check("DF, id fixed", 3, ids(0), &[340]);
+    check("DF, id +1", 3, ids(1), &[340]);
+    check("DF, id jumps +2", 2, ids(2), &[140, 140]);
+    for (name, step) in [("no DF, id fixed", 0), ("no DF, id +1", 1)] {
+        let change = |s: &mut [Segment]| {
+            ids(step)(s);
+            s.iter_mut().for_each(|s| s.dont_fragment = false);
+        };
+        check(name, 3, change, &[340]);
+    }
+}
+
+#[test]
+fn options_must_be_equal() {
+    let stamps = |step: u32| move |s: &mut [Segment]| (0..).zip(s).for_each(|(n, s)| s.timestamp = Some(9 + n * step));
+    check("timestamps equal", 3, stamps(0), &[352]);
+    check("timestamps differ", 3, stamps(1), &[152, 152, 152]);
+}
+
+#[test]
+fn many_segments_and_many_flows() {
+    check("20 x 100", 20, |_| {}, &[2040]);
+    let long = |s: &mut [Segment]| (0..).zip(s).for_each(|(n, s)| (s.text, s.seq) = (1400, n * 1400));
+    check("50 x 1400", 50, long, &[64_440, 5640]);
+    let two = |s: &mut [Segment]| {
+        (0..).zip(s).for_each(|(n, s)| (s.port, s.seq) = (1 + n % 2, 100 * u32::from(n / 2)));
+    };
+    check("2 flows x3 interleaved", 6, two, &[340, 340]);
+    check("100 flows x1", 100, |s| (1..).zip(s).for_each(|(n, s)| s.port = n), &[140; 100]);
+}
+
+#[test]
+fn what_was_merged_says_so_and_is_whole() {
+    let mut segments = burst(3);
+    segments[2].flags |= TcpFlags::PSH;
+    segments[2].text = 30;
+    let frames = merged(&segments);
+    let [frame] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!((frame.rx.gso_size, frame.rx.gso_segs, frame.rx.ip_summed), (100, 3, IpSummed::Partial));
+    let ip = Ipv4Header::parse(&frame.data()[IP..]).unwrap();
+    assert_eq!((usize::from(ip.total_len), frame.len() - IP), (270, 270));
+    let (header, at) = TcpHeader::parse(&frame.data()[TCP..]).unwrap();
+    assert_eq!((header.flags, header.seq), (TcpFlags::ACK | TcpFlags::PSH, SeqNumber(1000)));
+    let text: Vec<_> = (1000..1230).map(|at| at as u8).collect();
+    assert_eq!(frame.data()[TCP + at..], text);
+}
+
+#[test]
+fn without_memory_the_segments_go_up_as_they_came() {
+    let mut pool = Pool::new(8 << 20).cache();
+    let mut frames: Vec<_> = burst(3).iter().map(|segment| segment.frame(&mut pool)).collect();
+    let before: Vec<_> = frames.iter().map(|frame| frame.data().to_vec()).collect();
+    Gro::new(Pool::new(0).cache()).merge(&mut frames);
+    assert_eq!(frames.iter().map(|frame| frame.data().to_vec()).collect::<Vec<_>>(), before);
+    assert!(frames.iter().all(|frame| frame.rx.ip_summed == IpSummed::Unnecessary));
+}
+
+#[test]
+fn any_frame_passes() {
+    let mut pool = Pool::new(8 << 20).cache();
+    let whole = burst(1)[0].frame(&mut pool);
+    for len in 0..whole.len() {
+        let mut frame = crate::packet::copy(&whole, &Pool::new(1 << 20)).unwrap();
+        frame.truncate(len);
+        let mut frames = vec![frame];
+        Gro::new(Pool::new(1 << 20).cache()).merge(&mut frames);
+        assert_eq!(frames[0].len(), len);
+    }
+}
