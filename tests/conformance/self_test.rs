@@ -16,6 +16,41 @@ const HANDSHAKE: &str = "
 +0 accept(3, ..., ...) = 4
 ";
 
+/// The forms of the language that scripts in the wild use, in a script that is right.
+const FORMS: &str = r#"
+// One kind of comment,
+/* and another,
+   over two lines. */
+--tolerance_usecs=10000
+--ip_version=ipv4
+`../common/defaults.sh
+../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0`
+
+    0   socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+   +0   setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
+   +0   bind(3, {sa_family = AF_INET, sin_port = htons(8888), sin_addr = inet_addr("0.0.0.0")}, ...) = 0
+   +0   listen(3, 1) = 0
+0.000...0.200 accept(3, ..., ...) = 4
+0.100   < S 0:0(0) win 32792 <mss 1000,sackOK,TS val 100 ecr 0,nop,wscale 7>
+0.1~0.2 > S. 0:0(0) ack 1 <...>
+0.200   < . 1:1(0) ack 1 win 257   // inline
+   +0   fcntl(4, F_GETFL) = 0x2 (flags O_RDWR)
+   +0   fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+   +0   fcntl(4, F_GETFL) = 0x802 (flags O_RDWR|O_NONBLOCK)
+   +0   read(4, ..., 1000) = -1 EAGAIN (Resource temporarily unavailable)
+ +.01   write(4, ..., 1000) = 1000
+    *   > P. 1:1001(1000) ack 1
+   +0~+.1 < [ect0] . 1:1(0) ack 1001 win 257
+   +0   sendto(4, ..., 10, MSG_DONTWAIT, ..., ...) = 10
+   +0   > [noecn] P. 1001:1011(10) ack 1 <...>
+ +.01   < 40000 > 8888 F. 1:1(0) ack 1011 win 257
+ +.04   > 8888 > 40000 . 1011:1011(0) ack 2
+   +0   close(4) = 0
+   +0   close(3) = 0
+   +0   > F. 1011:1011(0) ack 2
+ +.1    < . 2:2(0) ack 1012 win 257
+"#;
+
 /// What is wrong, the lines after the handshake, and what the runner must say about it.
 const WRONG: &[(&str, &str, &[&str])] = &[
     (
@@ -90,7 +125,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         .iter()
         .map(|&(name, text, words)| Trial::test(format!("runner::{name}"), move || must_fail(text, words)));
     let right = Trial::test("runner::right", || runner::play("right", HANDSHAKE, Version::V4).map_err(Failed::from));
-    wrong.chain(malformed).chain([right]).collect()
+    let forms = Trial::test("runner::forms", || runner::play("forms", FORMS, Version::V4).map_err(Failed::from));
+    wrong.chain(malformed).chain([right, forms]).collect()
 }
 
 fn must_fail(text: &str, words: &[&str]) -> Result<(), Failed> {

@@ -29,7 +29,7 @@ impl ControlBlock {
     pub(super) fn suspect_black_hole(&mut self, now: Instant) {
         let plain = self.snd_mss + self.options_len();
         if self.flags.contains(Flags::MTU_PROBING) && self.retries > SUSPICIOUS {
-            self.shrink_segments((plain / 2).min(BASE_MSS), now);
+            self.shrink_segments(if plain > BASE_MSS { BASE_MSS } else { plain / 2 }, now);
         }
     }
 

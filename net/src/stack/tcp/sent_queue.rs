@@ -182,7 +182,7 @@ impl SentQueue {
             let mut cut = false;
             while sent.end - start > most + fin {
                 start = start + most;
-                self.push(Sent { end: start, marks: sent.marks - Marks::FIN, ..sent });
+                self.push(Sent { end: start, marks: sent.marks - Marks::FIN - Marks::PUSH, ..sent });
                 pieces.push(number);
                 (number, cut) = (number + 1, true);
             }
