@@ -267,6 +267,8 @@ drop_reasons! {
     DevReady = "DEV_READY",
     /// The packet pool's bound is reached.
     Nomem = "NOMEM",
+    /// All connections together hold as much as they may (`tcp_mem`).
+    ProtoMem = "PROTO_MEM",
     /// The device had no free receive descriptor (`rx_missed_errors`).
     RxMissed = "RX_MISSED",
     /// The device had no free transmit descriptor.

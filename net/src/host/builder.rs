@@ -142,7 +142,8 @@ impl HostBuilder {
 
     /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
     /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
-    /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`. With several CPUs each bound is one CPU's.
+    /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`, `tcp_challenge_ack_limit`, `tcp_mem` (its third
+    /// number, in pages). With several CPUs each bound is one CPU's.
     ///
     /// A name or a value that there is not is told by [`build`](HostBuilder::build).
     ///

@@ -214,7 +214,8 @@ impl TcpLayer {
             state if !state.may_send() => return Err(SocketError::BrokenPipe),
             _ => {}
         }
-        let may_write = connection.may_write_more();
+        let scarce = self.memory.is_scarce() && connection.block.queued() > 0;
+        let may_write = connection.may_write_more() && !scarce;
         let n = if may_write { connection.block.write(bytes, &mut lower.ip.pool) } else { 0 };
         if n < bytes.len() {
             connection.no_space = true;
@@ -243,6 +244,8 @@ impl TcpLayer {
         if connection.block.has_something_due() && connection.block.state() != State::Closed {
             // A window update.
             self.settle(sockets, id.index(), lower);
+        } else {
+            self.memory.account(connection);
         }
         Ok(n)
     }
@@ -306,8 +309,19 @@ impl TcpLayer {
         } else {
             connection.block.close(lower.now, &mut lower.ip.pool)
         };
+        let mut mib = if abort { Mib::TcpExtTCPAbortOnData } else { Mib::TcpExtTCPAbortOnClose };
+        let mut reset = reset;
+        // What is left in FIN-WAIT-2 and TIME-WAIT is no connection any more.
+        let goes_on = !matches!(connection.block.state(), State::Closed | State::FinWait2 | State::TimeWait);
+        if goes_on && (self.orphans >= self.sysctls.max_orphans || self.memory.is_scarce()) {
+            // `tcp_check_oom`
+            (mib, reset) = (Mib::TcpExtTCPAbortOnMemory, connection.block.abort_reset());
+            connection.block.abort(&mut lower.ip.pool);
+        } else if goes_on {
+            connection.is_orphan = true;
+            self.orphans += 1;
+        }
         if let Some(reset) = reset {
-            let mib = if abort { Mib::TcpExtTCPAbortOnData } else { Mib::TcpExtTCPAbortOnClose };
             lower.ip.counters.count(mib);
             send_reset(lower, &connection.flow, reset);
         }

@@ -35,6 +35,10 @@ pub(crate) struct Connection {
     pub(crate) read_shut_down: bool,
     /// The connection was made, and has ended; so reading finds an end rather than a missing peer.
     pub(crate) is_done: bool,
+    /// What the sum of all connections' memory has for this one.
+    pub(crate) charged: u32,
+    /// Nobody holds it, and it is counted among those.
+    pub(crate) is_orphan: bool,
     /// It stands in the layer's list of those that have something to send at the end of the batch.
     pub(crate) is_deferred: bool,
 }
@@ -72,6 +76,8 @@ impl Connection {
             no_space: false,
             read_shut_down: false,
             is_done: false,
+            charged: 0,
+            is_orphan: false,
             is_deferred: false,
         }
     }

@@ -34,6 +34,7 @@ const STAMP_BITS: u32 = 6;
 const STAMP_MASK: u32 = (1 << STAMP_BITS) - 1;
 const STAMP_WSCALE: u32 = 0xf;
 const STAMP_SACK: u32 = 1 << 4;
+const STAMP_ECN: u32 = 1 << 5;
 
 impl Cookies {
     /// Keys of their own from a host's secret.
@@ -77,14 +78,19 @@ pub(crate) fn stamp(clock: u32, agreed: &Agreed) -> u32 {
     if agreed.features.contains(Features::SACK) {
         bits |= STAMP_SACK;
     }
+    if agreed.features.contains(Features::ECN) {
+        bits |= STAMP_ECN;
+    }
     let stamp = (clock & !STAMP_MASK) | bits;
     if stamp > clock { stamp.wrapping_sub(1 << STAMP_BITS) } else { stamp }
 }
 
-/// What the SYN offered, by the echo of [`stamp`]: the shift of its window, and whether SACK (`cookie_timestamp_decode`).
-pub(crate) fn unstamp(echo: u32) -> (Option<u8>, bool) {
+/// What the SYN offered, by the echo of [`stamp`]: the shift of its window, whether SACK, and whether ECN
+/// (`cookie_timestamp_decode`).
+pub(crate) fn unstamp(echo: u32) -> (Option<u8>, bool, bool) {
     let shift = (echo & STAMP_WSCALE) as u8;
-    (Some(shift).filter(|&shift| u32::from(shift) != STAMP_WSCALE), echo & STAMP_SACK != 0)
+    let shift = Some(shift).filter(|&shift| u32::from(shift) != STAMP_WSCALE);
+    (shift, echo & STAMP_SACK != 0, echo & STAMP_ECN != 0)
 }
 
 fn sizes(flow: &FourTuple) -> &'static [u16; 4] {
@@ -127,12 +133,18 @@ mod tests {
         }
 
         #[test]
-        fn a_stamp_says_what_was_offered_and_is_never_ahead(clock: u32, shift in prop::option::of(0..15u8), sack: bool) {
+        fn a_stamp_says_what_was_offered_and_is_never_ahead(
+            clock: u32,
+            shift in prop::option::of(0..15u8),
+            sack: bool,
+            ecn: bool,
+        ) {
             let mut features = Features::TIMESTAMPS;
             features.set(Features::SACK, sack);
+            features.set(Features::ECN, ecn);
             let agreed = Agreed { snd_mss: 1448, snd_wscale: shift, features, ts_recent: 0 };
             let stamp = stamp(clock, &agreed);
-            prop_assert_eq!(unstamp(stamp), (shift, sack));
+            prop_assert_eq!(unstamp(stamp), (shift, sack, ecn));
             prop_assert!(clock.wrapping_sub(stamp) < 128, "{} {}", clock, stamp);
         }
     }

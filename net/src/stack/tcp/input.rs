@@ -4,6 +4,7 @@ use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
+use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::control_block::{
     AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Reset, Timer,
 };
@@ -22,6 +23,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) ecn: u8,
     pub(crate) pool: &'a mut PoolCache,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) challenges: &'a mut ChallengeLimit,
 }
 
 /// A step of the RFC's: on to the next one, or "drop the segment, and return".
@@ -318,8 +320,10 @@ impl ControlBlock {
 
     fn challenge(&mut self, at: &mut Arrival<'_>, reason: DropReason) -> Disposition {
         if self.may_challenge(at.now) {
-            at.counters.count(Mib::TcpExtTCPChallengeACK);
-            self.ack = AckDue::Now;
+            if at.challenges.allow(at.now) {
+                at.counters.count(Mib::TcpExtTCPChallengeACK);
+                self.ack = AckDue::Now;
+            }
         } else {
             at.counters.count(Mib::TcpExtTCPACKSkippedChallenge);
         }

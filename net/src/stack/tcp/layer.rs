@@ -10,6 +10,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
 use crate::stack::socket::Sockets;
+use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{Disposition, Notice};
@@ -19,6 +20,7 @@ use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
 use crate::stack::tcp::listen::Request;
+use crate::stack::tcp::memory::Memory;
 use crate::stack::tcp::options::{Features, Offer};
 use crate::stack::tcp::state::State;
 use crate::stack::tcp::sysctl::TcpSysctls;
@@ -39,6 +41,10 @@ pub(crate) struct TcpLayer {
     pub(super) request_timers: TimerHeap,
     pub(super) secrets: Secrets,
     pub(super) cookies: Cookies,
+    pub(super) challenges: ChallengeLimit,
+    /// How many connections nobody holds any more.
+    pub(super) orphans: u32,
+    pub(super) memory: Memory,
     pub(super) limits: Limits,
     pub(super) sysctls: TcpSysctls,
     /// How many ephemeral ports were chosen (RFC 6056's `next_ephemeral`).
@@ -70,6 +76,9 @@ impl TcpLayer {
             request_timers: TimerHeap::new(),
             secrets: Secrets::new(config.secret),
             cookies: Cookies::new(config.secret),
+            challenges: ChallengeLimit::new(config.tcp.challenge_ack_limit, config.secret),
+            orphans: 0,
+            memory: Memory::new(config.tcp.mem_max),
             limits: config.limits,
             sysctls: config.tcp,
             ports_chosen: 0,
@@ -125,13 +134,22 @@ impl TcpLayer {
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
         let Segment { header, ecn, text, .. } = segment;
+        if self.memory.is_scarce() && !text.is_empty() && connection.block.readable() > 0 {
+            // A simplification: with the text goes the acknowledgement, which the next segment brings again.
+            lower.ip.counters.count(Mib::TcpExtTCPRcvQDrop);
+            return lower.ip.drop_packet(text, DropReason::ProtoMem, lower.fx);
+        }
         let (data_len, block) = (text.len() as u32, &mut connection.block);
         let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
-        let done = block.on_segment(Arrival { now: lower.now, header, ecn, pool, counters }, text);
+        let done = block.on_segment(
+            Arrival { now: lower.now, header, ecn, pool, counters, challenges: &mut self.challenges },
+            text,
+        );
         connection.apply(done, before, lower);
+        self.memory.account(connection);
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
         } else if connection.block.has_something_due() {
@@ -162,6 +180,7 @@ impl TcpLayer {
     pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
         connection.transmit(lower);
+        self.memory.account(connection);
         match connection.block.state() {
             State::Closed => self.retire(sockets, index, lower),
             State::TimeWait => self.enter_time_wait(sockets, index, lower),
@@ -201,6 +220,8 @@ impl TcpLayer {
         if connection.owner == Owner::Nobody {
             connection.block.abort(&mut lower.ip.pool);
             connection.wait.wake_all(&mut lower.fx.wakes);
+            self.orphans -= u32::from(connection.is_orphan);
+            self.memory.release(connection);
             sockets.remove(index);
         }
     }
@@ -292,7 +313,11 @@ impl TcpLayer {
         error: SocketError,
         lower: &mut Lower<'_>,
     ) {
-        let Some(Target::Connection(index)) = self.exact(sockets, flow) else { return };
+        let index = match self.exact(sockets, flow) {
+            Some(Target::Connection(index)) => index,
+            Some(Target::Request(index)) => return self.on_request_error(sockets, index, seq, error, lower),
+            _ => return,
+        };
         let Some(connection) = sockets.connection_at(index) else { return };
         if !connection.block.is_outstanding(seq) {
             return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
@@ -341,6 +366,12 @@ impl TcpLayer {
     #[cfg(test)]
     pub(crate) fn time_wait_len(&self) -> usize {
         self.time_wait.count(Substate::TimeWait)
+    }
+
+    /// How many bytes all connections hold.
+    #[cfg(test)]
+    pub(crate) fn memory_held(&self) -> u64 {
+        self.memory.held()
     }
 
     /// How many entries are in FIN-WAIT-2.

@@ -8,6 +8,7 @@
 
 pub(crate) mod acknowledge;
 pub(crate) mod calls;
+pub(crate) mod challenge;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod control_block;
@@ -25,6 +26,7 @@ pub(crate) mod listen;
 pub(crate) mod listing;
 pub(crate) mod loss;
 pub(crate) mod loss_probe;
+pub(crate) mod memory;
 pub(crate) mod min_rtt;
 pub(crate) mod news;
 pub(crate) mod options;

@@ -152,8 +152,6 @@ impl TcpLayer {
     fn send_cookie(&self, request: &Request, syn: &TcpHeader, rcvbuf: u32, lower: &mut Lower<'_>) {
         let mut request = *request;
         let (flow, now) = (request.flow, lower.now);
-        // Linux finds room for this one, too; here a connection that comes of a cookie does without.
-        request.agreed.features.remove(Features::ECN);
         let mss = syn.options.mss.unwrap_or(Agreed::default_mss(request.flow.is_v4()));
         request.iss = self.cookies.make(&flow, request.irs, mss, now);
         if !request.agreed.features.contains(Features::TIMESTAMPS) {
@@ -187,25 +185,27 @@ impl TcpLayer {
             lower.ip.counters.count(Mib::TcpExtSyncookiesFailed);
             return None;
         };
-        let options = self.options_of_cookie(flow, header, mss);
+        let (options, flags) = self.syn_of_cookie(flow, header, mss);
         let offer = self.offer(lower.ip, flow, (0, 0));
-        let syn = TcpHeader { options, ..(*header).clone() };
+        let syn = TcpHeader { options, flags, ..(*header).clone() };
         let agreed = Agreed::new(offer.mss, offer.features, &syn);
         lower.ip.counters.count(Mib::TcpExtSyncookiesRecv);
         // When the SYN-ACK was sent is not known, so its round trip cannot be measured.
         Some(Request { is_repeated: true, ..Request::new((*flow, index), (iss, irs), agreed, lower.now) })
     }
 
-    /// What the SYN's options were, as far as the cookie and the timestamp say.
-    fn options_of_cookie(&self, flow: &FourTuple, header: &TcpHeader, mss: u16) -> TcpOptions {
+    /// What the SYN's options and flags were, as far as the cookie and the timestamp say.
+    fn syn_of_cookie(&self, flow: &FourTuple, header: &TcpHeader, mss: u16) -> (TcpOptions, TcpFlags) {
+        let mut flags = TcpFlags::SYN;
         let mut options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
         if let Some((value, echo)) = header.options.timestamps {
-            let (shift, sack) = unstamp(echo.wrapping_sub(self.secrets.ts_offset(flow)));
+            let (shift, sack, ecn) = unstamp(echo.wrapping_sub(self.secrets.ts_offset(flow)));
             options.timestamps = Some((value, echo));
             options.window_scale = shift;
             options.sack_permitted = sack;
+            flags.set(TcpFlags::ECE | TcpFlags::CWR, ecn);
         }
-        options
+        (options, flags)
     }
 
     fn establish_from_cookie(

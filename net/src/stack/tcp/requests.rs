@@ -3,6 +3,7 @@
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::demux::Target;
+use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::control_block::Reset;
@@ -12,7 +13,7 @@ use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::{Features, syn_window};
 use crate::stack::tcp::rto::RttEstimator;
 use crate::stack::tcp::timestamps::is_before;
-use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp::{SeqNumber, TcpFlags};
 
 impl TcpLayer {
     /// `tcp_check_req`: a segment for a half-open connection. The steps are those of 3.10.7.4 in SYN-RECEIVED.
@@ -110,6 +111,25 @@ impl TcpLayer {
             self.requests[index as usize].is_acked = true;
         }
         lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
+    }
+
+    /// An ICMP error about a SYN-ACK (`tcp_req_err`): a peer that cannot be reached will not answer.
+    pub(super) fn on_request_error(
+        &mut self,
+        sockets: &mut Sockets,
+        index: u32,
+        seq: SeqNumber,
+        error: SocketError,
+        lower: &mut Lower<'_>,
+    ) {
+        let Some(&request) = self.requests.get(index as usize) else { return };
+        if seq != request.iss {
+            lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
+        } else if matches!(error, SocketError::HostUnreachable | SocketError::NetworkUnreachable) {
+            lower.ip.counters.count(Mib::TcpExtListenDrops);
+            self.remove_request(sockets, index);
+            self.demux.remove(&request.flow, Target::Request(index));
+        }
     }
 
     /// Ends a request before its time.

@@ -30,9 +30,16 @@ pub(crate) struct TcpSysctls {
     pub(crate) tw_reuse: TwReuse,
     /// `tcp_rfc1337`: a reset does not end TIME-WAIT.
     pub(crate) rfc1337: bool,
-    /// `tcp_max_orphans`: connections that nobody holds any more.
+    /// `tcp_max_orphans`: connections that nobody holds any more. One too many is reset.
     pub(crate) max_orphans: u32,
+    /// `tcp_challenge_ack_limit`: per second, over all connections; `None` for no limit.
+    pub(crate) challenge_ack_limit: Option<u32>,
+    /// `tcp_mem`, its third number: how many bytes all connections together may hold.
+    pub(crate) mem_max: u64,
 }
+
+/// `tcp_mem` counts pages.
+const PAGE: u64 = 4096;
 
 /// When a SYN is answered without being remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +87,8 @@ impl Default for TcpSysctls {
             tw_reuse: TwReuse::Loopback,
             rfc1337: false,
             max_orphans: 262_144,
+            challenge_ack_limit: None,
+            mem_max: 1 << 30,
             rto_min: RTO_MIN,
         }
     }
@@ -108,6 +117,10 @@ impl TcpSysctls {
             ("tcp_rfc1337", 0..=1) => self.rfc1337 = value == 1,
             ("tcp_rto_min_us", 1..) => self.rto_min = Duration::from_micros(value.into()),
             ("tcp_max_orphans", _) => self.max_orphans = value,
+            ("tcp_challenge_ack_limit", _) => {
+                self.challenge_ack_limit = (value < i32::MAX as u32).then_some(value);
+            }
+            ("tcp_mem", _) => self.mem_max = u64::from(value) * PAGE,
             _ => return false,
         }
         true

@@ -21,6 +21,7 @@ mod tcp_close;
 mod tcp_ecn;
 #[cfg(test)]
 mod tcp_listen;
+#[cfg(test)]
 mod tcp_patience;
 #[cfg(test)]
 mod tcp_recovery;

@@ -1,6 +1,7 @@
 //! How connections end.
 
 use super::world::*;
+use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::sysctl::TwReuse;
@@ -299,4 +300,69 @@ fn a_host_that_goes_down_tells_everybody() {
     world.close(CLIENT, client);
     world.close(CLIENT, bound);
     assert_eq!(world.stacks[CLIENT].socket_count(), 0);
+}
+
+/// `tcp_max_orphans`
+#[test]
+fn orphans_are_bounded() {
+    let mut world = World::with(13, |config| config.tcp.max_orphans = 2);
+    world.introduce();
+    let listener = world.listen(7, 16);
+    let clients: Vec<_> = (0..4).map(|_| world.connect(7)).collect();
+    world.run_ms(5);
+    // What they write cannot be delivered, so they go on after they were closed.
+    world.wire.cut_to = Some(SERVER);
+    for &client in &clients {
+        world.send(CLIENT, client, b"x").unwrap();
+        world.close(CLIENT, client);
+    }
+    assert_eq!(world.count(CLIENT, Mib::TcpExtTCPAbortOnMemory), 2);
+    assert_eq!((world.stacks[CLIENT].socket_count(), world.count(CLIENT, Mib::TcpOutRsts)), (2, 2));
+    world.wire.cut_to = None;
+    world.run(Duration::from_secs(10));
+    let accepted: Vec<_> = (0..4).filter_map(|_| world.stacks[SERVER].tcp_accept(listener).ok()).collect();
+    for (server, _) in accepted {
+        world.close(SERVER, server);
+    }
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.stacks[CLIENT].socket_count(), 0);
+    let again = world.connect(7);
+    world.run_ms(5);
+    world.close(CLIENT, again);
+    assert_eq!(world.count(CLIENT, Mib::TcpExtTCPAbortOnMemory), 2, "there is room again");
+}
+
+/// `tcp_mem`: beyond it text is dropped and counted, and everything arrives in the end.
+#[test]
+fn the_memory_of_all_connections_is_bounded() {
+    const MAX: u64 = 200_000;
+    let mut world = World::with(14, |config| config.tcp.mem_max = MAX);
+    world.introduce();
+    let listener = world.listen(7, 16);
+    let pairs: Vec<_> = (0..8)
+        .map(|_| {
+            let client = world.connect(7);
+            world.run_ms(5);
+            (client, world.stacks[SERVER].tcp_accept(listener).unwrap().0)
+        })
+        .collect();
+    let text = pattern(60_000);
+    let mut sent = [0; 8];
+    let mut got = vec![Vec::new(); 8];
+    for round in 0..4000 {
+        for (n, &(client, server)) in pairs.iter().enumerate() {
+            sent[n] += world.send(CLIENT, client, &text[sent[n]..]).unwrap_or(0);
+            if round >= 40 {
+                got[n].extend(world.recv(SERVER, server).unwrap_or_default());
+            }
+        }
+        world.run_ms(25);
+        for host in [CLIENT, SERVER] {
+            let held = world.stacks[host].tcp.memory_held();
+            assert!(held < MAX + 8 * 80_000, "round {round}: {held}");
+        }
+    }
+    assert!(world.stacks[SERVER].drops().get(DropReason::ProtoMem) > 0);
+    assert!(got.iter().all(|got| *got == text), "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    assert_eq!((world.stacks[CLIENT].tcp.memory_held(), world.stacks[SERVER].tcp.memory_held()), (0, 0));
 }

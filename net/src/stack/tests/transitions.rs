@@ -5,6 +5,7 @@
 
 use crate::packet::{PacketBuf, Pool};
 use crate::stack::counters::Counters;
+use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice, Reset};
 use crate::stack::tcp::input::Arrival;
@@ -117,7 +118,8 @@ impl Bench {
         let text = PacketBuf::from_bytes(&self.pool, &vec![7; len]).unwrap();
         let (mut counters, mut pool) = (Counters::new(), self.pool.cache());
         let now = self.now;
-        let arrival = Arrival { now, header: &header, ecn: 0, pool: &mut pool, counters: &mut counters };
+        let challenges = &mut ChallengeLimit::new(None, [0; 4]);
+        let arrival = Arrival { now, header: &header, ecn: 0, pool: &mut pool, counters: &mut counters, challenges };
         let done = self.block.on_segment(arrival, text);
         self.poll();
         done
