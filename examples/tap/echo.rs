@@ -13,7 +13,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 async fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+    let listener = TcpListener::bind(("::", port)).await?;
     loop {
         let (stream, peer) = listener.accept().await?;
         wakeline::spawn(async move {

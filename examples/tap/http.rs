@@ -21,7 +21,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 pub(crate) async fn serve(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+    let listener = TcpListener::bind(("::", port)).await?;
     loop {
         let (mut stream, _) = listener.accept().await?;
         wakeline::spawn(async move {

@@ -233,8 +233,16 @@ drop_reasons! {
     UnhandledProto = "UNHANDLED_PROTO",
     /// An ICMP checksum that does not match, or a malformed ICMP message.
     IcmpCsum = "ICMP_CSUM",
-    /// Fragments are not reassembled yet.
-    FragUnsupported = "FRAG_UNSUPPORTED",
+    /// A fragment that was there already.
+    DupFrag = "DUP_FRAG",
+    /// Fragments that overlap or contradict each other.
+    FragOverlap = "FRAG_OVERLAP",
+    /// A fragment whose packet had to make room for others.
+    FragTooFar = "FRAG_TOO_FAR",
+    /// A fragment whose packet did not become whole in time.
+    FragReasmTimeout = "FRAG_REASM_TIMEOUT",
+    /// No route, on the way through this host.
+    IpOutnoroutes = "IP_OUTNOROUTES",
     /// TCP flags that make no sense in this state.
     TcpFlags = "TCP_FLAGS",
     /// Data beyond a window of zero.

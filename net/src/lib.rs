@@ -51,6 +51,7 @@ pub mod emulated {
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
     pub use crate::stack::listing::{SocketEntry, SocketProto, SocketTimer, SocketTimerKind};
+    pub use crate::stack::route::RouteTo;
     pub use crate::stack::tcp::congestion::choice::CongestionChoice;
     #[cfg(target_os = "linux")]
     pub use crate::tap::{Tap, port::TapPort, pump::Carried as TapCarried};

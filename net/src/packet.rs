@@ -126,6 +126,15 @@ impl PacketBuf {
         self.0.len -= n as u32;
     }
 
+    /// The `n` bytes in front of the data, which were pulled off and are there still (`skb_network_header`).
+    ///
+    /// # Panics
+    /// When there is less headroom.
+    pub(crate) fn pulled(&self, n: usize) -> &[u8] {
+        let head = self.0.head as usize;
+        &self.0.bytes[head - n..head]
+    }
+
     /// Opens `n` bytes behind the data and returns them (`skb_put`). Their content is whatever was there before.
     ///
     /// # Panics

@@ -10,3 +10,4 @@ mod flood;
 mod offloads;
 mod options;
 mod parity;
+mod routing;

@@ -295,6 +295,30 @@ fn datagrams_keep_their_boundaries_and_their_senders() {
 }
 
 #[test]
+fn datagrams_of_any_size_arrive_and_larger_ones_are_refused() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let server = UdpSocket::bind(bind).await.unwrap();
+            let client = UdpSocket::bind(bind).await.unwrap();
+            let to = server.local_addr().unwrap();
+            let most = if to.is_ipv4() { 65_507 } else { 65_527 };
+            let mut buf = vec![0; 70_000];
+            for len in [1, 1472, 1473, 9000, most] {
+                let sent: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+                assert_eq!(client.send_to(&sent, to).await.unwrap(), len);
+                let (received, _) = server.recv_from(&mut buf).await.unwrap();
+                assert!(buf[..received] == sent[..], "{len} bytes");
+            }
+            let error = client.send_to(&buf[..most + 1], to).await.unwrap_err();
+            // EMSGSIZE
+            assert_eq!(error.raw_os_error(), Some(90), "{error}");
+            let error = client.send_to(b"x", (to.ip(), 0)).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        })
+    });
+}
+
+#[test]
 fn a_closed_port_refuses_a_connected_udp_socket() {
     on_both_networks(|bind| {
         Box::pin(async move {

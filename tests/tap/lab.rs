@@ -41,7 +41,8 @@ pub(crate) fn within<F: Future<Output = ()>>(
 
 /// Not by a macro, whose output the test harness would keep to itself.
 fn skipped(what: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED {what}: {why}");
+    let line = format!("SKIPPED {what}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn enter(tools: &[&str]) -> Result<(), String> {
@@ -52,7 +53,7 @@ fn enter(tools: &[&str]) -> Result<(), String> {
         return Err("there is no /dev/net/tun on this machine".into());
     }
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-        .map_err(|error| format!("no network namespace of its own: {error} (it needs CAP_SYS_ADMIN)"))?;
+        .map_err(|error| format!("it may not make a network namespace: {error} (CAP_SYS_ADMIN)"))?;
     ip("link set lo up")
 }
 

@@ -139,7 +139,7 @@ fn os_lookup(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 fn resolve_on(host: &Machine, target: Unresolved) -> io::Result<Vec<SocketAddr>> {
     match target {
         Unresolved::Name(name, port) => {
-            let localhost = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let localhost = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             let ips = if name == "localhost" { Some(localhost) } else { host.lan.resolve(&name) };
             let ips = ips.ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("there is no host named {name} on this LAN"))

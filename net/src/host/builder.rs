@@ -16,10 +16,13 @@ use crate::nic::offloads::Offloads;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::nic::{Nic, NicConfig};
 use crate::stack::Stack;
+use crate::stack::addresses::Cidr;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
+use crate::stack::route::{METRIC_USER, Route, RouteTo};
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
 
@@ -36,6 +39,10 @@ pub struct HostBuilder {
     offloads: Offloads,
     mtu: usize,
     limits: Limits,
+    /// What the user has said of addresses and routes, read when the host is built.
+    addrs: Vec<String>,
+    routes: Vec<(String, RouteTo)>,
+    forwards: bool,
     tcp: TcpSysctls,
     /// The first name or value of a sysctl that there is not.
     bad_sysctl: Option<String>,
@@ -70,9 +77,40 @@ impl HostBuilder {
             offloads: Offloads::empty(),
             mtu: MTU_DEFAULT,
             limits: Limits::default(),
+            addrs: Vec::new(),
+            routes: Vec::new(),
+            forwards: false,
             tcp: TcpSysctls::default(),
             bad_sysctl: None,
         }
+    }
+
+    /// An address with the length of its network's prefix, such as `"192.168.7.2/24"`, or `"fd01::2/64"`. The first of a
+    /// family takes the place of the one that the LAN would give; further ones are added. The link-local one stays.
+    pub fn addr(mut self, addr: &str) -> HostBuilder {
+        self.addrs.push(addr.to_owned());
+        self
+    }
+
+    /// The router to everywhere else, which must be on the link; one for each family.
+    pub fn gateway(self, router: impl Into<IpAddr>) -> HostBuilder {
+        let router = router.into();
+        let everywhere = if router.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        self.route(everywhere, router)
+    }
+
+    /// A route, such as `route("10.1.0.0/16", router)` with the address of a router on the link, or with another
+    /// [`RouteTo`]. Of several that fit, the one with the longest prefix counts.
+    pub fn route(mut self, prefix: &str, to: impl Into<RouteTo>) -> HostBuilder {
+        self.routes.push((prefix.to_owned(), to.into()));
+        self
+    }
+
+    /// Passes on packets that are for others, as `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding` do: a router
+    /// between the networks of its addresses.
+    pub fn forward(mut self, forwards: bool) -> HostBuilder {
+        self.forwards = forwards;
+        self
     }
 
     /// How many emulated CPUs, and so queue pairs and shards of the stack, the host has: 1 to 64, 1 by default.
@@ -206,7 +244,9 @@ impl HostBuilder {
     fn build_with(mut self, spawner: &Spawner) -> io::Result<Host> {
         self.check()?;
         let station = self.lan.new_station()?;
-        self.lan.join(&self.name, station)?;
+        let addrs = self.addrs(station)?;
+        let routes = self.routes(&addrs)?;
+        self.lan.join(&self.name, known_by(&addrs))?;
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
@@ -217,14 +257,14 @@ impl HostBuilder {
         let tracer = self.lan.trace.tracer(self.name.clone());
         let secret = std::array::from_fn(|_| rng.next_u64());
         let shards = (0..self.cpus).map(|index| {
-            let config = self.stack_config(station, &nic, secret, index);
+            let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
             let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
             Shard::new(stack, tracer.clone(), now)
         });
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
             name: self.name.clone(),
-            addrs: station.addrs().map(|own| own.addr),
+            addrs: known_by(&addrs),
             nic,
             clock: self.lan.clock.clone(),
             tracer: tracer.clone(),
@@ -269,6 +309,43 @@ impl HostBuilder {
         Ok(())
     }
 
+    /// The addresses of the host: the user's, or the LAN's, those of IPv4 first, and the link-local one.
+    fn addrs(&self, station: Station) -> io::Result<Vec<Cidr>> {
+        let mut chosen = Vec::new();
+        for text in &self.addrs {
+            let addr = prefix_of(text)?;
+            let ip = addr.addr;
+            if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || !text.contains('/') {
+                return Err(not_an_address(text));
+            }
+            chosen.push(addr);
+        }
+        let [v4, v6, link_local] = station.addrs();
+        for given in [v4, v6] {
+            if !chosen.iter().any(|own| own.addr.is_ipv4() == given.addr.is_ipv4()) {
+                chosen.push(given);
+            }
+        }
+        chosen.push(link_local);
+        chosen.sort_by_key(|own| own.addr.is_ipv6());
+        Ok(chosen)
+    }
+
+    fn routes(&self, addrs: &[Cidr]) -> io::Result<Vec<Route>> {
+        let mut routes = Vec::new();
+        for (prefix, to) in &self.routes {
+            let route = user_route(prefix, *to)?;
+            if let RouteTo::Via(router) = *to
+                && (router.is_ipv4() != route.prefix.addr.is_ipv4() || !addrs.iter().any(|own| own.contains(router)))
+            {
+                let text = format!("the router {router} of the route to {prefix} is not on the link");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            routes.push(route);
+        }
+        Ok(routes)
+    }
+
     fn nic(&self, cpus: &[Arc<CpuShared>]) -> Nic {
         let name: Arc<str> = "eth0".into();
         let line = |(queue, cpu): (usize, &Arc<CpuShared>)| {
@@ -281,12 +358,19 @@ impl HostBuilder {
         Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, tx_ring, offloads, mtu })
     }
 
-    fn stack_config(&self, station: Station, nic: &Nic, secret: [u64; 4], index: usize) -> StackConfig {
+    fn stack_config(
+        &self,
+        (station, addrs, routes): (Station, &[Cidr], &[Route]),
+        nic: &Nic,
+        secret: [u64; 4],
+        index: usize,
+    ) -> StackConfig {
         let as_u32 = |n: usize| u32::try_from(n).expect("a host has at most 64 CPUs");
         StackConfig {
             mac: station.mac,
-            addrs: station.addrs().to_vec(),
-            gateway: None,
+            addrs: addrs.to_vec(),
+            routes: routes.to_vec(),
+            forwards: self.forwards,
             mtu: self.mtu,
             dev: nic.name().clone(),
             secret,
@@ -307,4 +391,25 @@ impl HostBuilder {
         }
         Ok(())
     }
+}
+
+/// The addresses under which a host's name stands: the first of each family.
+fn known_by(addrs: &[Cidr]) -> Vec<IpAddr> {
+    let first = |v4: bool| addrs.iter().map(|own| own.addr).find(|addr| addr.is_ipv4() == v4);
+    first(true).into_iter().chain(first(false)).collect()
+}
+
+/// A route as a user adds it.
+pub(crate) fn user_route(prefix: &str, to: RouteTo) -> io::Result<Route> {
+    Ok(Route { prefix: prefix_of(prefix)?, to, metric: METRIC_USER, expires_at: None })
+}
+
+/// An address and the length of its prefix.
+pub(crate) fn prefix_of(text: &str) -> io::Result<Cidr> {
+    text.parse().map_err(|_| not_an_address(text))
+}
+
+fn not_an_address(text: &str) -> io::Error {
+    let text = format!("{text:?} is no address of a host or network: it should read like 10.1.0.0/16 or fd01::/64");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

@@ -1,9 +1,12 @@
 //! The handle by which users hold a host.
 
+use crate::host::builder::{prefix_of, user_route};
 use crate::host::counters::HostCounters;
 use crate::host::machine::Machine;
 use crate::host::socket_table::SocketTable;
 use crate::link::capture::Capture;
+use crate::stack::route::RouteTo;
+use crate::wire::ethernet::MacAddr;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
@@ -32,16 +35,44 @@ impl Host {
         &self.machine.name
     }
 
-    /// The host's address, of IPv4.
+    /// The address that the host is known by: the first of IPv4, or of IPv6 if it has none.
     #[must_use]
     pub fn addr(&self) -> IpAddr {
         self.machine.addrs[0]
     }
 
-    /// All of the host's addresses: that of IPv4, that of IPv6, and the link-local one.
+    /// All of the host's addresses now, those of IPv4 first; the link-local one is among them.
     #[must_use]
     pub fn addrs(&self) -> Vec<IpAddr> {
-        self.machine.addrs.to_vec()
+        self.machine.with_stack_recent(0, |stack, _, _| stack.addrs())
+    }
+
+    /// Adds a route, as `ip route add` does.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no prefix, or a router of the other family; `NetworkUnreachable` for a router that is
+    /// not on the link.
+    pub fn add_route(&self, prefix: &str, to: impl Into<RouteTo>) -> io::Result<()> {
+        let route = user_route(prefix, to.into())?;
+        self.machine.on_every_shard(|stack, now| stack.add_route(now, route)).map_err(Into::into)
+    }
+
+    /// Removes the routes to a network, as `ip route del` does. The networks on the link stay.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no prefix, `NotFound` when there is no such route.
+    pub fn remove_route(&self, prefix: &str) -> io::Result<()> {
+        let prefix = prefix_of(prefix)?;
+        self.machine.on_every_shard(|stack, _| stack.remove_route(prefix)).map_err(Into::into)
+    }
+
+    /// Tells the host at which station an address of the link is, for good, as `ip neigh add .. nud permanent` does: it asks
+    /// nobody, and believes nobody else.
+    pub fn add_neighbour(&self, addr: impl Into<IpAddr>, mac: [u8; 6]) {
+        let addr = addr.into();
+        for cpu in 0..self.machine.cpu_count() {
+            self.machine.with_stack(cpu, |stack, now, fx| stack.add_neighbour(now, addr, MacAddr(mac), fx));
+        }
     }
 
     /// How many emulated CPUs the host has.

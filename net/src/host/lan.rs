@@ -64,7 +64,7 @@ pub(crate) struct LanInner {
 #[derive(Debug)]
 struct LanState {
     rng: Rng,
-    names: BTreeMap<Arc<str>, Station>,
+    names: BTreeMap<Arc<str>, Vec<IpAddr>>,
     /// How many addresses and stations have been given out.
     stations: u32,
 }
@@ -206,7 +206,7 @@ impl LanInner {
     }
 
     /// Enters a name into the network's table.
-    pub(crate) fn join(&self, name: &Arc<str>, station: Station) -> io::Result<()> {
+    pub(crate) fn join(&self, name: &Arc<str>, addrs: Vec<IpAddr>) -> io::Result<()> {
         let mut state = self.state();
         if state.names.contains_key(name) {
             return Err(io::Error::new(
@@ -214,7 +214,7 @@ impl LanInner {
                 format!("there is a host named {name} on this LAN already"),
             ));
         }
-        state.names.insert(name.clone(), station);
+        state.names.insert(name.clone(), addrs);
         Ok(())
     }
 
@@ -224,8 +224,8 @@ impl LanInner {
     }
 
     /// The addresses of the host with this name, the one of IPv4 first.
-    pub(crate) fn resolve(&self, name: &str) -> Option<[IpAddr; 2]> {
-        self.state().names.get(name).map(|station| [station.addr.into(), station.addr6.into()])
+    pub(crate) fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.state().names.get(name).cloned()
     }
 
     /// An independent generator from the LAN's seed.

@@ -18,8 +18,8 @@ use crate::link::switch::PortId;
 use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::stack::Stack;
-use crate::stack::effects::Effects;
-use crate::wire::ethernet::MacAddr;
+use crate::stack::effects::{Effects, Fact};
+use crate::stack::error::SocketError;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ use wakeline_runtime::clock::{Clock, Instant};
 pub(crate) struct Machine {
     pub(crate) name: Arc<str>,
     /// Its addresses, the one that it is known by first.
-    pub(crate) addrs: [IpAddr; 3],
+    pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -67,7 +67,7 @@ impl Shard {
 pub(crate) struct Parts {
     pub(crate) name: Arc<str>,
     /// Its addresses, the one that it is known by first.
-    pub(crate) addrs: [IpAddr; 3],
+    pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
@@ -157,7 +157,8 @@ impl Machine {
         // What is empty, as most of it mostly is, stays where it is.
         let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
         let loopback = (!fx.loopback.is_empty()).then(|| std::mem::take(&mut fx.loopback));
-        let learned = (!fx.learned.is_empty()).then(|| std::mem::take(&mut fx.learned));
+        let steered = (!fx.steered.is_empty()).then(|| std::mem::take(&mut fx.steered));
+        let facts = (!fx.facts.is_empty()).then(|| std::mem::take(&mut fx.facts));
         drop(shard);
 
         if transmits {
@@ -166,8 +167,12 @@ impl Machine {
         if let Some(mut frames) = loopback {
             self.cpus[cpu].enqueue_to_backlog(&mut frames);
         }
-        for (addr, mac) in learned.into_iter().flatten() {
-            self.teach(cpu, addr, mac);
+        for frame in steered.into_iter().flatten() {
+            let (queue, _) = self.nic.rss().steer(frame.data());
+            self.cpus[usize::from(queue)].enqueue_to_backlog(&mut vec![frame]);
+        }
+        for fact in facts.into_iter().flatten() {
+            self.teach(cpu, &fact);
         }
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
@@ -179,11 +184,19 @@ impl Machine {
         result
     }
 
-    /// Tells the other shards of a neighbour that one has resolved: its answers arrive at one CPU only.
-    fn teach(&self, cpu: usize, addr: IpAddr, mac: MacAddr) {
+    /// Tells the other shards what one has learned: it arrives at one CPU only.
+    fn teach(&self, cpu: usize, fact: &Fact) {
         for other in (0..self.cpus.len()).filter(|&other| other != cpu) {
-            self.with_stack(other, |stack, now, fx| stack.add_neighbour(now, addr, mac, false, fx));
+            self.with_stack(other, |stack, now, fx| stack.on_fact(now, fact, fx));
         }
+    }
+
+    /// Does the same to every shard; the first error wins.
+    pub(crate) fn on_every_shard(
+        &self,
+        mut f: impl FnMut(&mut Stack, Instant) -> Result<(), SocketError>,
+    ) -> Result<(), SocketError> {
+        (0..self.cpus.len()).try_for_each(|cpu| self.with_stack(cpu, |stack, now, _| f(stack, now)))
     }
 
     fn trace_tx(&self, frames: &[PacketBuf]) {

@@ -6,6 +6,7 @@
 use crate::wire::ethernet::MacAddr;
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 /// An address and the length of its network's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,26 @@ impl Cidr {
     }
 }
 
+/// `192.168.7.2/24`, or an address alone, which is then a network of its own.
+impl FromStr for Cidr {
+    type Err = NotCidr;
+
+    fn from_str(text: &str) -> Result<Cidr, NotCidr> {
+        let (addr, prefix_len) = match text.split_once('/') {
+            Some((addr, len)) => (addr, Some(len.parse().map_err(|_| NotCidr)?)),
+            None => (text, None),
+        };
+        let addr: IpAddr = addr.parse().map_err(|_| NotCidr)?;
+        let longest = if addr.is_ipv4() { 32 } else { 128 };
+        let prefix_len = prefix_len.unwrap_or(longest);
+        if prefix_len > longest { Err(NotCidr) } else { Ok(Cidr { addr, prefix_len }) }
+    }
+}
+
+/// The text is no address with a length of prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotCidr;
+
 /// How many leading bits two addresses of one family share.
 fn common_prefix(a: IpAddr, b: IpAddr) -> Option<u8> {
     match (a, b) {
@@ -35,6 +56,8 @@ fn common_prefix(a: IpAddr, b: IpAddr) -> Option<u8> {
 pub(crate) struct Addresses {
     v4: SmallVec<[V4; 1]>,
     v6: SmallVec<[V6; 2]>,
+    /// Whole networks that the host takes for its own (routes of the type `local`).
+    local: Vec<Cidr>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +76,7 @@ struct V6 {
 
 impl Addresses {
     /// These addresses.
+    #[cfg(test)]
     pub(crate) fn new(addrs: &[Cidr]) -> Addresses {
         let mut addresses = Addresses::default();
         addrs.iter().for_each(|&addr| addresses.add(addr));
@@ -81,35 +105,39 @@ impl Addresses {
         }
     }
 
+    /// Takes every address of a network for the host's own.
+    pub(crate) fn add_local(&mut self, network: Cidr) {
+        if !self.local.contains(&network) {
+            self.local.push(network);
+        }
+    }
+
+    /// Undoes [`add_local`](Self::add_local).
+    pub(crate) fn remove_local(&mut self, network: Cidr) {
+        self.local.retain(|own| *own != network);
+    }
+
+    #[inline]
+    fn is_local(&self, addr: IpAddr) -> bool {
+        !self.local.is_empty() && self.local.iter().any(|network| network.contains(addr))
+    }
+
     /// Whether the interface has `addr`.
     #[inline]
     pub(crate) fn is_own_v4(&self, addr: Ipv4Addr) -> bool {
-        self.v4.iter().any(|own| own.addr == addr)
+        self.v4.iter().any(|own| own.addr == addr) || self.is_local(addr.into())
     }
 
     /// The same for IPv6.
     #[inline]
     pub(crate) fn is_own_v6(&self, addr: Ipv6Addr) -> bool {
-        self.v6.iter().any(|own| own.addr == addr)
+        self.v6.iter().any(|own| own.addr == addr) || self.is_local(addr.into())
     }
 
     /// Whether `addr` means everybody on the link.
     #[inline]
     pub(crate) fn is_broadcast(&self, addr: Ipv4Addr) -> bool {
         addr.is_broadcast() || self.v4.iter().any(|own| own.broadcast == Some(addr))
-    }
-
-    /// Whether `addr` is of a network of the link.
-    #[inline]
-    pub(crate) fn is_on_link(&self, addr: IpAddr) -> bool {
-        match addr {
-            IpAddr::V4(_) => {
-                self.v4.iter().any(|own| Cidr { addr: own.addr.into(), prefix_len: own.prefix_len }.contains(addr))
-            }
-            IpAddr::V6(_) => {
-                self.v6.iter().any(|own| Cidr { addr: own.addr.into(), prefix_len: own.prefix_len }.contains(addr))
-            }
-        }
     }
 
     /// The address from which a packet to `dst` is sent, if there is one.
@@ -150,6 +178,12 @@ impl Addresses {
         };
         // The first of equals, where `max_by_key` gives the last.
         self.v6.iter().rev().max_by_key(rank).map(|own| own.addr)
+    }
+
+    /// All of them, IPv4 first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Cidr> + '_ {
+        let v4 = self.v4.iter().map(|own| Cidr { addr: own.addr.into(), prefix_len: own.prefix_len });
+        v4.chain(self.v6.iter().map(|own| Cidr { addr: own.addr.into(), prefix_len: own.prefix_len }))
     }
 
     /// Those of IPv6.
@@ -232,10 +266,16 @@ mod tests {
         for (addr, broadcast) in [("10.0.255.255", true), ("192.168.7.255", true), ("10.0.0.255", false)] {
             assert_eq!(addresses.is_broadcast(addr.parse().unwrap()), broadcast, "{addr}");
         }
-        for (addr, on_link) in [("10.0.7.7", true), ("10.1.0.1", false), ("fd00::7", true), ("fd01::7", false)] {
-            assert_eq!(addresses.is_on_link(addr.parse().unwrap()), on_link, "{addr}");
-        }
         assert!(!Addresses::new(&[cidr("10.0.0.1", 31)]).is_broadcast("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn prefixes_are_read_as_ip_prints_them() {
+        assert_eq!("192.168.7.2/24".parse(), Ok(cidr("192.168.7.2", 24)));
+        assert_eq!("fd00::1".parse(), Ok(cidr("fd00::1", 128)));
+        for wrong in ["", "10.0.0.1/33", "10.0.0.1/", "10.0.0/8", "fd00::/129", "10.0.0.1/-1", "host/8"] {
+            assert_eq!(wrong.parse::<Cidr>(), Err(NotCidr), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::effects::Effects;
 use crate::stack::ip::IpLayer;
+use crate::stack::ip_input::Arrived;
+use crate::stack::neigh::{LOCKTIME, Word, WordKind};
 use crate::wire::arp::{ArpPacket, Operation};
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::malformed::Malformed;
@@ -12,7 +14,7 @@ use wakeline_runtime::clock::Instant;
 
 impl IpLayer {
     /// An ARP packet. Every shard learns from it; only the first one answers, so that a host gives one answer.
-    pub(crate) fn on_arp(&mut self, packet: PacketBuf, now: Instant, fx: &mut Effects) {
+    pub(crate) fn on_arp(&mut self, packet: PacketBuf, arrived: Arrived, now: Instant, fx: &mut Effects) {
         let arp = match ArpPacket::parse(packet.data()) {
             Ok(arp) => arp,
             Err(malformed) => {
@@ -30,13 +32,17 @@ impl IpLayer {
         let for_us = self.addresses.is_own_v4(arp.target_ip);
         // RFC 826: merge what is known; add only when it was meant for us.
         let asked = arp.operation == Operation::Request && for_us;
-        let waiting = self.neighbours.learn(ip.into(), mac, now, asked);
-        if self.config.shard.count > 1 && for_us {
-            fx.learned.push((ip.into(), mac));
-        }
-        for packet in waiting {
-            self.transmit(mac, packet, fx);
-        }
+        let answered = arp.operation == Operation::Reply && !arrived.to_group;
+        // `arp_process`: a question for us, or an announcement, overrides at once; anything else not within a second,
+        // lest two proxies for one address take turns.
+        let recent = self.neighbours.updated_at(ip.into()).is_some_and(|at| now < at.saturating_add(LOCKTIME));
+        let word = Word {
+            mac,
+            kind: if answered { WordKind::Solicited } else { WordKind::Unsolicited },
+            may_override: asked || arp.sender_ip == arp.target_ip || !recent,
+            create: asked,
+        };
+        self.hear_of_neighbour(ip.into(), word, now, fx);
         if asked && self.config.shard.index == 0 {
             self.send_arp(Operation::Reply, arp.target_ip, (ip, mac), mac, fx);
         }

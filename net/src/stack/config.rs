@@ -1,10 +1,10 @@
 //! What a stack is told when it is built.
 
 use crate::stack::addresses::Cidr;
+use crate::stack::route::Route;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::wire::ethernet::MacAddr;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Which part of a host this stack is.
@@ -20,8 +20,10 @@ pub(crate) struct StackConfig {
     pub(crate) mac: MacAddr,
     /// The interface's addresses.
     pub(crate) addrs: Vec<Cidr>,
-    /// Where packets for other networks go; without one such a network is unreachable.
-    pub(crate) gateway: Option<Ipv4Addr>,
+    /// The ways to other networks; those on the link need none. Without one such a network is unreachable.
+    pub(crate) routes: Vec<Route>,
+    /// Whether packets for others are passed on (`net.ipv4.ip_forward`, `net.ipv6.conf.all.forwarding`).
+    pub(crate) forwards: bool,
     /// The largest IP packet, in bytes.
     pub(crate) mtu: usize,
     /// The device's name, for events.
@@ -44,7 +46,8 @@ impl StackConfig {
         StackConfig {
             mac,
             addrs,
-            gateway: None,
+            routes: Vec::new(),
+            forwards: false,
             mtu: 1500,
             dev: Arc::from("eth0"),
             secret,

@@ -2,7 +2,8 @@
 
 use crate::event::Tracer;
 use crate::packet::PacketBuf;
-use crate::wire::ethernet::MacAddr;
+use crate::stack::neigh::Word;
+use crate::stack::report::Report;
 use std::net::IpAddr;
 use wakeline_runtime::wait_queue::WakeBatch;
 
@@ -12,18 +13,31 @@ pub(crate) struct Effects {
     pub(crate) tx: Vec<PacketBuf>,
     /// Complete Ethernet frames from this host to itself.
     pub(crate) loopback: Vec<PacketBuf>,
+    /// Complete Ethernet frames that another CPU may have to receive, as its device would have had it.
+    pub(crate) steered: Vec<PacketBuf>,
     /// Who is to be woken.
     pub(crate) wakes: WakeBatch,
-    /// Neighbours that this shard has just resolved, for the host's other shards. Empty when there is only one.
-    pub(crate) learned: Vec<(IpAddr, MacAddr)>,
+    /// What this shard has just learned, for the host's other shards. Empty when there is only one.
+    pub(crate) facts: Vec<Fact>,
     /// Where events are told.
     pub(crate) tracer: Tracer,
+}
+
+/// What concerns the whole host and arrives at one of its shards.
+#[derive(Clone, Debug)]
+pub(crate) enum Fact {
+    /// What somebody says about a neighbour.
+    Neighbour(IpAddr, Word),
+    /// What somebody says about a packet of this host's, of whichever shard.
+    Report(Report),
+    /// What a router has said about the way to somewhere.
+    PathMtu(IpAddr, u32),
 }
 
 impl Effects {
     /// Nothing to do yet.
     pub(crate) fn new(tracer: Tracer) -> Effects {
-        let (tx, loopback, learned) = (Vec::new(), Vec::new(), Vec::new());
-        Effects { tx, loopback, wakes: WakeBatch::new(), learned, tracer }
+        let (tx, loopback, facts) = (Vec::new(), Vec::new(), Vec::new());
+        Effects { tx, loopback, steered: Vec::new(), wakes: WakeBatch::new(), facts, tracer }
     }
 }

@@ -31,6 +31,12 @@ pub(crate) enum SocketError {
     NetworkUnreachable,
     /// The peer's host does not speak the protocol (`ENOPROTOOPT`).
     ProtocolUnreachable,
+    /// A router does not know the host (`EHOSTDOWN`).
+    HostDown,
+    /// A router says that the sender is isolated (`ENONET`).
+    NotOnNetwork,
+    /// A source route failed (`EOPNOTSUPP`).
+    NotSupported,
     /// The peer's host, or a router, finds a fault in the header (`EPROTO`).
     ProtocolError,
     /// An administrator, or the socket's own options, forbid it (`EACCES`).
@@ -68,6 +74,9 @@ impl SocketError {
             SocketError::HostUnreachable => libc::EHOSTUNREACH,
             SocketError::NetworkUnreachable => libc::ENETUNREACH,
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
+            SocketError::HostDown => libc::EHOSTDOWN,
+            SocketError::NotOnNetwork => libc::ENONET,
+            SocketError::NotSupported => libc::EOPNOTSUPP,
             SocketError::ProtocolError => libc::EPROTO,
             SocketError::PermissionDenied => libc::EACCES,
             SocketError::OptionUnknown => libc::ENOPROTOOPT,

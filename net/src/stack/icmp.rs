@@ -5,9 +5,9 @@ use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
-use crate::stack::report::{Report, read_quoted};
+use crate::stack::report::{Report, Said, read_quoted};
 use crate::wire::icmp::{IcmpHeader, unreachable};
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 
@@ -35,30 +35,41 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
             }
         }
         IcmpHeader::EchoReply { .. } => lower.ip.counters.count(Mib::IcmpInEchoReps),
-        IcmpHeader::Unreachable { code, .. } => {
+        IcmpHeader::Unreachable { code, mtu } => {
             lower.ip.counters.count(Mib::IcmpInDestUnreachs);
-            let error = unreachable_error(code);
-            report = error.and_then(|error| read_quoted(&packet.data()[IcmpHeader::LEN..], error));
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], unreachable_error(code, mtu));
         }
         IcmpHeader::TimeExceeded { .. } => {
             lower.ip.counters.count(Mib::IcmpInTimeExcds);
-            report = read_quoted(&packet.data()[IcmpHeader::LEN..], SocketError::HostUnreachable);
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::soft(SocketError::HostUnreachable));
         }
+        IcmpHeader::ParameterProblem { .. } => {
+            lower.ip.counters.count(Mib::IcmpInParmProbs);
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::hard(SocketError::ProtocolError));
+        }
+        // RFC 6633: source quench is not listened to. Nor are redirects: hosts have a route or they have none.
+        IcmpHeader::Other { kind: 4, .. } => lower.ip.counters.count(Mib::IcmpInSrcQuenchs),
+        IcmpHeader::Other { kind: 5, .. } => lower.ip.counters.count(Mib::IcmpInRedirects),
         IcmpHeader::Other { .. } => {}
     }
     lower.ip.pool.free(packet);
     report
 }
 
-/// `icmp_err_convert`. What needs fragments to be known is left out: nothing is ever fragmented here.
-fn unreachable_error(code: u8) -> Option<SocketError> {
-    Some(match code {
-        unreachable::NET | 6 | 9 | 11 => SocketError::NetworkUnreachable,
-        unreachable::HOST | 5 | 7 | 8 | 10 | 12..=15 => SocketError::HostUnreachable,
-        unreachable::PROTOCOL => SocketError::ProtocolUnreachable,
-        unreachable::PORT => SocketError::ConnectionRefused,
-        _ => return None,
-    })
+/// `icmp_err_convert`
+fn unreachable_error(code: u8, mtu: u16) -> Said {
+    match code {
+        unreachable::NET | 11 => Said::soft(SocketError::NetworkUnreachable),
+        unreachable::HOST | 12 => Said::soft(SocketError::HostUnreachable),
+        unreachable::PROTOCOL => Said::hard(SocketError::ProtocolUnreachable),
+        unreachable::PORT => Said::hard(SocketError::ConnectionRefused),
+        unreachable::FRAGMENTATION_NEEDED => Said::too_big(mtu.into()),
+        5 => Said::soft(SocketError::NotSupported),
+        6 | 9 => Said::hard(SocketError::NetworkUnreachable),
+        7 => Said::hard(SocketError::HostDown),
+        8 => Said::hard(SocketError::NotOnNetwork),
+        _ => Said::hard(SocketError::HostUnreachable),
+    }
 }
 
 fn reply(ip: &IpHeader, (ident, seq): (u16, u16), data: &[u8], lower: &mut Lower<'_>) {
@@ -71,7 +82,8 @@ fn reply(ip: &IpHeader, (ident, seq): (u16, u16), data: &[u8], lower: &mut Lower
     IcmpHeader::EchoReply { ident, seq }.emit(message);
     lower.ip.counters.count(Mib::IcmpOutMsgs);
     lower.ip.counters.count(Mib::IcmpOutEchoReps);
-    let envelope = Envelope { tos: ip.tos, ..Envelope::new(ip.dst, ip.src, protocol::ICMP) };
+    let plain = Envelope::new(ip.dst, ip.src, protocol::ICMP);
+    let envelope = Envelope { tos: ip.tos, fragments: Fragments::Freely, ..plain };
     // A sender that no route leads to gets no answer.
     let _ = lower.ip.send(packet, &envelope, lower.now, lower.fx);
 }

@@ -7,9 +7,9 @@ use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ndp;
-use crate::stack::report::{Report, read_quoted};
+use crate::stack::report::{Report, Said, read_quoted};
 use crate::wire::icmpv6::{Icmpv6Header, unreachable6, verify};
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::ndp::NdpMessage;
 use std::net::{IpAddr, Ipv6Addr};
@@ -49,17 +49,17 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
             lower.ip.counters.count(Mib::Icmp6InDestUnreachs);
             read_quoted(data, unreachable_error(code))
         }
-        Icmpv6Header::PacketTooBig { .. } => {
+        Icmpv6Header::PacketTooBig { mtu } => {
             lower.ip.counters.count(Mib::Icmp6InPktTooBigs);
-            None
+            read_quoted(data, Said::too_big(mtu))
         }
         Icmpv6Header::TimeExceeded { .. } => {
             lower.ip.counters.count(Mib::Icmp6InTimeExcds);
-            read_quoted(data, SocketError::HostUnreachable)
+            read_quoted(data, Said::soft(SocketError::HostUnreachable))
         }
         Icmpv6Header::ParameterProblem { .. } => {
             lower.ip.counters.count(Mib::Icmp6InParmProblems);
-            read_quoted(data, SocketError::ProtocolError)
+            read_quoted(data, Said::hard(SocketError::ProtocolError))
         }
         Icmpv6Header::Other { .. } => {
             if ip.hop_limit == ndp::HOP_LIMIT
@@ -75,12 +75,15 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
 }
 
 /// `icmpv6_err_convert`
-fn unreachable_error(code: u8) -> SocketError {
+fn unreachable_error(code: u8) -> Said {
     match code {
-        unreachable6::NO_ROUTE => SocketError::NetworkUnreachable,
-        unreachable6::PROHIBITED | unreachable6::POLICY | unreachable6::REJECT => SocketError::PermissionDenied,
-        unreachable6::PORT => SocketError::ConnectionRefused,
-        _ => SocketError::HostUnreachable,
+        unreachable6::NO_ROUTE => Said::soft(SocketError::NetworkUnreachable),
+        unreachable6::PROHIBITED | unreachable6::POLICY | unreachable6::REJECT => {
+            Said::hard(SocketError::PermissionDenied)
+        }
+        unreachable6::BEYOND_SCOPE | unreachable6::ADDRESS => Said::soft(SocketError::HostUnreachable),
+        unreachable6::PORT => Said::hard(SocketError::ConnectionRefused),
+        _ => Said::soft(SocketError::ProtocolError),
     }
 }
 
@@ -106,7 +109,8 @@ fn reply(
     Icmpv6Header::EchoReply { ident, seq }.emit((from, src), message);
     lower.ip.counters.count(Mib::Icmp6OutMsgs);
     lower.ip.counters.count(Mib::Icmp6OutEchoReplies);
-    let envelope = Envelope { tos: ip.tos, ..Envelope::new(from.into(), src.into(), protocol::ICMPV6) };
+    let plain = Envelope::new(from.into(), src.into(), protocol::ICMPV6);
+    let envelope = Envelope { tos: ip.tos, fragments: Fragments::Freely, ..plain };
     // A sender that no route leads to gets no answer.
     let _ = lower.ip.send(packet, &envelope, lower.now, lower.fx);
 }

@@ -1,18 +1,23 @@
 //! The Internet layer of both families: what it is made of, whose an address is, and where a packet goes.
 //!
-//! `ip_input` says what is received, `ip_output` sends, `arp` and `ndp` find neighbours. The layer also owns what every
-//! layer above counts and takes from: counters, drop reasons, the shard's packet cache. It knows no transport. Fragments
-//! are neither made nor put together: a packet larger than the MTU is refused, and a fragment is dropped and counted.
+//! `ip_input` says what is received, `ip_output` sends, `defrag` and `fragment` put together and cut, `forward` passes on,
+//! `arp` and `ndp` find neighbours. The layer also owns what every layer above counts and takes from: counters, drop
+//! reasons, the shard's packet cache. It knows no transport.
 
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{IpSummed, PacketBuf, PoolCache};
-use crate::stack::addresses::Addresses;
+use crate::stack::addresses::{Addresses, Cidr};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Counters;
-use crate::stack::effects::Effects;
+use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
-use crate::stack::neigh::{Due, Neighbours};
-use crate::stack::rate_limit::RateLimit;
+use crate::stack::fragment::Idents;
+use crate::stack::neigh::{Due, Neighbours, Word};
+use crate::stack::path_mtu::PathMtus;
+use crate::stack::rate_limit::{PeerLimits, RateLimit};
+use crate::stack::reassembly::{Expired, Reassembly};
+use crate::stack::route::{METRIC_LINK, Route, RouteTo, Routes};
+use crate::stack::timers::earlier;
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::Ipv6Header;
@@ -33,6 +38,13 @@ pub(crate) struct IpLayer {
     pub(crate) counters: Counters,
     pub(crate) drops: Drops,
     pub(crate) icmp_rate: RateLimit,
+    pub(crate) icmp_peers: PeerLimits,
+    pub(crate) paths: PathMtus,
+    pub(crate) routes: Routes,
+    pub(crate) reassembly: Reassembly,
+    pub(crate) idents: Idents,
+    /// The last destination that was looked up, its hop, and until when that holds.
+    last_route: Option<(IpAddr, Hop, Instant)>,
     pub(crate) addresses: Addresses,
     pub(crate) neighbours: Neighbours,
 }
@@ -40,9 +52,9 @@ pub(crate) struct IpLayer {
 /// Room in front of a transport's header, for the headers of either family.
 pub(crate) const HEADROOM: usize = EthernetHeader::LEN + Ipv6Header::LEN;
 
-/// Where a packet goes.
+/// Where a packet goes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum Hop {
     /// To this host itself.
     Local,
     /// To everybody on the link, or to those who listen there: this is their station address.
@@ -55,15 +67,28 @@ impl IpLayer {
     /// A layer that knows no neighbour yet.
     pub(crate) fn new(config: StackConfig, pool: PoolCache) -> IpLayer {
         let limits = &config.limits;
-        IpLayer {
+        let (addrs, routes) = (config.addrs.clone(), config.routes.clone());
+        let mut layer = IpLayer {
             neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max, config.secret),
-            addresses: Addresses::new(&config.addrs),
+            addresses: Addresses::default(),
             icmp_rate: RateLimit::new(),
+            icmp_peers: PeerLimits::new(config.secret),
+            paths: PathMtus::new(config.secret),
+            routes: Routes::new(config.secret),
+            reassembly: Reassembly::new(config.secret),
+            idents: Idents::new(config.secret),
+            last_route: None,
             config,
             pool,
             counters: Counters::new(),
             drops: Drops::new(),
+        };
+        addrs.into_iter().for_each(|addr| layer.add_addr(addr));
+        for route in routes {
+            // The builder of the host has seen that they make sense.
+            let _ = layer.add_route(route, Instant::from_virtual_ns(0));
         }
+        layer
     }
 
     /// Whether `addr` is one of this host's.
@@ -92,34 +117,109 @@ impl IpLayer {
     /// # Errors
     /// [`SocketError::NetworkUnreachable`] when there is no route, [`SocketError::AddrNotAvailable`] when the host has no
     /// address of the family.
-    pub(crate) fn source_for(&self, dst: IpAddr) -> Result<IpAddr, SocketError> {
-        self.route(dst)?;
-        self.addresses.source_for(dst).ok_or(SocketError::AddrNotAvailable)
+    pub(crate) fn source_for(&mut self, dst: IpAddr, now: Instant) -> Result<IpAddr, SocketError> {
+        let near = match self.route(dst, now)? {
+            Hop::Via(next_hop) if next_hop.is_ipv4() => next_hop,
+            _ => dst,
+        };
+        self.addresses.source_for(near).ok_or(SocketError::AddrNotAvailable)
     }
 
     /// Where a packet to `dst` goes.
     ///
     /// # Errors
-    /// [`SocketError::NetworkUnreachable`] when there is no route.
+    /// [`SocketError::NetworkUnreachable`] when there is no route, and those of a route that leads nowhere.
     #[inline]
-    pub(crate) fn route(&self, dst: IpAddr) -> Result<Route, SocketError> {
-        if self.is_own(dst) {
-            return Ok(Route::Local);
-        }
-        match dst {
-            IpAddr::V4(ip) if self.addresses.is_broadcast(ip) => Ok(Route::Group(MacAddr::BROADCAST)),
-            IpAddr::V4(ip) if ip.is_multicast() => Ok(Route::Group(MacAddr::of_group_v4(ip))),
-            IpAddr::V6(ip) if ip.is_multicast() => Ok(Route::Group(MacAddr::of_group_v6(ip))),
-            _ if self.addresses.is_on_link(dst) => Ok(Route::Via(dst)),
-            IpAddr::V4(_) => self.config.gateway.map(|to| Route::Via(to.into())).ok_or(SocketError::NetworkUnreachable),
-            IpAddr::V6(_) => Err(SocketError::NetworkUnreachable),
+    pub(crate) fn route(&mut self, dst: IpAddr, now: Instant) -> Result<Hop, SocketError> {
+        match self.last_route {
+            Some((last, hop, until)) if last == dst && now < until => Ok(hop),
+            _ => self.route_slowly(dst, now),
         }
     }
 
-    /// The largest packet on the way to `dst`.
+    fn route_slowly(&mut self, dst: IpAddr, now: Instant) -> Result<Hop, SocketError> {
+        let mut until = Instant::FAR_FUTURE;
+        let hop = match dst {
+            _ if self.is_own(dst) => Hop::Local,
+            IpAddr::V4(ip) if self.addresses.is_broadcast(ip) => Hop::Group(MacAddr::BROADCAST),
+            IpAddr::V4(ip) if ip.is_multicast() => Hop::Group(MacAddr::of_group_v4(ip)),
+            IpAddr::V6(ip) if ip.is_multicast() => Hop::Group(MacAddr::of_group_v6(ip)),
+            _ => {
+                let route = self.routes.lookup(dst, now).ok_or(SocketError::NetworkUnreachable)?;
+                until = route.expires_at.unwrap_or(until);
+                match route.to {
+                    RouteTo::Link => Hop::Via(dst),
+                    RouteTo::Via(router) => Hop::Via(router),
+                    RouteTo::Local => Hop::Local,
+                    RouteTo::Unreachable => return Err(SocketError::HostUnreachable),
+                    RouteTo::Prohibit => return Err(SocketError::PermissionDenied),
+                    RouteTo::Blackhole => return Err(SocketError::InvalidInput),
+                }
+            }
+        };
+        self.last_route = Some((dst, hop, until));
+        Ok(hop)
+    }
+
+    /// Gives the interface another address, and a route to its network.
+    pub(crate) fn add_addr(&mut self, addr: Cidr) {
+        self.last_route = None;
+        self.addresses.add(addr);
+        let route = Route { prefix: addr, to: RouteTo::Link, metric: METRIC_LINK, expires_at: None };
+        // The first routes of a host find room.
+        let _ = self.routes.add(route);
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// [`SocketError::NetworkUnreachable`] when its router is not on the link, [`SocketError::InvalidInput`] when the
+    /// router is of the other family, [`SocketError::NoBuffers`] when there are too many.
+    pub(crate) fn add_route(&mut self, route: Route, now: Instant) -> Result<(), SocketError> {
+        self.last_route = None;
+        match route.to {
+            RouteTo::Via(router) if router.is_ipv4() != route.prefix.addr.is_ipv4() => {
+                return Err(SocketError::InvalidInput);
+            }
+            RouteTo::Via(router) => {
+                let way = self.routes.lookup(router, now).map(|route| route.to);
+                if way != Some(RouteTo::Link) || self.is_own(router) {
+                    return Err(SocketError::NetworkUnreachable);
+                }
+            }
+            RouteTo::Local => self.addresses.add_local(route.prefix),
+            _ => {}
+        }
+        self.routes.add(route)
+    }
+
+    /// Removes every route that the user has added to a network; says whether there was one.
+    pub(crate) fn remove_route(&mut self, prefix: Cidr) -> bool {
+        self.last_route = None;
+        self.addresses.remove_local(prefix);
+        self.routes.remove(prefix, |route| route.metric != METRIC_LINK) > 0
+    }
+
+    /// The largest packet that the interface takes.
     #[inline]
     pub(crate) fn mtu(&self) -> usize {
         self.config.mtu
+    }
+
+    /// The largest packet on the way to `dst`, as far as is known.
+    #[inline]
+    pub(crate) fn path_mtu(&self, dst: IpAddr, now: Instant) -> usize {
+        self.paths.get(dst, now).map_or(self.config.mtu, |mtu| mtu.min(self.config.mtu))
+    }
+
+    /// A router says, about a packet that is known to be ours, how large one may be. Returns what is news.
+    #[cold]
+    pub(crate) fn hear_of_path(&mut self, dst: IpAddr, mtu: u32, now: Instant, fx: &mut Effects) -> Option<usize> {
+        let news = self.paths.learn(dst, mtu, self.config.mtu, now)?;
+        if self.config.shard.count > 1 {
+            fx.facts.push(Fact::PathMtu(dst, mtu));
+        }
+        Some(news)
     }
 
     /// Counts a frame that is lost and takes its block back.
@@ -137,42 +237,60 @@ impl IpLayer {
         packet.rx.ip_summed == IpSummed::None
     }
 
-    /// The host says where a neighbour is.
-    pub(crate) fn add_neighbour(
-        &mut self,
-        (ip, mac): (IpAddr, MacAddr),
-        permanent: bool,
-        now: Instant,
-        fx: &mut Effects,
-    ) {
-        let waiting = if permanent {
-            self.neighbours.add_permanent(ip, mac, now)
-        } else {
-            self.neighbours.learn(ip, mac, now, true)
-        };
-        for packet in waiting {
+    /// The host says where a neighbour is, for good.
+    pub(crate) fn add_neighbour(&mut self, ip: IpAddr, mac: MacAddr, now: Instant, fx: &mut Effects) {
+        for packet in self.neighbours.add_permanent(ip, mac, now) {
             self.transmit(mac, packet, fx);
+        }
+    }
+
+    /// The protocol says where a neighbour is. The host's other shards hear of it, too.
+    pub(crate) fn hear_of_neighbour(&mut self, ip: IpAddr, word: Word, now: Instant, fx: &mut Effects) {
+        if self.config.shard.count > 1 {
+            fx.facts.push(Fact::Neighbour(ip, word));
+        }
+        self.learn_neighbour(ip, word, now, fx);
+    }
+
+    /// The same, said by the shard that has heard it.
+    pub(crate) fn learn_neighbour(&mut self, ip: IpAddr, word: Word, now: Instant, fx: &mut Effects) {
+        for packet in self.neighbours.learn(ip, word, now) {
+            self.transmit(word.mac, packet, fx);
+        }
+    }
+
+    /// `dst_confirm`: a transport knows that its packets arrive at `remote`.
+    #[inline]
+    pub(crate) fn confirm(&mut self, remote: IpAddr, now: Instant) {
+        if self.neighbours.is_in_doubt()
+            && let Ok(Hop::Via(next_hop)) = self.route(remote, now)
+        {
+            self.neighbours.confirm(next_hop, now);
         }
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.neighbours.next_deadline()
+        earlier(self.neighbours.next_deadline(), self.reassembly.next_deadline())
     }
 
     /// Asks again for neighbours that have not answered. Packets, from their IP headers on, that waited for one that
-    /// never will are handed to the caller before they are dropped.
-    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> Vec<PacketBuf> {
-        let mut lost = Vec::new();
-        for _ in 0..NEIGHBOURS_PER_CALL {
+    /// never will are handed to the caller before they are dropped; so are packets of which not all pieces have come.
+    pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> TimedOut {
+        let mut timed_out = TimedOut::default();
+        for _ in 0..TIMERS_PER_CALL {
             match self.neighbours.on_timer(now) {
                 Some(Due::Ask(ip)) => self.ask(ip, None, now, fx),
                 Some(Due::Probe(ip, mac)) => self.ask(ip, Some(mac), now, fx),
-                Some(Due::Failed(packets)) => lost.extend(packets),
+                Some(Due::Failed(packets)) => timed_out.undelivered.extend(packets),
                 None => break,
             }
         }
-        lost
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(expired) = self.reassembly.pop_expired(now) else { break };
+            timed_out.incomplete.push(expired);
+        }
+        timed_out
     }
 
     /// Asks where a neighbour is: everybody, or the one at `at`.
@@ -185,5 +303,14 @@ impl IpLayer {
     }
 }
 
+/// What has waited in vain.
+#[derive(Debug, Default)]
+pub(crate) struct TimedOut {
+    /// Packets whose neighbour has not answered.
+    pub(crate) undelivered: Vec<PacketBuf>,
+    /// Packets of which not all pieces have come.
+    pub(crate) incomplete: Vec<Expired>,
+}
+
 /// A bound on the work of one call.
-const NEIGHBOURS_PER_CALL: usize = 256;
+const TIMERS_PER_CALL: usize = 256;

@@ -5,6 +5,8 @@ use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::ip::IpLayer;
+use crate::stack::ip_output::ethertype_of;
+use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
@@ -12,6 +14,7 @@ use crate::wire::ipv6_ext::{Refused, Walked, walk};
 use crate::wire::malformed::Malformed;
 use crate::wire::ndp;
 use std::net::Ipv6Addr;
+use wakeline_runtime::clock::Instant;
 
 /// How a frame has come to this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,41 +43,67 @@ pub(crate) enum Received {
     Dropped,
     /// It is to be dropped, and its sender told why.
     Refused(Box<Problem>),
+    /// It is for somebody else: the packet from its IP header on.
+    Onward(IpHeader, PacketBuf),
 }
 
 impl IpLayer {
     /// `ip_rcv` up to the choice of the protocol. `packet` has been pulled to its IP header.
     #[inline]
-    pub(crate) fn receive_v4(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+    pub(crate) fn receive_v4(
+        &mut self,
+        mut packet: PacketBuf,
+        arrived: Arrived,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Received {
         self.counters.count(Mib::IpInReceives);
         let header = match Ipv4Header::parse(packet.data()) {
             Ok(header) => header,
             Err(malformed) => return self.on_malformed_v4(packet, malformed, fx),
         };
+        packet.truncate(header.total_len.into());
         if !self.accepts_v4(&header, arrived.from_self) {
+            if self.config.forwards && !self.is_own(header.dst.into()) {
+                return Received::Onward(header_v4(&header, arrived), packet);
+            }
             self.counters.count(Mib::IpInAddrErrors);
             self.drop_packet(packet, DropReason::Otherhost, fx);
             return Received::Dropped;
         }
         if header.is_fragment() {
-            self.counters.count(Mib::IpReasmReqds);
-            self.counters.count(Mib::IpReasmFails);
-            self.drop_packet(packet, DropReason::FragUnsupported, fx);
+            let Some(whole) = self.defragment_v4(packet, &header, now, fx) else { return Received::Dropped };
+            return self.up_again(whole, arrived, fx);
+        }
+        packet.pull(header.header_len.into());
+        Received::Up(header_v4(&header, arrived), packet)
+    }
+
+    /// A packet that has been put together. Its flow may belong to another CPU than its pieces: they have no ports to tell
+    /// by. So it takes the way of any frame from there, as RPS would send it.
+    #[cold]
+    fn up_again(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+        if self.config.shard.count > 1 && !arrived.from_self {
+            let ethertype = ethertype_of(&packet);
+            let dst = if arrived.to_group { MacAddr::BROADCAST } else { self.config.mac };
+            let header = EthernetHeader { dst, src: MacAddr([0; 6]), ethertype };
+            header.emit(packet.push(EthernetHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed"));
+            fx.steered.push(packet);
             return Received::Dropped;
         }
-        packet.truncate(header.total_len.into());
-        packet.pull(header.header_len.into());
-        let ip = IpHeader {
-            src: header.src.into(),
-            dst: header.dst.into(),
-            protocol: header.protocol,
-            tos: header.tos,
-            hop_limit: header.ttl,
-            header_len: header.header_len.into(),
-            protocol_at: 9,
-            to_group: arrived.to_group,
-        };
-        Received::Up(ip, packet)
+        match ethertype_of(&packet) {
+            EtherType::Ipv4 => match Ipv4Header::parse(packet.data()) {
+                Ok(header) => {
+                    packet.pull(header.header_len.into());
+                    Received::Up(header_v4(&header, arrived), packet)
+                }
+                Err(malformed) => self.on_malformed_v4(packet, malformed, fx),
+            },
+            _ => match Ipv6Header::parse(packet.data()) {
+                Ok(header) => self.up_v6(packet, &header, arrived, fx),
+                Err(malformed) => self.on_malformed_v6(packet, malformed, fx),
+            },
+        }
     }
 
     /// Whether a packet is for this host. Loopback addresses only mean something within it.
@@ -99,7 +128,13 @@ impl IpLayer {
 
     /// `ipv6_rcv` up to the choice of the protocol, extension headers included. `packet` has been pulled to its IP header.
     #[inline]
-    pub(crate) fn receive_v6(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+    pub(crate) fn receive_v6(
+        &mut self,
+        mut packet: PacketBuf,
+        arrived: Arrived,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Received {
         self.counters.count(Mib::Ip6InReceives);
         let header = match Ipv6Header::parse(packet.data()) {
             Ok(header) => header,
@@ -111,34 +146,39 @@ impl IpLayer {
             self.drop_packet(packet, DropReason::IpInhdr, fx);
             return Received::Dropped;
         }
+        packet.truncate(Ipv6Header::LEN + usize::from(header.payload_len));
         if !self.accepts_v6(&header) {
+            if self.config.forwards && !header.dst.is_multicast() {
+                return Received::Onward(header_v6(&header, arrived), packet);
+            }
             self.counters.count(Mib::Ip6InAddrErrors);
             self.drop_packet(packet, DropReason::Otherhost, fx);
             return Received::Dropped;
         }
-        packet.truncate(Ipv6Header::LEN + usize::from(header.payload_len));
-        let mut ip = IpHeader {
-            src: header.src.into(),
-            dst: header.dst.into(),
-            protocol: header.next_header,
-            tos: header.traffic_class,
-            hop_limit: header.hop_limit,
-            header_len: Ipv6Header::LEN as u16,
-            protocol_at: 6,
-            to_group: arrived.to_group,
-        };
+        if let Ok(Walked::Fragment { header: fragment, offset, previous }) = walk(packet.data(), header.next_header) {
+            let place = (fragment, offset, previous);
+            if fragment.more && !(packet.len() - offset).is_multiple_of(8) {
+                // RFC 8200 4.5: the length field is at fault.
+                return self.on_refused(header_v6(&header, arrived), packet, Refused::Header(4), fx);
+            }
+            let Some(whole) = self.defragment_v6(packet, &header, place, now, fx) else { return Received::Dropped };
+            return self.up_again(whole, arrived, fx);
+        }
+        self.up_v6(packet, &header, arrived, fx)
+    }
+
+    /// Follows the extension headers of a packet that is whole.
+    #[inline]
+    fn up_v6(&mut self, mut packet: PacketBuf, header: &Ipv6Header, arrived: Arrived, fx: &mut Effects) -> Received {
+        let mut ip = header_v6(header, arrived);
         match walk(packet.data(), header.next_header) {
             Ok(Walked::Upper { protocol, offset, previous }) => {
                 (ip.protocol, ip.header_len, ip.protocol_at) = (protocol, offset as u16, previous as u16);
                 packet.pull(offset);
                 Received::Up(ip, packet)
             }
-            Ok(Walked::Fragment { .. }) => {
-                self.counters.count(Mib::Ip6ReasmReqds);
-                self.counters.count(Mib::Ip6ReasmFails);
-                self.drop_packet(packet, DropReason::FragUnsupported, fx);
-                Received::Dropped
-            }
+            // A fragment within a fragment makes no sense.
+            Ok(Walked::Fragment { .. }) => self.on_refused(ip, packet, Refused::Malformed, fx),
             Ok(Walked::Nothing) => {
                 self.counters.count(Mib::Ip6InDelivers);
                 self.pool.free(packet);
@@ -189,5 +229,35 @@ impl IpLayer {
             }
         };
         Received::Refused(Box::new(Problem { ip, packet, code, pointer: pointer as u32 }))
+    }
+}
+
+/// A header as transports see it.
+#[inline]
+pub(crate) fn header_v4(header: &Ipv4Header, arrived: Arrived) -> IpHeader {
+    IpHeader {
+        src: header.src.into(),
+        dst: header.dst.into(),
+        protocol: header.protocol,
+        tos: header.tos,
+        hop_limit: header.ttl,
+        header_len: header.header_len.into(),
+        protocol_at: 9,
+        to_group: arrived.to_group,
+    }
+}
+
+/// The same for IPv6, before its extension headers were looked at.
+#[inline]
+pub(crate) fn header_v6(header: &Ipv6Header, arrived: Arrived) -> IpHeader {
+    IpHeader {
+        src: header.src.into(),
+        dst: header.dst.into(),
+        protocol: header.next_header,
+        tos: header.traffic_class,
+        hop_limit: header.hop_limit,
+        header_len: Ipv6Header::LEN as u16,
+        protocol_at: 6,
+        to_group: arrived.to_group,
     }
 }

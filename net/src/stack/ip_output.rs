@@ -5,11 +5,12 @@ use crate::packet::{IpSummed, PacketBuf};
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
-use crate::stack::ip::{IpLayer, Route};
+use crate::stack::fragment::{cut_v4, cut_v6};
+use crate::stack::ip::{Hop, IpLayer};
 use crate::stack::neigh::Resolution;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
-use crate::wire::ip::Envelope;
-use crate::wire::ipv4::Ipv4Header;
+use crate::wire::ip::{Envelope, Fragments};
+use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
 use std::net::IpAddr;
 use wakeline_runtime::clock::Instant;
@@ -29,28 +30,77 @@ impl IpLayer {
     ) -> Result<(), SocketError> {
         let v4 = envelope.dst.is_ipv4();
         self.counters.count(if v4 { Mib::IpOutRequests } else { Mib::Ip6OutRequests });
-        let route = match self.route(envelope.dst) {
-            // What the device cuts may be longer.
-            Ok(_) if packet.len() + header_len(v4) > self.mtu() && packet.rx.gso_size == 0 => {
-                Err(SocketError::MessageTooLong)
-            }
-            route => route,
-        };
-        let route = match route {
-            Ok(route) => route,
+        let hop = match self.route(envelope.dst, now) {
+            Ok(hop) => hop,
             Err(error) => return self.refuse_to_send(packet, v4, error, fx),
         };
-        push_header(&mut packet, envelope);
-        match route {
-            Route::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
-            Route::Group(mac) => self.transmit(mac, packet, fx),
-            Route::Local => {
+        let len = packet.len() + header_len(v4);
+        let limit = self.limit(hop, envelope, now);
+        // What the device cuts may be longer.
+        let large = len > limit && packet.rx.gso_size == 0;
+        let countable = packet.len() <= if v4 { PACKET_MAX - Ipv4Header::LEN } else { PACKET_MAX };
+        if !countable || (large && envelope.fragments == Fragments::Never) {
+            return self.refuse_to_send(packet, v4, SocketError::MessageTooLong, fx);
+        }
+        let whole = !large && envelope.fragments != Fragments::Freely;
+        let ident = if whole || !v4 { 0 } else { self.idents.next_v4(envelope.dst, envelope.protocol) };
+        push_header(&mut packet, envelope, whole, ident);
+        if large {
+            self.send_in_pieces(packet, hop, limit, now, fx);
+            return Ok(());
+        }
+        self.send_to_hop(hop, packet, now, fx);
+        Ok(())
+    }
+
+    /// The largest packet on the way. TCP minds its path by itself, and its segments of before it heard go as they are.
+    #[inline]
+    fn limit(&self, hop: Hop, envelope: &Envelope, now: Instant) -> usize {
+        match hop {
+            Hop::Local => PACKET_MAX,
+            Hop::Via(_) if envelope.protocol != protocol::TCP => self.path_mtu(envelope.dst, now),
+            Hop::Via(_) | Hop::Group(_) => self.mtu(),
+        }
+    }
+
+    /// Sends a packet, from its IP header on.
+    #[inline]
+    pub(crate) fn send_to_hop(&mut self, hop: Hop, mut packet: PacketBuf, now: Instant, fx: &mut Effects) {
+        match hop {
+            Hop::Via(next_hop) => self.send_via(next_hop, packet, now, fx),
+            Hop::Group(mac) => self.transmit(mac, packet, fx),
+            Hop::Local => {
                 packet.rx.ip_summed = IpSummed::Partial;
                 self.push_ethernet(self.config.mac, ethertype_of(&packet), &mut packet);
                 fx.loopback.push(packet);
             }
         }
-        Ok(())
+    }
+
+    /// `ip_fragment`: sends a packet, from its IP header on, in pieces of at most `limit` bytes.
+    #[cold]
+    pub(crate) fn send_in_pieces(&mut self, packet: PacketBuf, hop: Hop, limit: usize, now: Instant, fx: &mut Effects) {
+        let v4 = ethertype_of(&packet) == EtherType::Ipv4;
+        let mut pieces = Vec::new();
+        let put = &mut |piece| pieces.push(piece);
+        let count = match v4 {
+            true => cut_v4(packet.data(), limit, &mut self.pool, put),
+            false => {
+                let ident = self.idents.next_v6();
+                cut_v6(packet.data(), limit, ident, &mut self.pool, put)
+            }
+        };
+        if count.is_none() {
+            self.count_fragments(v4, Mib::IpFragFails, Mib::Ip6FragFails);
+            pieces.into_iter().for_each(|piece| self.pool.free(piece));
+            return self.drop_packet(packet, DropReason::Nomem, fx);
+        }
+        self.pool.free(packet);
+        self.count_fragments(v4, Mib::IpFragOKs, Mib::Ip6FragOKs);
+        for piece in pieces {
+            self.count_fragments(v4, Mib::IpFragCreates, Mib::Ip6FragCreates);
+            self.send_to_hop(hop, piece, now, fx);
+        }
     }
 
     #[cold]
@@ -64,8 +114,8 @@ impl IpLayer {
         let (mib, reason) = match (error, v4) {
             (SocketError::MessageTooLong, true) => (Mib::IpOutDiscards, DropReason::PktTooBig),
             (SocketError::MessageTooLong, false) => (Mib::Ip6OutDiscards, DropReason::PktTooBig),
-            (_, true) => (Mib::IpOutNoRoutes, DropReason::NeighFailed),
-            (_, false) => (Mib::Ip6OutNoRoutes, DropReason::NeighFailed),
+            (_, true) => (Mib::IpOutNoRoutes, DropReason::IpOutnoroutes),
+            (_, false) => (Mib::Ip6OutNoRoutes, DropReason::IpOutnoroutes),
         };
         self.counters.count(mib);
         self.drop_packet(packet, reason, fx);
@@ -106,6 +156,10 @@ impl IpLayer {
     }
 }
 
+/// What a length field can count, with the header of IPv4 and without that of IPv6; and the MTU of Linux's loopback, less
+/// one.
+const PACKET_MAX: usize = 65_535;
+
 /// The length of an IP header without options, in bytes.
 #[inline]
 pub(crate) const fn header_len(v4: bool) -> usize {
@@ -114,7 +168,7 @@ pub(crate) const fn header_len(v4: bool) -> usize {
 
 /// What a packet, from its IP header on, is.
 #[inline]
-fn ethertype_of(packet: &PacketBuf) -> EtherType {
+pub(crate) fn ethertype_of(packet: &PacketBuf) -> EtherType {
     match packet.data().first() {
         Some(version) if version >> 4 == 6 => EtherType::Ipv6,
         _ => EtherType::Ipv4,
@@ -122,12 +176,13 @@ fn ethertype_of(packet: &PacketBuf) -> EtherType {
 }
 
 #[inline]
-fn push_header(packet: &mut PacketBuf, envelope: &Envelope) {
-    let &Envelope { protocol, tos, hop_limit, dont_fragment, .. } = envelope;
+fn push_header(packet: &mut PacketBuf, envelope: &Envelope, dont_fragment: bool, ident: u16) {
+    let &Envelope { protocol, tos, hop_limit, .. } = envelope;
     let len = packet.len();
     match (envelope.src, envelope.dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            let header = Ipv4Header { tos, ttl: hop_limit, dont_fragment, ..Ipv4Header::new(src, dst, protocol, len) };
+            let plain = Ipv4Header::new(src, dst, protocol, len);
+            let header = Ipv4Header { tos, ttl: hop_limit, dont_fragment, ident, ..plain };
             let out = packet.push(Ipv4Header::LEN).first_chunk_mut().expect("as many bytes as were pushed");
             header.emit(out);
         }

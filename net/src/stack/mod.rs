@@ -17,11 +17,14 @@ pub(crate) mod arp;
 pub(crate) mod complain;
 pub(crate) mod config;
 pub(crate) mod counters;
+pub(crate) mod defrag;
 pub(crate) mod demux;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod flow_table;
+pub(crate) mod forward;
+pub(crate) mod fragment;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 pub(crate) mod ip;
@@ -31,8 +34,11 @@ pub(crate) mod keyed_hash;
 pub(crate) mod listing;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
+pub(crate) mod path_mtu;
 pub(crate) mod rate_limit;
+pub(crate) mod reassembly;
 pub(crate) mod report;
+pub(crate) mod route;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
@@ -46,17 +52,21 @@ pub(crate) mod tests;
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{PacketBuf, PoolCache};
 use crate::sockopt::{Opt, Value};
+use crate::stack::addresses::Cidr;
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::{Counters, Mib};
+use crate::stack::defrag::on_expired;
 use crate::stack::demux::Binding;
-use crate::stack::effects::Effects;
+use crate::stack::effects::{Effects, Fact};
 use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
-use crate::stack::ip::{IpLayer, Lower};
+use crate::stack::forward::{forward, tell_sender};
+use crate::stack::ip::{IpLayer, Lower, TimedOut};
 use crate::stack::ip_input::{Arrived, Problem, Received};
 use crate::stack::listing::{Cursor, SocketEntry};
-use crate::stack::report::{About, Report, read_quoted};
+use crate::stack::report::{About, Report, Said, read_quoted};
+use crate::stack::route::Route;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
@@ -122,15 +132,16 @@ impl Stack {
         let from_self = header.src == self.ip.config.mac;
         let arrived = Arrived { from_self, to_group: header.dst.is_multicast() };
         let received = match header.ethertype {
-            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, fx),
-            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, fx),
-            EtherType::Arp => return self.ip.on_arp(frame, now, fx),
+            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, now, fx),
+            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, now, fx),
+            EtherType::Arp => return self.ip.on_arp(frame, arrived, now, fx),
             EtherType::Other(_) => return self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
         };
         match received {
             Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
             Received::Dropped => {}
             Received::Refused(problem) => self.refuse(now, *problem, fx),
+            Received::Onward(ip, packet) => forward(&mut Lower { now, ip: &mut self.ip, fx }, &ip, packet),
         }
     }
 
@@ -152,13 +163,13 @@ impl Stack {
             protocol::ICMP if v4 => {
                 lower.ip.counters.count(delivers);
                 if let Some(report) = icmp::on_message(ip, packet, lower) {
-                    self.on_report(now, report, fx);
+                    self.hear_report(now, report, fx);
                 }
             }
             protocol::ICMPV6 if !v4 => {
                 lower.ip.counters.count(delivers);
                 if let Some(report) = icmpv6::on_message(ip, packet, lower) {
-                    self.on_report(now, report, fx);
+                    self.hear_report(now, report, fx);
                 }
             }
             _ => on_unknown_protocol(ip, packet, lower),
@@ -175,12 +186,22 @@ impl Stack {
         lower.ip.drop_packet(packet, DropReason::IpInhdr, lower.fx);
     }
 
+    /// A router's word, or the other host's, about a packet of ours: it comes to whichever shard its own ends lead to.
+    #[cold]
+    fn hear_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
+        // A connected UDP socket stands on every shard, and hears of it once.
+        if self.ip.config.shard.count > 1 && report.about != About::Udp {
+            fx.facts.push(Fact::Report(report));
+        }
+        self.on_report(now, report, fx);
+    }
+
     fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
-        let Report { flow, error, about } = report;
+        let Report { flow, said, about } = report;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match about {
-            About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, error, lower),
-            About::Udp => self.udp.on_error(&mut self.sockets, &flow, error, lower),
+            About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, said, lower),
+            About::Udp => self.udp.on_error(&mut self.sockets, &flow, said, lower),
         }
     }
 
@@ -193,13 +214,18 @@ impl Stack {
 
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
-        for packet in self.ip.on_timer(now, fx) {
+        let TimedOut { undelivered, incomplete } = self.ip.on_timer(now, fx);
+        for packet in undelivered {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
-            let report = read_quoted(packet.data(), SocketError::HostUnreachable);
-            self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
-            if let Some(report) = report {
-                self.on_report(now, report, fx);
+            let report = read_quoted(packet.data(), Said::soft(SocketError::HostUnreachable));
+            match report {
+                Some(report) if self.ip.is_own(report.flow.local.ip()) => self.on_report(now, report, fx),
+                _ => tell_sender(&packet, &mut Lower { now, ip: &mut self.ip, fx }),
             }
+            self.ip.drop_packet(packet, DropReason::NeighFailed, fx);
+        }
+        for expired in incomplete {
+            on_expired(expired, &mut Lower { now, ip: &mut self.ip, fx });
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.on_timer(&mut self.sockets, lower);
@@ -436,10 +462,10 @@ impl Stack {
     ///
     /// # Errors
     /// `NetworkUnreachable`, `AddrFamilyNotSupported`, `AddrInUse`.
-    pub(crate) fn udp_connect(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
+    pub(crate) fn udp_connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
         let family = self.sockets.udp(id)?.binding.family;
         let peer = destination(family, peer)?;
-        let source = self.ip.source_for(peer.ip())?;
+        let source = self.ip.source_for(peer.ip(), now)?;
         self.udp.connect(&mut self.sockets, id, peer, source)
     }
 
@@ -609,8 +635,29 @@ impl Stack {
     // The host.
 
     /// The address from which this host talks to another one; none for itself, or without a way.
-    pub(crate) fn source_towards(&self, to: IpAddr) -> Option<IpAddr> {
-        if self.ip.is_own(to) { None } else { self.ip.source_for(to).ok() }
+    pub(crate) fn source_towards(&mut self, now: Instant, to: IpAddr) -> Option<IpAddr> {
+        if self.ip.is_own(to) { None } else { self.ip.source_for(to, now).ok() }
+    }
+
+    /// The host's addresses, those of IPv4 first.
+    pub(crate) fn addrs(&self) -> Vec<IpAddr> {
+        self.ip.addresses.iter().map(|own| own.addr).collect()
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable` when its router is not on the link, `InvalidInput`, `NoBuffers`.
+    pub(crate) fn add_route(&mut self, now: Instant, route: Route) -> Result<(), SocketError> {
+        self.ip.add_route(route, now)
+    }
+
+    /// Removes the routes to a network.
+    ///
+    /// # Errors
+    /// `NotFound` when there was none.
+    pub(crate) fn remove_route(&mut self, prefix: Cidr) -> Result<(), SocketError> {
+        if self.ip.remove_route(prefix) { Ok(()) } else { Err(SocketError::NotFound) }
     }
 
     /// The host goes down: every socket reports it, everybody who waits is woken, and frames are dropped.
@@ -621,9 +668,21 @@ impl Stack {
         self.udp.shut_down(&mut self.sockets, lower);
     }
 
-    /// Tells where a neighbour is: for good, or as if ARP had said so.
-    pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, permanent: bool, fx: &mut Effects) {
-        self.ip.add_neighbour((ip, mac), permanent, now, fx);
+    /// Tells where a neighbour is, for good.
+    pub(crate) fn add_neighbour(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, fx: &mut Effects) {
+        self.ip.add_neighbour(ip, mac, now, fx);
+    }
+
+    /// Something that another shard of this host has learned.
+    pub(crate) fn on_fact(&mut self, now: Instant, fact: &Fact, fx: &mut Effects) {
+        match fact {
+            Fact::Neighbour(ip, word) => self.ip.learn_neighbour(*ip, *word, now, fx),
+            Fact::Report(report) => self.on_report(now, *report, fx),
+            Fact::PathMtu(dst, mtu) => {
+                let current = self.ip.mtu();
+                let _ = self.ip.paths.learn(*dst, *mtu, current, now);
+            }
+        }
     }
 
     /// The next page of what `ss` lists, of `most` places at most.

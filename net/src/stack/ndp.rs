@@ -4,6 +4,7 @@ use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
+use crate::stack::neigh::{Word, WordKind};
 use crate::wire::ethernet::MacAddr;
 use crate::wire::ip::{Envelope, IpHeader};
 use crate::wire::ipv4::protocol;
@@ -15,19 +16,18 @@ use wakeline_runtime::clock::Instant;
 /// RFC 4861 6.1 and 7.1: nothing that a router has passed on is believed.
 pub(crate) const HOP_LIMIT: u8 = 255;
 
-/// A message that came with hop limit 255. Every shard learns from it; only the first one answers.
+/// A message that came with hop limit 255. It arrives at one shard, which answers and tells the others.
 pub(crate) fn on_message(ip: &IpHeader, message: &NdpMessage, lower: &mut Lower<'_>) {
     let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return };
     match *message {
         NdpMessage::NeighbourSolicit { target, source_mac } => on_solicit((src, dst), target, source_mac, lower),
-        NdpMessage::NeighbourAdvert { target, target_mac: Some(mac), .. } => {
-            learn(target, mac, false, lower);
-        }
+        NdpMessage::NeighbourAdvert { target, flags, target_mac } => on_advert(dst, target, flags, target_mac, lower),
+        // A host has no use for the rest; redirects are not listened to (`accept_redirects` 0).
         _ => {}
     }
 }
 
-/// RFC 4861 7.2.3 and 7.2.4.
+/// RFC 4861 7.2.3 and 7.2.4, `ndisc_recv_ns`.
 fn on_solicit((src, dst): (Ipv6Addr, Ipv6Addr), target: Ipv6Addr, source_mac: Option<MacAddr>, lower: &mut Lower<'_>) {
     // 7.1.1: who has no address yet names no station, and asks the group.
     let probe = src.is_unspecified();
@@ -38,10 +38,7 @@ fn on_solicit((src, dst): (Ipv6Addr, Ipv6Addr), target: Ipv6Addr, source_mac: Op
         return;
     }
     if let Some(mac) = source_mac {
-        learn(src, mac, true, lower);
-    }
-    if lower.ip.config.shard.index != 0 {
-        return;
+        hear(src, Word { mac, kind: WordKind::Unsolicited, may_override: true, create: true }, lower);
     }
     let (to, flags) = match probe {
         true => (ALL_NODES, NaFlags::OVERRIDE),
@@ -52,17 +49,25 @@ fn on_solicit((src, dst): (Ipv6Addr, Ipv6Addr), target: Ipv6Addr, source_mac: Op
     ip.send_ndp((target, to), &answer, *now, fx);
 }
 
-fn learn(addr: Ipv6Addr, mac: MacAddr, create: bool, lower: &mut Lower<'_>) {
-    if mac.is_multicast() || addr.is_unspecified() || lower.ip.is_own(addr.into()) {
+/// RFC 4861 7.2.5, `ndisc_recv_na`.
+fn on_advert(dst: Ipv6Addr, target: Ipv6Addr, flags: NaFlags, target_mac: Option<MacAddr>, lower: &mut Lower<'_>) {
+    let solicited = flags.contains(NaFlags::SOLICITED);
+    // 7.1.2: an answer goes to who has asked, and to nobody else.
+    if solicited && dst.is_multicast() {
         return;
     }
-    let waiting = lower.ip.neighbours.learn(addr.into(), mac, lower.now, create);
-    if lower.ip.config.shard.count > 1 {
-        lower.fx.learned.push((addr.into(), mac));
+    // Without a station it could only confirm what is known. Linux ignores it, too.
+    let Some(mac) = target_mac else { return };
+    let kind = if solicited { WordKind::Solicited } else { WordKind::Unsolicited };
+    let word = Word { mac, kind, may_override: flags.contains(NaFlags::OVERRIDE), create: false };
+    hear(target, word, lower);
+}
+
+fn hear(addr: Ipv6Addr, word: Word, lower: &mut Lower<'_>) {
+    if word.mac.is_multicast() || addr.is_unspecified() || addr.is_multicast() || lower.ip.is_own(addr.into()) {
+        return;
     }
-    for packet in waiting {
-        lower.ip.transmit(mac, packet, lower.fx);
-    }
+    lower.ip.hear_of_neighbour(addr.into(), word, lower.now, lower.fx);
 }
 
 impl IpLayer {

@@ -1,9 +1,26 @@
 //! The neighbour table: link addresses of the hosts next door, and packets that wait for one (RFC 826, RFC 4861, and
 //! the states of Linux's `neighbour`).
 //!
+//! ```text
+//!            start            learn: Solicited
+//!   (none) --------> INCOMPLETE ----------------> REACHABLE <-----------+
+//!     |                 |  on_timer: nobody           | 30 s pass       | learn: Solicited
+//!     |                 v  answers, 3 times           v                 |
+//!     |              (none)                        STALE --------+      |
+//!     |                 ^                             ^          | resolve
+//!     |                 | on_timer: 3 times           |          v      |
+//!     |               PROBE <------------------------ | ------ DELAY ---+ or confirm
+//!     |                      on_timer: 5 s pass       |
+//!     +-----------------------------------------------+
+//!          learn: Unsolicited, with `create`
+//! ```
+//!
 //! An address that was confirmed less than 30 s ago is used as it is. An older one is used, too, but asked about once it
-//! is: first by waiting 5 s, then with unicast requests. Nobody's word but ARP's counts as a confirmation, not even an
-//! acknowledgement from that host (Linux's `dst_confirm`): the cost is one request in 30 s to each neighbour in use.
+//! is: first by waiting 5 s, then with unicast requests; a transport whose packets are acknowledged in the meantime ends
+//! the doubt ([`confirm`](Neighbours::confirm)). NUD_FAILED has no entry: the next packet asks again at once, as in Linux.
+//!
+//! What others say is held against what is known: [`learn`](Neighbours::learn) has the rules. Entries that only others
+//! have made never push out one that is in use.
 
 use crate::packet::PacketBuf;
 use crate::stack::timers::TimerHeap;
@@ -34,6 +51,8 @@ struct Neighbour {
     addr: IpAddr,
     state: State,
     timer_at: Instant,
+    /// When its link address was last told (`neigh->updated`).
+    updated_at: Instant,
     /// Packets that wait for the link address.
     queue: VecDeque<PacketBuf>,
 }
@@ -48,6 +67,10 @@ enum State {
         mac: MacAddr,
         until: Instant,
     },
+    /// Known, but not confirmed for some time, or only said by the neighbour itself.
+    Stale {
+        mac: MacAddr,
+    },
     /// In use, and to be asked about when the timer fires.
     Delay {
         mac: MacAddr,
@@ -61,6 +84,48 @@ enum State {
     Permanent {
         mac: MacAddr,
     },
+}
+
+impl State {
+    /// Whether nobody has confirmed or used it for some time.
+    fn is_stale(self, now: Instant) -> bool {
+        match self {
+            State::Stale { .. } => true,
+            State::Reachable { until, .. } => now >= until,
+            _ => false,
+        }
+    }
+
+    fn mac(self) -> Option<MacAddr> {
+        match self {
+            State::Incomplete { .. } => None,
+            State::Reachable { mac, .. }
+            | State::Stale { mac }
+            | State::Delay { mac }
+            | State::Probe { mac, .. }
+            | State::Permanent { mac } => Some(mac),
+        }
+    }
+}
+
+/// What somebody says about a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) mac: MacAddr,
+    pub(crate) kind: WordKind,
+    /// Whether it may replace a link address that is known (NEIGH_UPDATE_F_OVERRIDE).
+    pub(crate) may_override: bool,
+    /// Whether it makes an entry where there is none.
+    pub(crate) create: bool,
+}
+
+/// Why it was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WordKind {
+    /// In answer to a question of this host's: the neighbour is there, and hears us.
+    Solicited,
+    /// In a question, or to everybody.
+    Unsolicited,
 }
 
 /// What to do with a packet.
@@ -95,6 +160,12 @@ const DELAY: Duration = Duration::from_secs(5);
 const RETRANS: Duration = Duration::from_secs(1);
 /// `mcast_solicit`, `ucast_solicit`
 const SOLICITS: u8 = 3;
+/// `locktime`: for so long a link address stands against another one that ARP tells.
+pub(crate) const LOCKTIME: Duration = Duration::from_secs(1);
+/// `gc_thresh1`: below so many entries none is thrown away for being old.
+const GC_MIN: usize = 128;
+/// `gc_stale_time`
+const GC_STALE: Duration = Duration::from_secs(60);
 
 impl Neighbours {
     /// An empty table with at most `max` entries, each with at most `queue_max` waiting packets.
@@ -131,7 +202,7 @@ impl Neighbours {
                 self.last = Some((addr, mac, until));
                 Resolution::Known(mac, packet)
             }
-            State::Reachable { mac, .. } => {
+            State::Reachable { mac, .. } | State::Stale { mac } => {
                 entry.state = State::Delay { mac };
                 entry.timer_at = now.saturating_add(DELAY);
                 self.timers.arm(index, entry.timer_at);
@@ -151,42 +222,84 @@ impl Neighbours {
     fn start(&mut self, addr: IpAddr, packet: PacketBuf, now: Instant) -> Resolution {
         let timer_at = now.saturating_add(RETRANS);
         let state = State::Incomplete { asked: 1 };
-        let entry = Neighbour { addr, state, timer_at, queue: VecDeque::new() };
-        let Some(index) = self.insert(entry) else { return Resolution::Full(packet) };
+        let entry = Neighbour { addr, state, timer_at, updated_at: now, queue: VecDeque::new() };
+        let Some(index) = self.insert(entry, true, now) else { return Resolution::Full(packet) };
         self.entries[index as usize].queue.push_back(packet);
         self.timers.arm(index, timer_at);
         Resolution::Queued { ask: true, displaced: None }
     }
 
-    /// `addr` is at `mac`, says ARP: an answer, or with `create` also a question from a host not known yet. Returns the
-    /// packets that waited for it.
-    pub(crate) fn learn(&mut self, addr: IpAddr, mac: MacAddr, now: Instant, create: bool) -> VecDeque<PacketBuf> {
-        let reachable = State::Reachable { mac, until: now.saturating_add(REACHABLE) };
-        match self.by_addr.get(&addr) {
-            Some(&index) => {
-                let entry = &mut self.entries[index as usize];
-                if !matches!(entry.state, State::Permanent { .. }) {
-                    (entry.state, entry.timer_at) = (reachable, Instant::FAR_FUTURE);
-                    self.timers.disarm(index);
-                    self.last = None;
-                }
-                std::mem::take(&mut self.entries[index as usize].queue)
+    /// `neigh_update`: what the protocol says of `addr`. Returns the packets that waited for it.
+    ///
+    /// An answer to our question confirms. A word that nobody asked for confirms nothing: it is remembered as STALE, and
+    /// leaves alone an entry that says the same. Another link address than the known one needs the right to override;
+    /// without it the entry keeps its own and is only doubted (RFC 4861 7.2.5).
+    pub(crate) fn learn(&mut self, addr: IpAddr, word: Word, now: Instant) -> VecDeque<PacketBuf> {
+        let Word { mac, kind, may_override, create } = word;
+        let Some(&index) = self.by_addr.get(&addr) else {
+            if create {
+                let (state, timer_at) = (State::Stale { mac }, Instant::FAR_FUTURE);
+                self.insert(Neighbour { addr, state, timer_at, updated_at: now, queue: VecDeque::new() }, false, now);
             }
-            None => {
-                if create {
-                    let timer_at = Instant::FAR_FUTURE;
-                    self.insert(Neighbour { addr, state: reachable, timer_at, queue: VecDeque::new() });
-                }
-                VecDeque::new()
+            return VecDeque::new();
+        };
+        let entry = &mut self.entries[index as usize];
+        let next = match (entry.state, kind) {
+            (State::Permanent { .. }, _) => return VecDeque::new(),
+            (state, _) if state.mac().is_some_and(|known| known != mac) && !may_override => {
+                // NEIGH_UPDATE_F_WEAK_OVERRIDE
+                let State::Reachable { mac, .. } = state else { return VecDeque::new() };
+                State::Stale { mac }
             }
+            (_, WordKind::Solicited) => State::Reachable { mac, until: now.saturating_add(REACHABLE) },
+            (state, WordKind::Unsolicited) if state.mac() == Some(mac) => return VecDeque::new(),
+            (_, WordKind::Unsolicited) => State::Stale { mac },
+        };
+        if entry.state.mac() != next.mac() {
+            entry.updated_at = now;
         }
+        (entry.state, entry.timer_at) = (next, Instant::FAR_FUTURE);
+        self.timers.disarm(index);
+        self.last = None;
+        let waiting = std::mem::take(&mut self.entries[index as usize].queue);
+        if matches!(next, State::Stale { .. }) && !waiting.is_empty() {
+            // It is used at once.
+            self.entries[index as usize].state = State::Delay { mac };
+            self.entries[index as usize].timer_at = now.saturating_add(DELAY);
+            self.timers.arm(index, now.saturating_add(DELAY));
+        }
+        waiting
+    }
+
+    /// Whether any neighbour is being asked, or will be.
+    #[inline]
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.timers.next_deadline().is_some()
+    }
+
+    /// `neigh_confirm`: packets reach `addr` where it is believed to be. That ends a doubt; it is no answer to a question.
+    pub(crate) fn confirm(&mut self, addr: IpAddr, now: Instant) {
+        let Some(&index) = self.by_addr.get(&addr) else { return };
+        let entry = &mut self.entries[index as usize];
+        if let State::Delay { mac } | State::Probe { mac, .. } = entry.state {
+            entry.state = State::Reachable { mac, until: now.saturating_add(REACHABLE) };
+            entry.timer_at = Instant::FAR_FUTURE;
+            self.timers.disarm(index);
+        }
+    }
+
+    /// When the link address of `addr` was last told, if it is known.
+    pub(crate) fn updated_at(&self, addr: IpAddr) -> Option<Instant> {
+        self.by_addr.get(&addr).map(|&index| self.entries[index as usize].updated_at)
     }
 
     /// `addr` is at `mac` for good. Returns the packets that waited for it.
     pub(crate) fn add_permanent(&mut self, addr: IpAddr, mac: MacAddr, now: Instant) -> VecDeque<PacketBuf> {
-        let waiting = self.learn(addr, mac, now, true);
+        let word = Word { mac, kind: WordKind::Solicited, may_override: true, create: true };
+        let waiting = self.learn(addr, word, now);
         if let Some(&index) = self.by_addr.get(&addr) {
             self.entries[index as usize].state = State::Permanent { mac };
+            self.timers.disarm(index);
             self.last = None;
         }
         waiting
@@ -216,7 +329,7 @@ impl Neighbours {
                 State::Incomplete { .. } | State::Probe { .. } => {
                     return Some(Due::Failed(self.remove(index)));
                 }
-                State::Reachable { .. } | State::Permanent { .. } => continue,
+                State::Reachable { .. } | State::Stale { .. } | State::Permanent { .. } => continue,
             };
             entry.state = next;
             entry.timer_at = now.saturating_add(RETRANS);
@@ -232,8 +345,26 @@ impl Neighbours {
         self.entries.len()
     }
 
-    fn insert(&mut self, entry: Neighbour) -> Option<u32> {
-        if self.entries.len() >= self.max && !self.evict() {
+    /// What is known of `addr`, by the kernel's name.
+    #[cfg(test)]
+    pub(crate) fn state_of(&self, addr: IpAddr) -> Option<&'static str> {
+        let &index = self.by_addr.get(&addr)?;
+        Some(match self.entries[index as usize].state {
+            State::Incomplete { .. } => "INCOMPLETE",
+            State::Reachable { .. } => "REACHABLE",
+            State::Stale { .. } => "STALE",
+            State::Delay { .. } => "DELAY",
+            State::Probe { .. } => "PROBE",
+            State::Permanent { .. } => "PERMANENT",
+        })
+    }
+
+    /// Adds an entry. `wanted` says that this host wants to send there, rather than that somebody says to be there.
+    fn insert(&mut self, entry: Neighbour, wanted: bool, now: Instant) -> Option<u32> {
+        if self.entries.len() >= GC_MIN {
+            self.collect(now);
+        }
+        if self.entries.len() >= self.max && !self.evict(wanted, now) {
             return None;
         }
         let addr = entry.addr;
@@ -242,18 +373,48 @@ impl Neighbours {
         Some(index)
     }
 
-    /// Makes room: the next entry round the table that nobody waits for. A bounded search.
-    fn evict(&mut self) -> bool {
-        let places = self.entries.capacity().max(1);
-        for _ in 0..64 {
-            self.hand = (self.hand + 1) % places;
-            let state = self.entries.get(self.hand).map(|entry| entry.state);
-            if matches!(state, Some(State::Reachable { .. } | State::Delay { .. } | State::Probe { .. })) {
-                self.remove(self.hand as u32);
-                return true;
+    /// `neigh_periodic_work`, a little of it whenever the table grows: entries that nobody has used for a minute go. As
+    /// the table is asked about a packet before anything else, whoever is in use is not STALE for long.
+    fn collect(&mut self, now: Instant) {
+        for _ in 0..8 {
+            let old = self.next_place().filter(|&place| {
+                let entry = &self.entries[place];
+                entry.state.is_stale(now) && now >= entry.updated_at.saturating_add(GC_STALE)
+            });
+            if let Some(place) = old {
+                drop(self.remove(place as u32));
             }
         }
-        false
+    }
+
+    /// Makes room: the next entry round the table that nobody has confirmed; or else, for one that is wanted, the next
+    /// that nobody waits for. A bounded search.
+    fn evict(&mut self, wanted: bool, now: Instant) -> bool {
+        let mut second_best = None;
+        for _ in 0..64 {
+            let Some(place) = self.next_place() else { continue };
+            match self.entries[place].state {
+                state if state.is_stale(now) => {
+                    drop(self.remove(place as u32));
+                    return true;
+                }
+                State::Incomplete { .. } | State::Permanent { .. } => {}
+                _ => second_best = Some(place),
+            }
+        }
+        match second_best {
+            Some(place) if wanted => {
+                drop(self.remove(place as u32));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Moves the hand to the next place of the table; `None` where that is empty.
+    fn next_place(&mut self) -> Option<usize> {
+        self.hand = (self.hand + 1) % self.entries.capacity().max(1);
+        self.entries.contains(self.hand).then_some(self.hand)
     }
 
     fn remove(&mut self, index: u32) -> VecDeque<PacketBuf> {
@@ -271,6 +432,10 @@ mod tests {
     use crate::packet::Pool;
 
     const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
+    const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
+
+    const ANSWER: Word = Word { mac: MAC, kind: WordKind::Solicited, may_override: true, create: false };
+    const QUESTION: Word = Word { mac: MAC, kind: WordKind::Unsolicited, may_override: true, create: true };
 
     fn at(ms: u64) -> Instant {
         Instant::from_virtual_ns(ms * 1_000_000)
@@ -294,6 +459,15 @@ mod tests {
             let packet = PacketBuf::from_bytes(&self.pool, &[payload]).unwrap();
             self.table.resolve(ip(to), packet, at(ms))
         }
+
+        /// A neighbour that has answered at time 0.
+        fn reachable() -> World {
+            let mut world = World::new(10, 2);
+            assert!(matches!(world.send(9, 1, 0), Resolution::Queued { ask: true, .. }));
+            assert_eq!(world.table.learn(ip(9), ANSWER, at(0)).len(), 1);
+            assert_eq!(world.table.state_of(ip(9)), Some("REACHABLE"));
+            world
+        }
     }
 
     #[test]
@@ -305,7 +479,7 @@ mod tests {
             Resolution::Queued { ask: false, displaced: Some(packet) } => assert_eq!(packet.data(), [1]),
             other => panic!("{other:?}"),
         }
-        let waiting = world.table.learn(ip(9), MAC, at(5), false);
+        let waiting = world.table.learn(ip(9), ANSWER, at(5));
         assert_eq!(waiting.iter().map(|packet| packet.data()[0]).collect::<Vec<_>>(), [2, 3]);
         assert!(matches!(world.send(9, 4, 6), Resolution::Known(MAC, _)));
         assert_eq!(world.table.next_deadline(), None);
@@ -324,28 +498,114 @@ mod tests {
 
     #[test]
     fn an_old_address_is_used_asked_about_and_given_up() {
-        let mut world = World::new(10, 2);
-        assert!(world.table.learn(ip(9), MAC, at(0), false).is_empty());
-        assert_eq!(world.table.len(), 0, "an answer that nobody asked for");
-        assert!(world.table.learn(ip(9), MAC, at(0), true).is_empty());
+        let mut world = World::reachable();
         assert!(matches!(world.send(9, 1, 31_000), Resolution::Known(MAC, _)));
+        assert_eq!(world.table.state_of(ip(9)), Some("DELAY"));
         for second in [36, 37, 38] {
             assert!(matches!(world.table.on_timer(at(second * 1000)), Some(Due::Probe(_, MAC))), "{second}");
         }
+        assert_eq!(world.table.state_of(ip(9)), Some("PROBE"));
         assert!(matches!(world.table.on_timer(at(39_000)), Some(Due::Failed(packets)) if packets.is_empty()));
         assert!(matches!(world.send(9, 1, 39_000), Resolution::Queued { ask: true, .. }));
+    }
+
+    #[test]
+    fn a_transport_that_is_heard_ends_a_doubt_but_answers_no_question() {
+        let mut world = World::reachable();
+        assert!(matches!(world.send(9, 1, 31_000), Resolution::Known(MAC, _)));
+        assert!(world.table.is_in_doubt());
+        world.table.confirm(ip(9), at(31_001));
+        assert_eq!((world.table.state_of(ip(9)), world.table.is_in_doubt()), (Some("REACHABLE"), false));
+        assert!(matches!(world.send(8, 1, 31_000), Resolution::Queued { .. }));
+        world.table.confirm(ip(8), at(31_001));
+        assert_eq!(world.table.state_of(ip(8)), Some("INCOMPLETE"));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_confirms_nothing() {
+        let mut world = World::new(10, 2);
+        assert!(world.table.learn(ip(9), ANSWER, at(0)).is_empty());
+        assert_eq!(world.table.len(), 0, "an answer that nobody asked for");
+        assert!(world.table.learn(ip(9), QUESTION, at(0)).is_empty());
+        assert_eq!(world.table.state_of(ip(9)), Some("STALE"));
+        assert!(matches!(world.send(9, 1, 10), Resolution::Known(MAC, _)));
+        assert_eq!(world.table.state_of(ip(9)), Some("DELAY"), "used, and asked about");
+        assert!(world.table.learn(ip(9), QUESTION, at(11)).is_empty());
+        assert_eq!(world.table.state_of(ip(9)), Some("DELAY"), "the same again changes nothing");
+        assert!(world.table.learn(ip(9), ANSWER, at(12)).is_empty());
+        assert_eq!(world.table.state_of(ip(9)), Some("REACHABLE"));
+    }
+
+    /// RFC 4861 7.2.5, the cases of another link address.
+    #[test]
+    fn another_link_address_needs_the_right_to_override() {
+        let check = |kind: WordKind, may_override: bool, state: &str, mac: MacAddr| {
+            let mut world = World::reachable();
+            let word = Word { mac: OTHER, kind, may_override, create: false };
+            assert!(world.table.learn(ip(9), word, at(5)).is_empty());
+            assert_eq!(world.table.state_of(ip(9)), Some(state), "{kind:?} {may_override}");
+            assert!(matches!(world.send(9, 1, 6), Resolution::Known(to, _) if to == mac));
+        };
+        check(WordKind::Unsolicited, false, "STALE", MAC);
+        check(WordKind::Solicited, false, "STALE", MAC);
+        check(WordKind::Unsolicited, true, "STALE", OTHER);
+        check(WordKind::Solicited, true, "REACHABLE", OTHER);
+        let mut world = World::new(10, 2);
+        assert!(world.table.add_permanent(ip(9), MAC, at(0)).is_empty());
+        assert!(world.table.learn(ip(9), Word { mac: OTHER, ..ANSWER }, at(5)).is_empty());
+        assert!(matches!(world.send(9, 1, 6), Resolution::Known(MAC, _)));
+    }
+
+    #[test]
+    fn packets_that_waited_are_sent_on_an_unsolicited_word_and_it_is_asked_about() {
+        let mut world = World::new(10, 2);
+        assert!(matches!(world.send(9, 1, 0), Resolution::Queued { ask: true, .. }));
+        assert_eq!(world.table.learn(ip(9), QUESTION, at(1)).len(), 1);
+        assert_eq!(world.table.state_of(ip(9)), Some("DELAY"));
+        assert!(matches!(world.table.on_timer(at(5001)), Some(Due::Probe(_, MAC))));
     }
 
     #[test]
     fn the_table_is_bounded_and_questions_do_not_push_each_other_out() {
         let mut world = World::new(4, 2);
         assert!(world.table.add_permanent(ip(100), MAC, at(0)).is_empty());
-        (0..3).for_each(|n| assert!(world.table.learn(ip(n), MAC, at(0), true).is_empty()));
+        (0..3).for_each(|n| assert!(world.table.learn(ip(n), QUESTION, at(0)).is_empty()));
         for n in 10..13 {
             assert!(matches!(world.send(n, 0, 0), Resolution::Queued { ask: true, .. }));
             assert_eq!(world.table.len(), 4);
         }
         assert!(matches!(world.send(13, 0, 0), Resolution::Full(_)));
         assert!(matches!(world.send(100, 0, 99_000_000), Resolution::Known(MAC, _)));
+    }
+
+    /// Anybody can say to be anybody; that does not cost us those whom we talk to.
+    #[test]
+    fn a_flood_of_questions_does_not_push_out_who_is_in_use() {
+        let mut world = World::new(8, 2);
+        for n in 0..6 {
+            let _ = world.send(n, 0, 0);
+            assert_eq!(world.table.learn(ip(n), ANSWER, at(0)).len(), 1);
+        }
+        for n in 100..200 {
+            assert!(world.table.learn(ip(n), QUESTION, at(1)).is_empty());
+            assert!(world.table.len() <= 8);
+        }
+        for n in 0..6 {
+            assert_eq!(world.table.state_of(ip(n)), Some("REACHABLE"));
+        }
+        assert!(matches!(world.send(50, 0, 2), Resolution::Queued { .. }), "and room is made for whom we want");
+    }
+
+    #[test]
+    fn who_was_not_used_for_a_minute_is_forgotten_once_there_are_many() {
+        let mut world = World::new(1024, 2);
+        for n in 0..200 {
+            assert!(world.table.learn(IpAddr::from([10, 0, 1, n]), QUESTION, at(0)).is_empty());
+        }
+        assert_eq!(world.table.len(), 200);
+        for n in 0..200 {
+            assert!(world.table.learn(IpAddr::from([10, 0, 2, n]), QUESTION, at(61_000)).is_empty());
+        }
+        assert!(world.table.len() < 250, "{}", world.table.len());
     }
 }

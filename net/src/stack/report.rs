@@ -14,8 +14,35 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) flow: FourTuple,
-    pub(crate) error: SocketError,
+    pub(crate) said: Said,
     pub(crate) about: About,
+}
+
+/// What was said about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) error: SocketError,
+    /// Whether trying again is in vain (`icmp_err_convert[].fatal`).
+    pub(crate) is_hard: bool,
+    /// The largest packet that would have passed.
+    pub(crate) mtu: Option<u32>,
+}
+
+impl Said {
+    /// Trying again may help.
+    pub(crate) const fn soft(error: SocketError) -> Said {
+        Said { error, is_hard: false, mtu: None }
+    }
+
+    /// Trying again will not help.
+    pub(crate) const fn hard(error: SocketError) -> Said {
+        Said { error, is_hard: true, mtu: None }
+    }
+
+    /// The packet was too large.
+    pub(crate) const fn too_big(mtu: u32) -> Said {
+        Said { error: SocketError::MessageTooLong, is_hard: true, mtu: Some(mtu) }
+    }
 }
 
 /// Which packet it was.
@@ -26,7 +53,7 @@ pub(crate) enum About {
 }
 
 /// Which of this host's flows a quoted packet, from its IP header on, belongs to.
-pub(crate) fn read_quoted(packet: &[u8], error: SocketError) -> Option<Report> {
+pub(crate) fn read_quoted(packet: &[u8], said: Said) -> Option<Report> {
     let quoted = match packet.first()? >> 4 {
         4 => quoted_v4(packet)?,
         _ => quoted_v6(packet)?,
@@ -44,7 +71,7 @@ pub(crate) fn read_quoted(packet: &[u8], error: SocketError) -> Option<Report> {
         _ => return None,
     };
     let (local, remote) = (Endpoint::new(src, src_port), Endpoint::new(dst, dst_port));
-    Some(Report { flow: FourTuple { local, remote }, error, about })
+    Some(Report { flow: FourTuple { local, remote }, said, about })
 }
 
 /// A packet, or what is there of it.

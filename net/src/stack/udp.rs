@@ -11,11 +11,12 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_output::header_len;
 use crate::stack::listing::{SocketEntry, SocketProto};
+use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
 use crate::tcp_info::TcpState;
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
@@ -37,6 +38,8 @@ pub(crate) struct UdpLayer {
 pub(crate) struct UdpSocket {
     pub(crate) local: Endpoint,
     pub(crate) binding: Binding,
+    /// IP_MTU_DISCOVER
+    pub(crate) fragments: Fragments,
     pub(crate) peer: Option<Endpoint>,
     pub(crate) wait: WaitList,
     pub(crate) error: Option<SocketError>,
@@ -183,20 +186,19 @@ impl UdpLayer {
         sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
     }
 
-    /// An ICMP error about a datagram of ours. As in Linux only connected sockets hear of it, and only of one that means
-    /// that trying again is in vain.
-    pub(crate) fn on_error(
-        &mut self,
-        sockets: &mut Sockets,
-        flow: &FourTuple,
-        error: SocketError,
-        lower: &mut Lower<'_>,
-    ) {
-        if !matches!(error, SocketError::ConnectionRefused | SocketError::ProtocolUnreachable) {
-            return;
+    /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
+    /// of one that means that trying again is in vain.
+    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, flow: &FourTuple, said: Said, lower: &mut Lower<'_>) {
+        let connected = self.exact(sockets, flow);
+        let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
+        if let Some(mtu) = said.mtu {
+            let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
         }
-        if let Some(socket) = self.exact(sockets, flow).and_then(|index| sockets.udp_at(index)) {
-            socket.error = Some(error);
+        if said.is_hard
+            && connected.is_some()
+            && let Some(socket) = sockets.udp_at(index)
+        {
+            socket.error = Some(said.error);
             socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
         }
     }
@@ -218,6 +220,7 @@ impl UdpLayer {
         let socket = UdpSocket {
             local,
             binding,
+            fragments: Fragments::IfLarge,
             peer: None,
             wait: WaitList::new(),
             error: None,
@@ -281,11 +284,12 @@ impl UdpLayer {
             return Err(SocketError::InvalidInput);
         }
         let len = UdpHeader::LEN + payload.len();
-        if len + header_len(v4) > lower.ip.mtu() {
+        // Of IPv4 the header counts as well, of IPv6 it does not.
+        if len + if v4 { header_len(v4) } else { 0 } > usize::from(u16::MAX) {
             return Err(SocketError::MessageTooLong);
         }
         let src = match socket.local.ip() {
-            any if any.is_unspecified() => lower.ip.source_for(dst)?,
+            any if any.is_unspecified() => lower.ip.source_for(dst, lower.now)?,
             // A mapped address and one of IPv6 do not reach each other.
             local if local.is_ipv4() != dst.is_ipv4() => return Err(SocketError::NetworkUnreachable),
             local => local,
@@ -294,7 +298,8 @@ impl UdpLayer {
             count(lower, v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
             return Err(SocketError::NoBuffers);
         };
-        let sum = !lower.ip.config.checksum_offload;
+        // What goes in pieces has nobody else to sum it.
+        let sum = !lower.ip.config.checksum_offload || len + header_len(v4) > lower.ip.path_mtu(dst, lower.now);
         let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
         let seed = sums;
         if sum {
@@ -311,7 +316,9 @@ impl UdpLayer {
             packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
         }
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
-        lower.ip.send(packet, &Envelope::new(src, dst, protocol::UDP), lower.now, lower.fx)?;
+        let plain = Envelope::new(src, dst, protocol::UDP);
+        let envelope = Envelope { fragments: socket.fragments, ..plain };
+        lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
         Ok(payload.len())
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod unreachable {
     pub(crate) const PROTOCOL: u8 = 2;
     pub(crate) const PORT: u8 = 3;
     pub(crate) const FRAGMENTATION_NEEDED: u8 = 4;
+    pub(crate) const PROHIBITED: u8 = 13;
 }
 
 /// The header over its bytes; what `rest` means depends on the type.
@@ -32,6 +33,7 @@ pub(crate) enum IcmpHeader {
     EchoReply { ident: u16, seq: u16 },
     Unreachable { code: u8, mtu: u16 },
     TimeExceeded { code: u8 },
+    ParameterProblem { code: u8, pointer: u8 },
     Other { kind: u8, code: u8 },
 }
 
@@ -51,6 +53,7 @@ impl IcmpHeader {
             (0, 0) => IcmpHeader::EchoReply { ident, seq },
             (3, code) => IcmpHeader::Unreachable { code, mtu: seq },
             (11, code) => IcmpHeader::TimeExceeded { code },
+            (12, code) => IcmpHeader::ParameterProblem { code, pointer: (ident >> 8) as u8 },
             (kind, code) => IcmpHeader::Other { kind, code },
         })
     }
@@ -65,6 +68,7 @@ impl IcmpHeader {
             IcmpHeader::EchoReply { ident, seq } => (0, 0, [ident, seq]),
             IcmpHeader::Unreachable { code, mtu } => (3, code, [0, mtu]),
             IcmpHeader::TimeExceeded { code } => (11, code, [0, 0]),
+            IcmpHeader::ParameterProblem { code, pointer } => (12, code, [u16::from(pointer) << 8, 0]),
             IcmpHeader::Other { kind, code } => (kind, code, [0, 0]),
         };
         let bytes = IcmpBytes { kind, code, checksum: [0; 2], rest: rest.map(U16::from) };
@@ -87,7 +91,9 @@ impl fmt::Display for IcmpHeader {
                 write!(f, "ICMP unreachable - need to frag (mtu {mtu})")
             }
             IcmpHeader::Unreachable { code, .. } => write!(f, "ICMP unreachable - #{code}"),
+            IcmpHeader::TimeExceeded { code: 1 } => f.write_str("ICMP ip reassembly time exceeded"),
             IcmpHeader::TimeExceeded { .. } => f.write_str("ICMP time exceeded in-transit"),
+            IcmpHeader::ParameterProblem { pointer, .. } => write!(f, "ICMP parameter problem - octet {pointer}"),
             IcmpHeader::Other { kind, .. } => write!(f, "ICMP type-#{kind}"),
         }
     }
@@ -115,6 +121,8 @@ mod tests {
         check(IcmpHeader::Unreachable { code: 3, mtu: 0 }, "ICMP port unreachable");
         check(IcmpHeader::Unreachable { code: 4, mtu: 1400 }, "ICMP unreachable - need to frag (mtu 1400)");
         check(IcmpHeader::TimeExceeded { code: 0 }, "ICMP time exceeded in-transit");
+        check(IcmpHeader::TimeExceeded { code: 1 }, "ICMP ip reassembly time exceeded");
+        check(IcmpHeader::ParameterProblem { code: 0, pointer: 20 }, "ICMP parameter problem - octet 20");
         check(IcmpHeader::Other { kind: 13, code: 0 }, "ICMP type-#13");
     }
 

@@ -32,8 +32,18 @@ pub(crate) struct Envelope {
     /// DSCP in the upper six bits, ECN in the lower two.
     pub(crate) tos: u8,
     pub(crate) hop_limit: u8,
-    /// Whether no router, and not this host, may cut it into pieces.
-    pub(crate) dont_fragment: bool,
+    pub(crate) fragments: Fragments,
+}
+
+/// Whether a packet may be cut into pieces, by this host or, of IPv4, by a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fragments {
+    /// Never: one that is too large for its path is refused (IP_PMTUDISC_DO).
+    Never,
+    /// By this host if it is too large for its path; otherwise routers are to say so (IP_PMTUDISC_WANT).
+    IfLarge,
+    /// By anybody (IP_PMTUDISC_DONT).
+    Freely,
 }
 
 /// `net.ipv4.ip_default_ttl` and `net.ipv6.conf.all.hop_limit`.
@@ -43,6 +53,6 @@ impl Envelope {
     /// An ordinary packet, not to be fragmented.
     #[inline]
     pub(crate) const fn new(src: IpAddr, dst: IpAddr, protocol: u8) -> Envelope {
-        Envelope { src, dst, protocol, tos: 0, hop_limit: HOP_LIMIT, dont_fragment: true }
+        Envelope { src, dst, protocol, tos: 0, hop_limit: HOP_LIMIT, fragments: Fragments::Never }
     }
 }

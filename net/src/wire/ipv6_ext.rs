@@ -197,6 +197,17 @@ impl FragmentHeader {
         let (offset, more) = (offset_more >> 3, offset_more & 1 != 0);
         Ok(FragmentHeader { next_header: bytes.next_header, offset, more, ident: bytes.ident.get() })
     }
+
+    /// Writes the header.
+    pub(crate) fn emit(&self, out: &mut [u8; FragmentHeader::LEN]) {
+        let bytes = FragmentBytes {
+            next_header: self.next_header,
+            reserved: 0,
+            offset_more: (self.offset << 3 | u16::from(self.more)).into(),
+            ident: self.ident.into(),
+        };
+        out.copy_from_slice(bytes.as_bytes());
+    }
 }
 
 #[cfg(test)]

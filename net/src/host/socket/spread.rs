@@ -88,9 +88,12 @@ impl Spread {
     }
 
     /// Calls `f` on every member; the first error wins.
-    pub(crate) fn each(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Result<(), SocketError>) -> io::Result<()> {
+    pub(crate) fn each(
+        &self,
+        mut f: impl FnMut(&mut Stack, SocketId, Instant) -> Result<(), SocketError>,
+    ) -> io::Result<()> {
         for (cpu, &id) in self.ids.iter().enumerate() {
-            self.host.with_stack_recent(cpu, |stack, _, _| f(stack, id))?;
+            self.host.with_stack_recent(cpu, |stack, now, _| f(stack, id, now))?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl TcpStream {
         let far = remote.ip().to_canonical();
         // What a host sends to itself stays on the CPU that sends it; so that no two CPUs choose the same ends, each has
         // ports of its own for that.
-        let source = || host.with_stack_recent(0, |stack, _, _| stack.source_towards(far));
+        let source = || host.with_stack_recent(0, |stack, now, _| stack.source_towards(now, far));
         let source = if host.cpu_count() > 1 { source() } else { None };
         let home = |port: u16| match source {
             Some(source) => host.cpu_of_flow((far, remote.port()), (source, port)),
@@ -238,7 +238,7 @@ impl TcpListener {
 
     /// Lets a bound socket listen.
     pub(crate) fn listen(sockets: Spread, backlog: u32, settings: Settings) -> io::Result<TcpListener> {
-        sockets.each(|stack, id| stack.tcp_listen_on(id, backlog, settings))?;
+        sockets.each(|stack, id, _| stack.tcp_listen_on(id, backlog, settings))?;
         Ok(TcpListener { sockets })
     }
 

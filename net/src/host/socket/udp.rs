@@ -30,7 +30,7 @@ impl UdpSocket {
 
     /// Only datagrams from `peer` are received from here on, and `send` goes there.
     pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        self.sockets.each(|stack, id| stack.udp_connect(id, peer))?;
+        self.sockets.each(|stack, id, now| stack.udp_connect(now, id, peer))?;
         *self.peer() = Some(peer);
         Ok(())
     }
@@ -108,7 +108,7 @@ impl UdpSocket {
     /// The CPU at which answers from `to` arrive.
     fn cpu_towards(&self, to: SocketAddr) -> io::Result<usize> {
         let (host, far, port) = (self.sockets.host(), to.ip().to_canonical(), self.local_addr()?.port());
-        let local = self.sockets.query(|stack, _| Ok(stack.source_towards(far)))?;
+        let local = host.with_stack_recent(0, |stack, now, _| stack.source_towards(now, far));
         Ok(local.map_or(0, |local| host.cpu_of_flow((far, to.port()), (local, port))))
     }
 

@@ -102,7 +102,7 @@ impl TcpLayer {
         if to.is_multicast() || lower.ip.is_broadcast(to) {
             return Err(SocketError::NetworkUnreachable);
         }
-        let source = lower.ip.source_for(to)?;
+        let source = lower.ip.source_for(to, lower.now)?;
         let (from, port) = match local.map(Endpoint::from) {
             Some(local) if local.ip().is_unspecified() => (source, local.port()),
             Some(local) if local.ip().is_ipv4() != to.is_ipv4() => return Err(SocketError::InvalidInput),

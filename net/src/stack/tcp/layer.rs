@@ -9,6 +9,7 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::report::Said;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
@@ -149,6 +150,10 @@ impl TcpLayer {
             text,
         );
         connection.apply(done, before, lower);
+        if connection.block.send_variables().1 != snd_una {
+            // `sk_dst_confirm`: who acknowledges something new is there.
+            lower.ip.confirm(connection.flow.remote.ip(), lower.now);
+        }
         self.memory.account(connection);
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
@@ -310,17 +315,25 @@ impl TcpLayer {
         sockets: &mut Sockets,
         flow: &FourTuple,
         seq: SeqNumber,
-        error: SocketError,
+        said: Said,
         lower: &mut Lower<'_>,
     ) {
         let index = match self.exact(sockets, flow) {
             Some(Target::Connection(index)) => index,
-            Some(Target::Request(index)) => return self.on_request_error(sockets, index, seq, error, lower),
+            Some(Target::Request(index)) => return self.on_request_error(sockets, index, seq, said.error, lower),
             _ => return,
         };
         let Some(connection) = sockets.connection_at(index) else { return };
         if !connection.block.is_outstanding(seq) {
             return lower.ip.counters.count(Mib::TcpExtOutOfWindowIcmps);
+        }
+        let error = said.error;
+        if let Some(mtu) = said.mtu {
+            // RFC 1191: the path is narrower than was thought; that ends nothing.
+            let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
+            let mtu = lower.ip.path_mtu(flow.remote.ip(), lower.now);
+            connection.block.on_path_mtu(mtu, header_len(flow.is_v4()) + TcpHeader::LEN, lower.now);
+            return self.settle(sockets, index, lower);
         }
         let before = connection.block.state();
         if before.is_synchronized() {

@@ -18,7 +18,6 @@ impl ControlBlock {
     /// checked the message (RFC 5927); a larger MTU than before is ignored: nobody but the path's own answer would tell
     /// that it holds. What is out and too large is cut and sent again, without blame for congestion
     /// (`tcp_simple_retransmit`).
-    #[allow(dead_code, reason = "nobody remembers a path's MTU yet")]
     pub(crate) fn on_path_mtu(&mut self, mtu: usize, headers: usize, now: Instant) {
         let text = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
         self.pmtu = self.pmtu.min(u16::try_from(mtu).unwrap_or(u16::MAX));

@@ -2,15 +2,23 @@
 
 pub(crate) mod forge;
 #[cfg(test)]
+mod forward;
+#[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod icmp;
+#[cfg(test)]
+mod icmp_errors;
 #[cfg(test)]
 mod ipv6;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
 mod lossy;
+#[cfg(test)]
+mod ndp;
 #[cfg(test)]
 mod syn_queue;
 #[cfg(test)]

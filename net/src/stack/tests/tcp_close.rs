@@ -141,7 +141,7 @@ fn both_may_open_at_once() {
         let peer = SocketAddr::new(ADDR[1 - host].into(), 50);
         let local = SocketAddr::new(ADDR[host].into(), 50);
         world.call(host, |stack, now, fx| {
-            stack.add_neighbour(now, ADDR[1 - host].into(), MAC[1 - host], true, fx);
+            stack.add_neighbour(now, ADDR[1 - host].into(), MAC[1 - host], fx);
             stack.tcp_connect(now, Some(local), peer, &|_| true, fx).unwrap()
         });
     }

@@ -94,7 +94,7 @@ fn a_connected_socket_hears_only_its_peer_and_its_peers_errors() {
     let mut world = World::new(4);
     let [client, server] = pair(&mut world);
     assert_eq!(send(&mut world, CLIENT, client, b"x", None), Err(SocketError::DestinationRequired));
-    world.stacks[CLIENT].udp_connect(client, at(SERVER, 101)).unwrap();
+    world.udp_connect(CLIENT, client, at(SERVER, 101)).unwrap();
     assert_eq!(world.stacks[CLIENT].peer_addr(client), Ok(at(SERVER, 101)));
     assert_eq!(world.stacks[CLIENT].local_addr(client), Ok(at(CLIENT, 100)));
     send(&mut world, CLIENT, client, b"to the peer", None).unwrap();
@@ -131,8 +131,8 @@ fn too_large_and_unreachable_are_refused() {
     let mut world = World::new(6);
     let [client, _] = pair(&mut world);
     let to = Some(at(SERVER, 101));
-    assert_eq!(send(&mut world, CLIENT, client, &[0; 1472], to), Ok(1472));
-    assert_eq!(send(&mut world, CLIENT, client, &[0; 1473], to), Err(SocketError::MessageTooLong));
+    assert_eq!(send(&mut world, CLIENT, client, &[0; 65_507], to), Ok(65_507));
+    assert_eq!(send(&mut world, CLIENT, client, &[0; 65_508], to), Err(SocketError::MessageTooLong));
     let far = Some("192.168.9.9:1".parse().unwrap());
     assert_eq!(send(&mut world, CLIENT, client, b"x", far), Err(SocketError::NetworkUnreachable));
     assert_eq!(send(&mut world, CLIENT, client, b"x", Some(at(SERVER, 0))), Err(SocketError::InvalidInput));

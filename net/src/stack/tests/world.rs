@@ -9,6 +9,7 @@ use crate::stack::config::StackConfig;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
+use crate::stack::route::{Route, RouteTo};
 use crate::stack::socket::SocketId;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
@@ -16,12 +17,12 @@ use crate::wire::icmp::IcmpHeader;
 use crate::wire::icmpv6::Icmpv6Header;
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
-use crate::wire::ipv6_ext::upper;
+use crate::wire::ipv6_ext::{FragmentHeader, ext, upper};
 use crate::wire::ndp::NdpMessage;
 use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
@@ -43,6 +44,12 @@ pub(crate) const ADDR6: [Ipv6Addr; 2] =
 pub(crate) fn addrs_of(host: usize) -> Vec<Cidr> {
     let v6 = |addr: Ipv6Addr| Cidr { addr: addr.into(), prefix_len: 64 };
     vec![Cidr { addr: ADDR[host].into(), prefix_len: 24 }, v6(ADDR6[host]), v6(link_local(MAC[host]))]
+}
+
+/// The way to everywhere.
+pub(crate) fn default_via(router: IpAddr) -> Route {
+    let prefix = if router.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+    Route { prefix: prefix.parse().unwrap(), to: RouteTo::Via(router), metric: 1024, expires_at: None }
 }
 
 /// What the wire does to frames.
@@ -85,6 +92,8 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// The TCP options of what was sent, as tcpdump prints them.
     pub(crate) options: Vec<String>,
+    /// The last frame that was sent.
+    pub(crate) last_frame: Vec<u8>,
     /// Type of service of the IPv4 packets that were sent.
     pub(crate) tos: Vec<u8>,
     in_flight: BTreeMap<(Instant, u64), (usize, PacketBuf)>,
@@ -116,6 +125,7 @@ impl World {
             pool,
             log: Vec::new(),
             options: Vec::new(),
+            last_frame: Vec::new(),
             tos: Vec::new(),
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -136,6 +146,7 @@ impl World {
         for frame in std::mem::take(&mut fx.tx) {
             self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
             self.options.extend(tcp_options(frame.data()));
+            self.last_frame = frame.data().to_vec();
             self.tos.extend(Ipv4Header::parse(&frame.data()[EthernetHeader::LEN..]).map(|ip| ip.tos));
             self.transmit(1 - host, frame);
         }
@@ -178,6 +189,11 @@ impl World {
         self.in_flight.insert((at, self.sent), (to, frame));
     }
 
+    /// What is on the wire is lost.
+    pub(crate) fn drop_in_flight(&mut self) {
+        self.in_flight.clear();
+    }
+
     /// Lets one thing happen: the next frame or the next timer. Says whether there was one before `limit`.
     pub(crate) fn step(&mut self, limit: Instant) -> bool {
         let frame_at = self.in_flight.first_key_value().map(|(&(at, _), _)| at);
@@ -216,7 +232,7 @@ impl World {
         for host in [CLIENT, SERVER] {
             let (peers, mac) = (addrs_of(1 - host), MAC[1 - host]);
             for peer in peers {
-                self.call(host, |stack, now, fx| stack.add_neighbour(now, peer.addr, mac, true, fx));
+                self.call(host, |stack, now, fx| stack.add_neighbour(now, peer.addr, mac, fx));
             }
         }
     }
@@ -241,6 +257,10 @@ impl World {
         let (server, peer) = self.stacks[SERVER].tcp_accept(listener).unwrap();
         assert_eq!(Ok(peer), self.stacks[CLIENT].local_addr(client));
         (client, server, listener)
+    }
+
+    pub(crate) fn udp_connect(&mut self, host: usize, id: SocketId, to: SocketAddr) -> Result<(), SocketError> {
+        self.stacks[host].udp_connect(self.now, id, to)
     }
 
     pub(crate) fn send(&mut self, host: usize, id: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
@@ -298,7 +318,7 @@ pub(crate) fn any_addr(port: u16) -> SocketAddr {
 /// A frame in short: protocol, flags and lengths, as tcpdump abbreviates them; no numbers that depend on a key.
 pub(crate) fn describe(frame: &[u8]) -> String {
     let Some((protocol, rest)) = transport_of(frame) else {
-        return ArpPacket::parse(&frame[EthernetHeader::LEN..]).unwrap().to_string();
+        return describe_rest(&frame[EthernetHeader::LEN..], EthernetHeader::parse(frame).unwrap().ethertype);
     };
     match protocol {
         protocol::TCP => {
@@ -314,6 +334,23 @@ pub(crate) fn describe(frame: &[u8]) -> String {
     }
 }
 
+/// A fragment, or ARP.
+fn describe_rest(packet: &[u8], ethertype: EtherType) -> String {
+    match ethertype {
+        EtherType::Ipv4 => {
+            let ip = Ipv4Header::parse(packet).unwrap();
+            let more = if ip.more_fragments { "+" } else { "none" };
+            format!("frag offset {}, flags [{more}], length {}", ip.fragment_offset * 8, ip.total_len)
+        }
+        EtherType::Ipv6 => {
+            let header = FragmentHeader::parse(&packet[Ipv6Header::LEN..]).unwrap();
+            let last = packet.len() - Ipv6Header::LEN - FragmentHeader::LEN;
+            format!("frag (0x{:08x}:{}|{last})", 0, header.offset * 8)
+        }
+        _ => ArpPacket::parse(packet).unwrap().to_string(),
+    }
+}
+
 /// The options of a TCP segment.
 fn tcp_options(frame: &[u8]) -> Option<String> {
     let (protocol, rest) = transport_of(frame)?;
@@ -326,10 +363,13 @@ fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
     match EthernetHeader::parse(frame).unwrap().ethertype {
         EtherType::Ipv4 => {
             let ip = Ipv4Header::parse(packet).unwrap();
-            Some((ip.protocol, &packet[ip.header_len.into()..]))
+            (!ip.is_fragment()).then(|| (ip.protocol, &packet[ip.header_len.into()..]))
         }
         EtherType::Ipv6 => {
             let ip = Ipv6Header::parse(packet).unwrap();
+            if ip.next_header == ext::FRAGMENT {
+                return None;
+            }
             let (protocol, offset) = upper(packet, ip.next_header).unwrap();
             Some((protocol, &packet[offset..]))
         }

@@ -50,7 +50,8 @@ use wakeline_runtime::clock::Instant;
 pub(crate) struct Congestion {
     window: Window,
     prr: Prr,
-    pacer: Pacer,
+    /// Only where text is paced.
+    pacer: Option<Box<Pacer>>,
     /// What the window was before it shrank, while that can still be undone.
     undo: Option<Undo>,
     algorithm: Algorithm,
@@ -105,7 +106,8 @@ impl Congestion {
         let algorithm = Algorithm::new(choice);
         let mut window = Window::new(mss);
         window.paced = paced || algorithm.get().is_model_based();
-        Congestion { window, prr: Prr::default(), pacer: Pacer::new(), undo: None, algorithm }
+        let pacer = window.paced.then(|| Box::new(Pacer::new()));
+        Congestion { window, prr: Prr::default(), pacer, undo: None, algorithm }
     }
 
     /// The handshake has settled the segment size: the initial window is one of such segments.
@@ -129,7 +131,10 @@ impl Congestion {
     pub(crate) fn choose(&mut self, choice: CongestionChoice) {
         if self.choice() != choice {
             self.algorithm = Algorithm::new(choice);
-            self.window.paced |= self.algorithm.get().is_model_based();
+            if self.algorithm.get().is_model_based() {
+                self.window.paced = true;
+                self.pacer.get_or_insert_with(|| Box::new(Pacer::new()));
+            }
         }
     }
 
@@ -164,8 +169,8 @@ impl Congestion {
         } else {
             algorithm.on_unused_ack(ack.now);
         }
-        if self.window.paced {
-            self.pacer.set_rate(self.pacing_rate(ack.srtt));
+        if let Some(pacer) = &mut self.pacer {
+            pacer.set_rate(self.algorithm.get().pacing_rate(&self.window, ack.srtt));
         }
     }
 
@@ -173,25 +178,25 @@ impl Congestion {
     /// about a segment that is allowed otherwise.
     #[inline]
     pub(crate) fn may_send(&mut self, now: Instant) -> bool {
-        if !self.window.paced {
-            return true;
+        let Some(pacer) = &mut self.pacer else { return true };
+        if !pacer.has_rate() {
+            pacer.set_rate(self.algorithm.get().pacing_rate(&self.window, None));
         }
-        if !self.pacer.has_rate() {
-            self.pacer.set_rate(self.pacing_rate(None));
-        }
-        self.pacer.may_send(now, self.window.mss())
+        pacer.may_send(now, self.window.mss())
     }
 
     /// When text that only the pace holds back may leave; [`Instant::FAR_FUTURE`] for no such text.
     #[inline]
     pub(crate) fn held_until(&self) -> Instant {
-        self.pacer.held_until()
+        self.pacer.as_ref().map_or(Instant::FAR_FUTURE, |pacer| pacer.held_until())
     }
 
     /// That moment has come, or the text waits for something else or not at all.
     #[inline]
     pub(crate) fn release(&mut self) {
-        self.pacer.let_go();
+        if let Some(pacer) = &mut self.pacer {
+            pacer.let_go();
+        }
     }
 
     /// Loss was found: the window shrinks over the coming round trip, until
@@ -273,7 +278,9 @@ impl Congestion {
     #[inline]
     pub(crate) fn on_transmit(&mut self, sent: &Transmitted) {
         self.prr.on_transmit(sent.len);
-        self.pacer.on_transmit(sent.now, sent.len, self.window.mss());
+        if let Some(pacer) = &mut self.pacer {
+            pacer.on_transmit(sent.now, sent.len, self.window.mss());
+        }
         if sent.in_flight <= sent.len {
             self.algorithm.get_mut().on_transmit_start(&mut self.window, sent.now, sent.idle);
         }
