@@ -3,7 +3,8 @@
 use crate::packet::PoolCache;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition};
+use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::loss::CaState;
 use crate::stack::tcp::news::News;
 use crate::stack::tcp::state::State;

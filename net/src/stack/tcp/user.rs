@@ -3,7 +3,8 @@
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::control_block::{ControlBlock, FIN_WAIT_2_MAX, Reset};
+use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::options::Features;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
