@@ -85,6 +85,8 @@ pub(crate) struct Demux<T> {
     /// The addresses at which sockets are bound to a local port (`inet_bind_bucket`).
     addrs: HashMap<u16, SmallVec<[IpAddr; 2]>, RandomState>,
     hasher: RandomState,
+    /// How often something has changed.
+    version: u64,
 }
 
 /// How a socket is bound: in which family, and with whom it shares its place.
@@ -151,7 +153,14 @@ impl<T: Copy + PartialEq> Demux<T> {
             uses: HashMap::with_hasher(hasher.clone()),
             addrs: HashMap::with_hasher(hasher.clone()),
             hasher,
+            version: 0,
         }
+    }
+
+    /// Another number after every change: what was found before it may have another answer.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// What belongs to exactly this flow. The table does not hold flows: `has_flow` says whether a target is of this one.
@@ -186,17 +195,20 @@ impl<T: Copy + PartialEq> Demux<T> {
 
     /// Adds a flow that is not there.
     pub(crate) fn insert(&mut self, flow: &FourTuple, target: T) {
+        self.version += 1;
         self.exact.insert(flow, target);
         *self.uses.entry(flow.local.port()).or_default() += 1;
     }
 
     /// Lets a flow that leads to `from` lead to something else.
     pub(crate) fn redirect(&mut self, flow: &FourTuple, from: T, to: T) {
+        self.version += 1;
         self.exact.redirect(flow, from, to);
     }
 
     /// Removes a flow, if it leads to `target`.
     pub(crate) fn remove(&mut self, flow: &FourTuple, target: T) {
+        self.version += 1;
         if self.exact.remove(flow, target) {
             self.release_port(flow.local.port());
         }
@@ -205,6 +217,7 @@ impl<T: Copy + PartialEq> Demux<T> {
     /// Binds `socket`; `false` when the address is taken: by a socket on the same one, or on any where one of the two is
     /// on any, unless both share it.
     pub(crate) fn bind(&mut self, local: Endpoint, socket: u32, binding: Binding) -> bool {
+        self.version += 1;
         let places = places(local, binding.family);
         if places.iter().any(|place| self.is_taken(*place, &binding, socket)) {
             return false;
@@ -223,6 +236,7 @@ impl<T: Copy + PartialEq> Demux<T> {
 
     /// Lets a bound socket listen; `false` when another one that does not share it listens where it stands.
     pub(crate) fn listen(&mut self, local: Endpoint, socket: u32, binding: Binding) -> bool {
+        self.version += 1;
         let places = places(local, binding.family);
         let binding = Binding { listens: true, ..binding };
         if places.iter().any(|place| self.is_taken(*place, &binding, socket)) {
@@ -261,6 +275,7 @@ impl<T: Copy + PartialEq> Demux<T> {
 
     /// Undoes [`bind`](Self::bind).
     pub(crate) fn unbind(&mut self, local: Endpoint, socket: u32, family: Family) {
+        self.version += 1;
         let mut removed = false;
         for place in places(local, family) {
             let Some(group) = self.bound.get_mut(&place) else { continue };
@@ -296,6 +311,7 @@ impl<T: Copy + PartialEq> Demux<T> {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
+        self.version += 1;
         self.exact.clear();
         self.bound.clear();
         self.uses.clear();

@@ -27,6 +27,9 @@ use wakeline_runtime::wait_queue::{Events, WaitList};
 #[derive(Debug)]
 pub(crate) struct UdpLayer {
     demux: Demux<u32>,
+    /// The last datagram's flow, its socket, and the demux's version then: datagrams come in runs (Linux's early demux serves
+    /// the same end).
+    recent: Option<(FourTuple, u32, u64)>,
 }
 
 /// A UDP socket. What it sends leaves at once, so there is no send buffer and it is always writable.
@@ -86,7 +89,7 @@ impl UdpSocket {
 impl UdpLayer {
     /// A layer without sockets.
     pub(crate) fn new(secret: [u64; 4]) -> UdpLayer {
-        UdpLayer { demux: Demux::new(secret) }
+        UdpLayer { demux: Demux::new(secret), recent: None }
     }
 
     /// Which ports are in use.
@@ -175,11 +178,23 @@ impl UdpLayer {
 
     /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
     /// else is none of these.
-    fn lookup<'a>(&self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
-        if let Some(index) = self.exact(sockets, flow) {
-            return sockets.udp_at(index);
+    fn lookup<'a>(&mut self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
+        if let Some((recent, index, version)) = &self.recent
+            && *version == self.demux.version()
+            && recent == flow
+        {
+            return sockets.udp_at(*index);
         }
-        sockets.udp_at(self.demux.bound(flow)?).filter(|socket| socket.peer.is_none())
+        let index = self.find(sockets, flow)?;
+        self.recent = Some((*flow, index, self.demux.version()));
+        sockets.udp_at(index)
+    }
+
+    fn find(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
+        if let Some(index) = self.exact(sockets, flow) {
+            return Some(index);
+        }
+        self.demux.bound(flow).filter(|&index| sockets.udp_ref(index).is_some_and(|socket| socket.peer.is_none()))
     }
 
     /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only

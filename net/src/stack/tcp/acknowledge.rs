@@ -3,10 +3,12 @@
 
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::tcp::congestion::sample::{AckSample, RateSample};
-use crate::stack::tcp::control_block::{ControlBlock, Disposition, Flags, Notice, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
+use crate::stack::tcp::flags::{Flags, Timer};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Loss};
-use crate::stack::tcp::news::News;
+use crate::stack::tcp::min_rtt::micros_since;
+use crate::stack::tcp::news::{Amount, News};
 use crate::stack::tcp::options::Features;
 use crate::stack::tcp::sent_queue::{Marks, Sent};
 use crate::wire::tcp::SeqNumber;
@@ -24,6 +26,9 @@ pub(super) struct Before {
     pub(super) is_duplicate: bool,
 }
 
+/// When the first and the last of some segments were sent.
+type Times = Option<(Instant, Instant)>;
+
 impl ControlBlock {
     /// Takes an acknowledgement whose number is acceptable. `is_bare` says that it carries neither text nor a new window.
     #[inline]
@@ -33,6 +38,15 @@ impl ControlBlock {
         self.last_ack_at = at.now;
         if let Some(keep) = &mut self.keep {
             keep.probes = 0;
+        }
+        let is_plain = self.loss.is_none() && at.header.options.sack.as_slice().is_empty();
+        if is_plain && self.ca_state == CaState::Open && !self.is_echo(at.header.flags) {
+            if is_advancing {
+                return self.take_plain_ack(at, done);
+            }
+            if !is_bare || !had_out {
+                return;
+            }
         }
         let is_duplicate = is_bare && !is_advancing && had_out;
         let before = Before { una: self.snd_una, in_flight: self.flight(), is_advancing, is_duplicate };
@@ -50,9 +64,10 @@ impl ControlBlock {
         if !had_out && !news.is_duplicate {
             return;
         }
-        let rtt = self.measure(at, &news, is_advancing);
+        let rtt = self.measure(at, (news.acked.filter(|_| !news.is_repeated), news.sacked), is_advancing);
         self.stats.delivered = self.stats.delivered.wrapping_add(news.delivered.segments);
-        let rate = self.delivery.sample(&news, self.min_rtt.get().unwrap_or_default());
+        let min_rtt = self.min_rtt.get().unwrap_or_default();
+        let rate = self.delivery.sample(at.now, news.delivered, news.newest.as_ref(), min_rtt);
         news.is_echo = self.is_echo(at.header.flags);
         if news.is_echo {
             self.stats.delivered_ce = self.stats.delivered_ce.wrapping_add(news.delivered.segments);
@@ -67,13 +82,60 @@ impl ControlBlock {
         self.inform_congestion(&before, &news, (rtt, rate));
     }
 
+    /// The same while nothing is amiss: what is acknowledged is what was sent first, each once.
+    #[inline]
+    fn take_plain_ack(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
+        let (ack, before) = (at.header.ack, self.snd_una);
+        let prior_in_flight = self.snd_nxt - before;
+        let (mut oldest, mut newest, mut delivered) = (at.now, None, Amount { segments: 0, bytes: ack - before });
+        let mut marks = Marks::empty();
+        while let Some((start, front)) = self.sent.front() {
+            if front.end.is_after(ack) {
+                self.sent.trim_front(ack.max(start));
+                break;
+            }
+            let Some(sent) = self.sent.pop_front() else { break };
+            oldest = if delivered.segments == 0 { sent.sent_at } else { oldest };
+            delivered.segments += 1;
+            marks |= sent.marks;
+            newest = Some(sent);
+        }
+        self.note_acknowledged(at, done);
+        let times = newest.as_ref().filter(|_| !marks.contains(Marks::REPEATED)).map(|last| (oldest, last.sent_at));
+        let rtt = self.measure(at, (times, None), true);
+        self.stats.delivered = self.stats.delivered.wrapping_add(delivered.segments);
+        let min_rtt = self.min_rtt.get().unwrap_or_default();
+        let rate = self.delivery.sample(at.now, delivered, newest.as_ref(), min_rtt);
+        if delivered.segments > 0 {
+            self.set_transmission_timer(at.now);
+        }
+        self.congestion.on_ack(&AckSample {
+            now: at.now,
+            acked: delivered.bytes,
+            delivered: delivered.bytes,
+            lost: 0,
+            prior_in_flight,
+            in_flight: self.snd_nxt - self.snd_una,
+            rtt,
+            srtt: self.rtt.srtt(),
+            una: self.snd_una,
+            nxt: self.snd_nxt,
+            rate,
+        });
+    }
+
     /// SND.UNA advances.
     #[inline]
     fn advance(&mut self, at: &mut Arrival<'_>, news: &mut News, done: &mut Disposition) {
+        self.settle_records(at.header.ack, news);
+        self.note_acknowledged(at, done);
+    }
+
+    #[inline]
+    fn note_acknowledged(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
         let ack = at.header.ack;
         let first_of_all = self.snd_una == self.iss;
         let acked = ack - self.snd_una - u32::from(first_of_all);
-        self.settle_records(ack, news);
         self.snd_una = ack;
         self.bytes_acked += u64::from(acked);
         // What exceeds the queue is the FIN.
@@ -179,19 +241,19 @@ impl ControlBlock {
     }
 
     /// RFC 6298 section 3 with Karn's algorithm: only what was sent once is measured, or else what the echo tells
-    /// (RFC 7323 section 4), to the millisecond. Returns the round trip of the newest segment.
+    /// (RFC 7323 section 4), to the millisecond. The times are those at which the first and the last were sent that are
+    /// acknowledged, or have arrived out of order. Returns the round trip of the newest segment.
     #[inline]
-    fn measure(&mut self, at: &Arrival<'_>, news: &News, is_advancing: bool) -> Option<Duration> {
-        let since = |sent_at: Instant| at.now.saturating_duration_since(sent_at);
-        let acked = news.acked.filter(|_| !news.is_repeated);
-        let newest = news.sacked.or(acked).map(|(_, last)| since(last));
-        let measured = acked.or(news.sacked).map(|(first, _)| since(first));
+    fn measure(&mut self, at: &Arrival<'_>, (acked, sacked): (Times, Times), is_advancing: bool) -> Option<Duration> {
+        let since = |sent_at: Instant| micros_since(at.now, sent_at);
+        let newest = sacked.or(acked).map(|(_, last)| since(last));
+        let measured = acked.or(sacked).map(|(first, _)| since(first));
         if let Some(newest) = newest {
             self.min_rtt.sample(newest, at.now);
         }
         let echoed = || {
             let (_, echo) = at.header.options.timestamps.filter(|_| is_advancing)?;
-            self.ts.since(echo, at.now)
+            self.ts.since(echo, at.now).map(|rtt| rtt.as_micros() as u32)
         };
         if let Some(rtt) = measured.or_else(echoed) {
             self.rtt.sample(rtt, self.snd_una, self.snd_nxt);
@@ -202,10 +264,10 @@ impl ControlBlock {
                 self.rtt.fall_back();
             }
         }
-        newest
+        newest.map(|us| Duration::from_micros(us.into()))
     }
 
-    /// What has arrived out of order renews the timer only if it was sent after the first segment last was: otherwise the
+    /// What has arrived out of order renews the timer only if it was sent before the first segment last was: otherwise the
     /// timeout could be put off for ever (`tcp_clean_rtx_queue`).
     fn sack_renews_timer(&self, news: &News) -> bool {
         match (news.sacked, self.sent.front()) {

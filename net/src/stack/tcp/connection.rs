@@ -93,7 +93,8 @@ impl Connection {
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
-            let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out);
+            let sums = !lower.ip.config.checksum_offload;
+            let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out, sums);
             // IP_TTL says nothing about IPv6.
             let hop_limit = if self.flow.is_v4() { self.settings.ttl } else { DEFAULT_TTL };
             let header = (&outgoing.header, outgoing.ecn, hop_limit);

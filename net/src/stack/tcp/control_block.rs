@@ -15,10 +15,11 @@ use crate::event::DropReason;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::delivery_rate::Delivery;
+use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::keepalive::KeepAlive;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::MinRtt;
-use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
+use crate::stack::tcp::options::{Agreed, Features, MIN_MSS, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::patience::Patience;
 use crate::stack::tcp::recv_queue::RecvQueue;
@@ -27,6 +28,7 @@ use crate::stack::tcp::sack_list::SackList;
 use crate::stack::tcp::send_queue::SendQueue;
 use crate::stack::tcp::sent_queue::{Marks, Sent, SentQueue};
 use crate::stack::tcp::state::{Cause, State};
+use crate::stack::tcp::stats::Stats;
 use crate::stack::tcp::timestamps::Timestamps;
 use crate::stack::tcp::tuning::ReceiveTuning;
 use crate::wire::tcp::SeqNumber;
@@ -67,8 +69,9 @@ pub(crate) struct ControlBlock {
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
     pub(super) rcv_mss: u16,
-    /// The largest packet that the path takes.
+    /// The largest packet that the path takes, and the largest text in it without options.
     pub(super) pmtu: u16,
+    pub(super) path_mss: u16,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
 
@@ -136,94 +139,6 @@ impl Offer {
         flags.set(Flags::RCVBUF_LOCK | Flags::SNDBUF_LOCK, !self.buffers_grow);
         flags
     }
-}
-
-/// What is counted for `tcp_info`, by its names.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stats {
-    pub(super) segs_in: u32,
-    pub(super) segs_out: u32,
-    pub(super) data_segs_in: u32,
-    pub(super) data_segs_out: u32,
-    pub(super) bytes_sent: u64,
-    pub(super) bytes_retrans: u64,
-    pub(super) total_retrans: u32,
-    pub(super) delivered: u32,
-    pub(super) delivered_ce: u32,
-    pub(super) rcv_ooopack: u32,
-}
-
-bitflags::bitflags! {
-    /// What is due, done or wished.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Flags: u32 {
-        /// A SYN, or a SYN-ACK, is to be sent (again).
-        const SYN_DUE = 1 << 0;
-        /// The oldest segment is to be sent again.
-        const RETRANSMIT_DUE = 1 << 1;
-        /// A closed window is to be probed.
-        const PROBE_DUE = 1 << 2;
-        /// The user will write no more; a FIN follows the text.
-        const FIN_QUEUED = 1 << 3;
-        /// The FIN has been sent.
-        const FIN_SENT = 1 << 4;
-        /// TCP_NODELAY.
-        const NODELAY = 1 << 5;
-        /// Text flows in both directions, so acknowledgements wait for the answer (`pingpong`).
-        const PINGPONG = 1 << 6;
-        /// The user has closed and will not read.
-        const NO_USER = 1 << 7;
-        /// The SYN was sent more than once.
-        const SYN_REPEATED = 1 << 8;
-        /// The SYN has just been acknowledged.
-        const SYN_ACKED = 1 << 9;
-        /// Text has arrived; the first one starts the quick phase.
-        const TEXT_SEEN = 1 << 10;
-        /// The peer's FIN has arrived, in order.
-        const FIN_RECEIVED = 1 << 11;
-        /// What is to be acknowledged ended in less than a full segment (`ICSK_ACK_PUSHED`): more may not come.
-        const PUSHED = 1 << 13;
-        /// The timer has overruled silly-window avoidance: what the window takes is sent.
-        const OVERRIDE = 1 << 12;
-        /// New text is to be sent as a loss probe, whatever the window.
-        const PROBE_NEW = 1 << 14;
-        /// The last segment is to be sent again as a loss probe.
-        const PROBE_AGAIN = 1 << 15;
-        /// A mark of the network's is echoed (`TCP_ECN_DEMAND_CWR`).
-        const ECN_ECHO = 1 << 16;
-        /// The peer marks its segments.
-        const ECN_SEEN = 1 << 17;
-        /// The peer is to be told that the window has shrunk (`TCP_ECN_QUEUE_CWR`).
-        const CWR_DUE = 1 << 18;
-        /// SO_RCVBUF was set (`SOCK_RCVBUF_LOCK`).
-        const RCVBUF_LOCK = 1 << 19;
-        /// SO_SNDBUF was set.
-        const SNDBUF_LOCK = 1 << 20;
-        /// Segments become smaller when large ones seem to vanish.
-        const MTU_PROBING = 1 << 21;
-    }
-}
-
-/// Whether an acknowledgement is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AckDue {
-    No,
-    /// With the next segment, or when `ack_at` has come.
-    Delayed,
-    /// With the next poll.
-    Now,
-}
-
-/// What `timer_at` is for. Only one of them runs at a time; a persist timer only while nothing is out (RFC 9293 3.8.6.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    Off,
-    Retransmit,
-    Persist,
-    /// RACK waits for what may only be late (RFC 8985 6.3).
-    Reorder,
-    /// A tail loss probe (RFC 8985 7.2).
-    LossProbe,
 }
 
 bitflags::bitflags! {
@@ -328,6 +243,7 @@ impl ControlBlock {
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
             pmtu: offer.mtu,
+            path_mss: offer.mss,
             snd_wscale: 0,
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
@@ -358,7 +274,7 @@ impl ControlBlock {
             rtt: RttEstimator::with_min(offer.rto_min),
             min_rtt: MinRtt::new(),
             delivery: Delivery::new(now),
-            congestion: Congestion::new(offer.congestion, offer.mss),
+            congestion: Congestion::new(offer.congestion, offer.paced, offer.mss),
             high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
@@ -375,10 +291,10 @@ impl ControlBlock {
         self.irs = irs;
         self.rcv_nxt = irs + 1;
         self.rcv_wup = self.rcv_nxt;
-        self.snd_mss = agreed.snd_mss;
         self.features = agreed.features;
+        self.snd_mss = agreed.snd_mss.min(self.path_mss.max(MIN_MSS) - self.options_len());
         self.ts.update(agreed.ts_recent, now);
-        self.congestion.on_established(agreed.snd_mss);
+        self.congestion.on_established(self.snd_mss);
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
             None => self.rcv_wscale = 0,
@@ -428,7 +344,7 @@ impl ControlBlock {
     /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
     #[inline]
     pub(crate) fn next_timer(&self) -> Instant {
-        self.timer_at.min(self.ack_at).min(self.slow_timer_at)
+        self.timer_at.min(self.ack_at).min(self.slow_timer_at).min(self.congestion.held_until())
     }
 
     /// How much of the window that was told is left (RCV.WND).

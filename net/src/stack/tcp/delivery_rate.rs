@@ -1,8 +1,8 @@
 //! How fast text arrives: samples of the delivery rate (draft-cheng-iccrg-delivery-rate-estimation).
 
 use crate::stack::tcp::congestion::sample::RateSample;
-use crate::stack::tcp::news::News;
-use crate::stack::tcp::sent_queue::Progress;
+use crate::stack::tcp::news::Amount;
+use crate::stack::tcp::sent_queue::{Marks, Progress, Sent};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
@@ -45,7 +45,7 @@ impl Delivery {
     #[inline]
     fn note_rate(&mut self, delivered: u64, interval: Duration, is_app_limited: bool) {
         let bytes = u32::try_from(delivered).unwrap_or(u32::MAX);
-        let us = u32::try_from(interval.as_micros()).unwrap_or(u32::MAX).max(1);
+        let us = u32::try_from(interval.as_micros() as u64).unwrap_or(u32::MAX).max(1);
         let (old_bytes, old_us) = self.rate;
         let faster = u64::from(bytes) * u64::from(old_us) >= u64::from(old_bytes) * u64::from(us);
         if !is_app_limited || faster {
@@ -59,22 +59,29 @@ impl Delivery {
         u64::from(bytes) * 1_000_000 / u64::from(us.max(1))
     }
 
-    /// 3.3: the sample of one acknowledgement, after it has been counted; nothing when it tells nothing, or came sooner
+    /// 3.3: the sample of one acknowledgement that says that so much has `arrived`, the `newest` of it sent last; nothing when it tells nothing, or came sooner
     /// than any segment can have (`min_rtt`).
     #[inline]
-    pub(crate) fn sample(&mut self, news: &News, min_rtt: Duration) -> Option<RateSample> {
-        self.delivered += u64::from(news.delivered.bytes);
+    pub(crate) fn sample(
+        &mut self,
+        now: Instant,
+        arrived: Amount,
+        newest: Option<&Sent>,
+        min_rtt: Duration,
+    ) -> Option<RateSample> {
+        self.delivered += u64::from(arrived.bytes);
         if self.app_limited_until > 0 && self.delivered > self.app_limited_until {
             self.app_limited_until = 0;
         }
-        if news.delivered.segments == 0 {
+        if arrived.segments == 0 {
             return None;
         }
-        self.delivered_at = news.now;
-        let (then, sent_at, is_app_limited) = news.progress()?;
+        self.delivered_at = now;
+        let &Sent { progress: then, sent_at, marks, .. } = newest?;
+        let is_app_limited = marks.contains(Marks::APP_LIMITED);
         self.first_sent_at = sent_at;
         let sending = sent_at.saturating_duration_since(then.first_sent_at);
-        let acknowledging = news.now.saturating_duration_since(then.delivered_at);
+        let acknowledging = now.saturating_duration_since(then.delivered_at);
         let interval = sending.max(acknowledging);
         if interval < min_rtt || interval.is_zero() {
             return None;

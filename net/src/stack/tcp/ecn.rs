@@ -1,7 +1,8 @@
 //! Explicit congestion notification (RFC 3168 section 6): marks of the network are echoed to their sender, and echoes taken
 //! for a congestion that has lost nothing yet.
 
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, Flags};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::CaState;
 use crate::stack::tcp::options::Features;

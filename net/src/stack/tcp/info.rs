@@ -3,7 +3,8 @@
 //! Not there: the times for which something held the sender back (`busy_time`, `rwnd_limited`, `sndbuf_limited` are zero),
 //! and a bound on pacing.
 
-use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK, Flags, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK};
+use crate::stack::tcp::flags::{Flags, Timer};
 use crate::stack::tcp::loss::CaState;
 use crate::stack::tcp::news::Amount;
 use crate::stack::tcp::options::Features;

@@ -5,9 +5,8 @@ use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
 use crate::stack::tcp::challenge::ChallengeLimit;
-use crate::stack::tcp::control_block::{
-    AckDue, ControlBlock, Disposition, FIN_WAIT_2_MAX, Flags, Notice, Reset, Timer,
-};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition, FIN_WAIT_2_MAX, Notice, Reset};
+use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::options::{Agreed, Features};
 use crate::stack::tcp::state::{Cause, State};
 use crate::stack::tcp::timestamps::{PAWS_WINDOW, is_before};

@@ -3,7 +3,8 @@
 use crate::packet::PoolCache;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{ControlBlock, Disposition, Flags};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition};
+use crate::stack::tcp::flags::Flags;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
 use std::time::Duration;

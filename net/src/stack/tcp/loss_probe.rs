@@ -3,7 +3,8 @@
 
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::tcp::acknowledge::Before;
-use crate::stack::tcp::control_block::{ControlBlock, Flags, Timer};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::{Flags, Timer};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Probe};
 use crate::stack::tcp::news::News;

@@ -18,6 +18,12 @@ struct Sample {
 /// `tcp_min_rtt_wlen`
 const WINDOW_MS: u32 = 300_000;
 
+/// The time since `earlier` in microseconds, as far as they fit.
+#[inline]
+pub(crate) fn micros_since(now: Instant, earlier: Instant) -> u32 {
+    u32::try_from(now.as_nanos().saturating_sub(earlier.as_nanos()) / 1000).unwrap_or(u32::MAX)
+}
+
 impl MinRtt {
     /// Nothing measured.
     pub(crate) const fn new() -> MinRtt {
@@ -31,10 +37,10 @@ impl MinRtt {
         (least != u32::MAX).then(|| Duration::from_micros(least.into()))
     }
 
-    /// Takes a sample.
+    /// Takes a sample in microseconds.
     #[inline]
-    pub(crate) fn sample(&mut self, rtt: Duration, now: Instant) {
-        let rtt_us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX - 1).max(1);
+    pub(crate) fn sample(&mut self, rtt_us: u32, now: Instant) {
+        let rtt_us = rtt_us.clamp(1, u32::MAX - 1);
         let sample = Sample { at_ms: (now.as_nanos() / 1_000_000) as u32, rtt_us };
         let [best, _, third] = &self.samples;
         let outdated = sample.at_ms.wrapping_sub(third.at_ms) > WINDOW_MS;
@@ -75,14 +81,15 @@ mod tests {
     fn the_least_of_five_minutes_is_remembered() {
         let at = |s: u64| Instant::from_virtual_ns(s * 1_000_000_000);
         let ms = Duration::from_millis;
+        let us = |ms: u64| ms as u32 * 1000;
         let mut min = MinRtt::new();
         assert_eq!(min.get(), None);
         for (s, rtt, expected) in [(0, 20, 20), (1, 10, 10), (100, 30, 10), (200, 25, 10), (300, 40, 10), (302, 40, 25)]
         {
-            min.sample(ms(rtt), at(s));
+            min.sample(us(rtt), at(s));
             assert_eq!(min.get(), Some(ms(expected)), "{s} s");
         }
-        min.sample(ms(50), at(2000));
+        min.sample(us(50), at(2000));
         assert_eq!(min.get(), Some(ms(50)));
     }
 }

@@ -1,6 +1,6 @@
 //! What one acknowledgement has brought to light about the segments that were sent.
 
-use crate::stack::tcp::sent_queue::{Marks, Progress, Sent};
+use crate::stack::tcp::sent_queue::{Marks, Sent};
 use crate::stack::tcp::timestamps::{Timestamps, is_before};
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
@@ -128,12 +128,6 @@ impl News {
         let (first, _) = self.sacked.unwrap_or((sent.sent_at, sent.sent_at));
         self.sacked = Some((first, sent.sent_at));
         self.is_original |= !sent.end.is_after(self.high_seq);
-    }
-
-    /// How far the connection was when the newest of all was sent, and whether the program set the pace.
-    pub(crate) fn progress(&self) -> Option<(Progress, Instant, bool)> {
-        let sent = self.newest.as_ref()?;
-        Some((sent.progress, sent.sent_at, sent.marks.contains(Marks::APP_LIMITED)))
     }
 }
 

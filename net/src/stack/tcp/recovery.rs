@@ -4,7 +4,8 @@
 
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::tcp::acknowledge::Before;
-use crate::stack::tcp::control_block::{ControlBlock, Flags, Timer};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::{Flags, Timer};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Frto, Loss, Undo};
 use crate::stack::tcp::news::News;
@@ -53,8 +54,8 @@ impl ControlBlock {
                 at.counters.count(Mib::TcpExtTCPSACKReorder);
             }
         }
-        if let Some((then, _, _)) = news.progress() {
-            loss.rack.adapt(then.delivered, delivered);
+        if let Some(newest) = &news.newest {
+            loss.rack.adapt(newest.progress.delivered, delivered);
         }
     }
 

@@ -51,12 +51,12 @@ impl RttEstimator {
         RttEstimator { rto_min_us, ..RttEstimator::new() }
     }
 
-    /// Takes a measurement of a segment of which it is known which copy was acknowledged (Karn), which also ends the
+    /// Takes a measurement, in microseconds, of a segment of which it is known which copy was acknowledged (Karn), which also ends the
     /// back-off. `una` and `nxt` are SND.UNA and SND.NXT: the variation is judged once for each round trip.
     #[inline]
-    pub(crate) fn sample(&mut self, rtt: Duration, una: SeqNumber, nxt: SeqNumber) {
+    pub(crate) fn sample(&mut self, rtt_us: u32, una: SeqNumber, nxt: SeqNumber) {
         // Twice the longest timeout: anything longer is a mistake, and the arithmetic stays within its words.
-        let r = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).clamp(1, 2 * RTO_MAX.as_micros() as u32);
+        let r = rtt_us.clamp(1, 2 * RTO_MAX.as_micros() as u32);
         if self.srtt_8 == 0 {
             // (2.2)
             (self.srtt_8, self.mdev_4) = (r << 3, r << 1);
@@ -146,7 +146,7 @@ mod tests {
         let mut rtt = RttEstimator::new();
         for (n, &ms) in samples_ms.iter().enumerate() {
             let seq = SeqNumber(n as u32 * 10);
-            rtt.sample(Duration::from_millis(ms), seq + 5, seq + 9);
+            rtt.sample(ms as u32 * 1000, seq + 5, seq + 9);
         }
         rtt
     }
@@ -179,7 +179,7 @@ mod tests {
         rtt.fall_back();
         assert_eq!(rtt.rto(), Duration::from_secs(3));
         rtt.back_off();
-        rtt.sample(Duration::from_millis(100), SeqNumber(0), SeqNumber(1));
+        rtt.sample(100_000, SeqNumber(0), SeqNumber(1));
         rtt.fall_back();
         assert_eq!((rtt.rto(), rtt.srtt()), (Duration::from_millis(300), Some(Duration::from_millis(100))));
     }
@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn absurd_samples_do_no_harm() {
         let mut rtt = RttEstimator::new();
-        for (n, ns) in [0, u64::MAX, 0, u64::MAX, 0, 0].into_iter().enumerate() {
-            rtt.sample(Duration::from_nanos(ns), SeqNumber(n as u32), SeqNumber(n as u32));
+        for (n, us) in [0, u32::MAX, 0, u32::MAX, 0, 0].into_iter().enumerate() {
+            rtt.sample(us, SeqNumber(n as u32), SeqNumber(n as u32));
             assert!((RTO_MIN..=RTO_MAX).contains(&rtt.rto()), "{:?}", rtt.rto());
         }
     }

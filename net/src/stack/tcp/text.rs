@@ -5,9 +5,8 @@ use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{
-    AckDue, ControlBlock, DELAYED_ACK, Disposition, Flags, Notice, QUICK_ACKS, Reset,
-};
+use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK, Disposition, Notice, QUICK_ACKS, Reset};
+use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
 use crate::stack::tcp::state::{Cause, State};

@@ -3,7 +3,8 @@
 use crate::packet::PoolCache;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, Disposition, Flags, Timer};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition};
+use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::loss::CaState;
 use crate::stack::tcp::news::News;
 use crate::stack::tcp::state::State;
@@ -24,6 +25,9 @@ const ORPHAN_RETRIES: u8 = 8;
 impl ControlBlock {
     /// Does what is due; may be called early.
     pub(crate) fn on_timer(&mut self, now: Instant, pool: &mut PoolCache, counters: &mut Counters) -> Disposition {
+        if self.congestion.held_until() <= now {
+            self.congestion.release();
+        }
         if self.ack_at <= now {
             self.on_delayed_ack(counters);
         }

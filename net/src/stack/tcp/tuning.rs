@@ -4,7 +4,8 @@
 //! Neither shrinks, and neither grows once a program has set it, or while more than half of the packet memory is in use.
 
 use crate::packet::PoolCache;
-use crate::stack::tcp::control_block::{ControlBlock, Flags};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::Flags;
 use crate::wire::tcp::SeqNumber;
 use wakeline_runtime::clock::Instant;
 

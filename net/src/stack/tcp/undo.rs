@@ -5,7 +5,8 @@
 
 use crate::stack::counters::Mib;
 use crate::stack::tcp::acknowledge::Before;
-use crate::stack::tcp::control_block::{ControlBlock, Flags};
+use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::tcp::flags::Flags;
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Frto};
 use crate::stack::tcp::timestamps::is_before;

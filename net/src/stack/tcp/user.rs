@@ -3,7 +3,8 @@
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::stack::tcp::control_block::{AckDue, ControlBlock, FIN_WAIT_2_MAX, Flags, Reset};
+use crate::stack::tcp::control_block::{ControlBlock, FIN_WAIT_2_MAX, Reset};
+use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::options::Features;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::{Cause, State};
@@ -212,6 +213,7 @@ impl ControlBlock {
         self.state = State::Closed;
         self.flags &= Flags::NODELAY | Flags::NO_USER | Flags::FIN_RECEIVED;
         self.ack = AckDue::No;
+        self.congestion.release();
         self.ack_at = Instant::FAR_FUTURE;
         self.send.clear(pool);
         self.sent.clear();
