@@ -274,7 +274,7 @@ impl ControlBlock {
             rtt: RttEstimator::with_min(offer.rto_min),
             min_rtt: MinRtt::new(),
             delivery: Delivery::new(now),
-            congestion: Congestion::new(offer.congestion, offer.mss),
+            congestion: Congestion::new(offer.congestion, offer.paced, offer.mss),
             high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
@@ -344,7 +344,7 @@ impl ControlBlock {
     /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
     #[inline]
     pub(crate) fn next_timer(&self) -> Instant {
-        self.timer_at.min(self.ack_at).min(self.slow_timer_at)
+        self.timer_at.min(self.ack_at).min(self.slow_timer_at).min(self.congestion.held_until())
     }
 
     /// How much of the window that was told is left (RCV.WND).

@@ -364,6 +364,7 @@ impl TcpLayer {
             rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
+            paced: self.limits.paced,
             gso_max: ip.config.gso_max,
         }
     }
