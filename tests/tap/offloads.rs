@@ -8,7 +8,7 @@ use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::emulated::{Offloads, Tap};
 use wakeline::net::{TcpStream, UdpSocket};
 
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 2 << 20;
 
 async fn bulk(server: String) {
     let (mut reader, mut writer) = TcpStream::connect(server).await.unwrap().into_split();

@@ -30,9 +30,11 @@ where
     }
 }
 
-/// `len` bytes that repeat nowhere within a window's length.
+/// `len` bytes that repeat nowhere, the same each time.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).take(len).collect()
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(len as u64).fill(&mut bytes);
+    bytes
 }
 
 pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {

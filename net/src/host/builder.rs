@@ -8,7 +8,7 @@ use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
 use crate::host::softnet::CpuShared;
 use crate::link::delay::DelayEngine;
-use crate::link::netem::Netem;
+use crate::link::netem::{Links, Netem};
 use crate::link::port::{Port, Sink};
 use crate::link::switch::{Direction, PortId};
 use crate::nic::irq::IrqLine;
@@ -33,7 +33,7 @@ pub struct HostBuilder {
     lan: Arc<LanInner>,
     name: Arc<str>,
     cpus: usize,
-    link: Netem,
+    links: Links,
     rx_ring: usize,
     tx_ring: usize,
     offloads: Offloads,
@@ -71,7 +71,7 @@ impl HostBuilder {
             lan,
             name,
             cpus: 1,
-            link: Netem::new(),
+            links: Netem::new().into(),
             rx_ring: RING_DEFAULT,
             tx_ring: RING_DEFAULT,
             offloads: Offloads::empty(),
@@ -121,7 +121,19 @@ impl HostBuilder {
 
     /// How the host's link treats frames; perfect by default.
     pub fn link(mut self, netem: Netem) -> HostBuilder {
-        self.link = netem;
+        self.links = netem.into();
+        self
+    }
+
+    /// How the host's link treats the frames that the host sends; leaves the other direction as it is.
+    pub fn egress(mut self, netem: Netem) -> HostBuilder {
+        self.links.up = netem;
+        self
+    }
+
+    /// How the host's link treats the frames for the host; leaves the other direction as it is.
+    pub fn ingress(mut self, netem: Netem) -> HostBuilder {
+        self.links.down = netem;
         self
     }
 
@@ -156,6 +168,13 @@ impl HostBuilder {
     /// Which congestion control new TCP sockets have (`net.ipv4.tcp_congestion_control`).
     pub fn tcp_congestion(mut self, choice: CongestionChoice) -> HostBuilder {
         self.limits.congestion = choice;
+        self
+    }
+
+    /// Whether TCP sends at a pace, over a round trip, instead of a window at once; off by default, as in Linux without
+    /// the `fq` discipline. BBR always does.
+    pub fn tcp_pacing(mut self, paced: bool) -> HostBuilder {
+        self.limits.paced = paced;
         self
     }
 
@@ -232,7 +251,7 @@ impl HostBuilder {
         let nic = Arc::new(self.nic(&cpus));
         let mut rng = self.lan.fork_rng();
         let port =
-            Arc::new(Port::new(self.name.clone(), Some(station.mac), Sink::Nic(nic.clone()), self.link, &mut rng));
+            Arc::new(Port::new(self.name.clone(), Some(station.mac), Sink::Nic(nic.clone()), self.links, &mut rng));
         let port_id = self.lan.switch.plug(port.clone()).expect("stations are unique on their LAN");
         let now = self.lan.clock.now();
         let tracer = self.lan.trace.tracer(self.name.clone());
@@ -364,11 +383,9 @@ impl HostBuilder {
     }
 
     fn start_delay_lines(&self, spawner: &Spawner, port: &Port, id: PortId) -> io::Result<()> {
-        if !self.link.delays() {
-            return Ok(());
-        }
-        let lines = [(Direction::Up, &port.up_line), (Direction::Down, &port.down_line)];
-        for (direction, line) in lines {
+        let lines =
+            [(Direction::Up, self.links.up, &port.up_line), (Direction::Down, self.links.down, &port.down_line)];
+        for (direction, _, line) in lines.into_iter().filter(|(_, netem, _)| netem.delays()) {
             let engine = DelayEngine::new(line.clone(), Arc::downgrade(&self.lan.switch), id, direction);
             spawner.start(format!("{}/link", self.name), self.lan.clock.clone(), engine)?;
         }

@@ -9,30 +9,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::{Events, WaitQueue};
 
-/// Frames on one direction of one link, in the order in which they will arrive.
+/// Frames on one direction of one link, in the order in which they will arrive; those that arrive at once, in the order
+/// in which they entered.
 #[derive(Debug, Default)]
 pub(crate) struct DelayLine {
     under_way: Mutex<VecDeque<(Instant, PacketBuf)>>,
     idle: WaitQueue,
-    /// A frame has entered a line that was empty since its engine last looked.
+    /// A frame that will be the first to arrive has entered since the engine last looked.
     entered: AtomicBool,
     closed: AtomicBool,
 }
 
 impl DelayLine {
     /// Puts a frame on its way; gives it back when `limit` frames are under way already.
-    ///
-    /// The delay of a line is constant, so frames arrive in the order in which they entered.
     pub(crate) fn enter(&self, arrival: Instant, frame: PacketBuf, limit: usize) -> Result<(), PacketBuf> {
-        let was_empty = {
+        let is_first = {
             let mut under_way = self.under_way();
             if under_way.len() >= limit {
                 return Err(frame);
             }
-            under_way.push_back((arrival, frame));
-            under_way.len() == 1
+            // Most enter behind all others; only a jitter lets one overtake.
+            if under_way.back().is_none_or(|(last, _)| *last <= arrival) {
+                under_way.push_back((arrival, frame));
+                under_way.len() == 1
+            } else {
+                let place = under_way.partition_point(|(other, _)| *other <= arrival);
+                under_way.insert(place, (arrival, frame));
+                place == 0
+            }
         };
-        if was_empty {
+        if is_first {
             // Release pairs with the Acquire in `has_work`; the wake has the barrier.
             self.entered.store(true, Ordering::Release);
             self.idle.wake(Events::IN, 1);

@@ -14,4 +14,5 @@ pub(crate) mod netem;
 mod pcapng;
 pub(crate) mod port;
 pub(crate) mod switch;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has TAP devices"))]
 pub(crate) mod uplink;

@@ -3,7 +3,7 @@
 
 use crate::event::DropReason;
 use crate::link::delay::DelayLine;
-use crate::link::netem::{Netem, Wire};
+use crate::link::netem::{Links, Wire};
 use crate::link::uplink::{Pushed, Uplink};
 use crate::nic::Nic;
 use crate::nic::offloads::Offloads;
@@ -41,13 +41,20 @@ pub(crate) enum Sink {
 }
 
 impl Port {
-    pub(crate) fn new(name: Arc<str>, mac: Option<MacAddr>, sink: Sink, netem: Netem, rng: &mut Rng) -> Port {
+    pub(crate) fn new(
+        name: Arc<str>,
+        mac: Option<MacAddr>,
+        sink: Sink,
+        links: impl Into<Links>,
+        rng: &mut Rng,
+    ) -> Port {
+        let links = links.into();
         Port {
             name,
             mac,
             sink,
-            up: Wire::new(netem, rng.fork()),
-            down: Wire::new(netem, rng.fork()),
+            up: Wire::new(links.up, rng.fork()),
+            down: Wire::new(links.down, rng.fork()),
             up_line: Arc::default(),
             down_line: Arc::default(),
         }

@@ -7,11 +7,11 @@
 
 use crate::event::DropReason;
 use crate::link::capture::{Captures, Way};
-use crate::link::netem::{Verdict, Wire};
+use crate::link::netem::Wire;
 use crate::link::port::Port;
 use crate::nic::offloads::Offloads;
 use crate::nic::segmentation::finish;
-use crate::packet::{IpSummed, PacketBuf, Pool, RxMeta};
+use crate::packet::{IpSummed, PacketBuf, Pool};
 use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -115,18 +115,9 @@ impl Switch {
             Direction::Up => &port.up_line,
             Direction::Down => &port.down_line,
         };
-        for mut frame in std::mem::take(frames) {
-            match wire.verdict(|| self.clock.now()) {
-                Verdict::Pass => frames.push(frame),
-                Verdict::Lose => drop(frame),
-                Verdict::Delay(arrival) => {
-                    // What the last device knew of it.
-                    frame.rx = RxMeta::default();
-                    if line.enter(arrival, frame, wire.netem().frames_max()).is_err() {
-                        wire.count_drop(DropReason::QdiscDrop);
-                    }
-                }
-            }
+        let now = self.clock.now();
+        for frame in std::mem::take(frames) {
+            wire.carry(frame, now, &self.pool, line, frames);
         }
     }
 

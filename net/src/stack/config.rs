@@ -87,6 +87,8 @@ pub(crate) struct Limits {
     pub(crate) out_of_order_max: usize,
     /// Which congestion control new connections have (`net.ipv4.tcp_congestion_control`).
     pub(crate) congestion: CongestionChoice,
+    /// Whether text leaves at a pace whatever the congestion control, as with `fq` as the queueing discipline.
+    pub(crate) paced: bool,
 }
 
 impl Default for Limits {
@@ -104,6 +106,7 @@ impl Default for Limits {
             neigh_queue_max: 101,
             out_of_order_max: 1024,
             congestion: CongestionChoice::default(),
+            paced: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::emit::send_reset;
-use crate::stack::tcp::layer::TcpLayer;
+use crate::stack::tcp::layer::{TcpLayer, mind_path};
 use crate::stack::tcp::listen::Listener;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use crate::stack::tcp::state::State;
@@ -126,7 +126,8 @@ impl TcpLayer {
             self.forget_time_wait(index, &flow);
         }
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
-        let block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
+        let mut block = ControlBlock::connect((flow.local.port(), remote.port()), iss, &offer, lower.now);
+        mind_path(&mut block, &flow, lower);
         let connection = Connection::new(flow, family, block, Owner::Program, settings);
         connection.trace_state(State::Closed, lower.fx);
         let id = sockets.insert(Socket::Connection(Box::new(connection)))?;

@@ -19,7 +19,7 @@ use crate::stack::tcp::flags::{AckDue, Flags, Timer};
 use crate::stack::tcp::keepalive::KeepAlive;
 use crate::stack::tcp::loss::{CaState, Loss};
 use crate::stack::tcp::min_rtt::MinRtt;
-use crate::stack::tcp::options::{Agreed, Features, Offer, WINDOW_SCALE};
+use crate::stack::tcp::options::{Agreed, Features, MIN_MSS, Offer, WINDOW_SCALE};
 use crate::stack::tcp::out_of_order::OutOfOrder;
 use crate::stack::tcp::patience::Patience;
 use crate::stack::tcp::recv_queue::RecvQueue;
@@ -69,8 +69,9 @@ pub(crate) struct ControlBlock {
     pub(super) adv_mss: u16,
     /// The largest text that it has sent, as far as we know; two of these are acknowledged at once.
     pub(super) rcv_mss: u16,
-    /// The largest packet that the path takes.
+    /// The largest packet that the path takes, and the largest text in it without options.
     pub(super) pmtu: u16,
+    pub(super) path_mss: u16,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
 
@@ -242,6 +243,7 @@ impl ControlBlock {
             adv_mss: offer.mss,
             rcv_mss: offer.mss.min(RCV_MSS_GUESS),
             pmtu: offer.mtu,
+            path_mss: offer.mss,
             snd_wscale: 0,
             rcv_wscale: WINDOW_SCALE,
             state: State::Closed,
@@ -272,7 +274,7 @@ impl ControlBlock {
             rtt: RttEstimator::with_min(offer.rto_min),
             min_rtt: MinRtt::new(),
             delivery: Delivery::new(now),
-            congestion: Congestion::new(offer.congestion, offer.mss),
+            congestion: Congestion::new(offer.congestion, offer.paced, offer.mss),
             high_seq: iss,
             timer_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
@@ -289,10 +291,10 @@ impl ControlBlock {
         self.irs = irs;
         self.rcv_nxt = irs + 1;
         self.rcv_wup = self.rcv_nxt;
-        self.snd_mss = agreed.snd_mss;
         self.features = agreed.features;
+        self.snd_mss = agreed.snd_mss.min(self.path_mss.max(MIN_MSS) - self.options_len());
         self.ts.update(agreed.ts_recent, now);
-        self.congestion.on_established(agreed.snd_mss);
+        self.congestion.on_established(self.snd_mss);
         match agreed.snd_wscale {
             Some(shift) => self.snd_wscale = shift,
             None => self.rcv_wscale = 0,
@@ -342,7 +344,7 @@ impl ControlBlock {
     /// When `on_timer` wants to be called; [`Instant::FAR_FUTURE`] for never.
     #[inline]
     pub(crate) fn next_timer(&self) -> Instant {
-        self.timer_at.min(self.ack_at).min(self.slow_timer_at)
+        self.timer_at.min(self.ack_at).min(self.slow_timer_at).min(self.congestion.held_until())
     }
 
     /// How much of the window that was told is left (RCV.WND).

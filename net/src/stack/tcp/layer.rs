@@ -14,7 +14,7 @@ use crate::stack::socket::Sockets;
 use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
-use crate::stack::tcp::control_block::{Disposition, Notice};
+use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::cookies::Cookies;
 use crate::stack::tcp::ecn::ECN_MASK;
 use crate::stack::tcp::emit::{refuse, send_ack};
@@ -331,8 +331,7 @@ impl TcpLayer {
         if let Some(mtu) = said.mtu {
             // RFC 1191: the path is narrower than was thought; that ends nothing.
             let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
-            let mtu = lower.ip.path_mtu(flow.remote.ip(), lower.now);
-            connection.block.on_path_mtu(mtu, header_len(flow.is_v4()) + TcpHeader::LEN, lower.now);
+            mind_path(&mut connection.block, flow, lower);
             return self.settle(sockets, index, lower);
         }
         let before = connection.block.state();
@@ -365,6 +364,7 @@ impl TcpLayer {
             rto_min: self.sysctls.rto_min,
             ts_offset: self.secrets.ts_offset(flow),
             congestion: self.limits.congestion,
+            paced: self.limits.paced,
             gso_max: ip.config.gso_max,
         }
     }
@@ -424,6 +424,14 @@ impl TcpLayer {
     /// Which socket is bound to an address, for tests and tables.
     pub(crate) fn demux(&self) -> &Demux<Target> {
         &self.demux
+    }
+}
+
+/// Keeps a connection's segments to what is known of its path.
+pub(super) fn mind_path(block: &mut ControlBlock, flow: &FourTuple, lower: &Lower<'_>) {
+    let mtu = lower.ip.path_mtu(flow.remote.ip(), lower.now);
+    if mtu < lower.ip.mtu() {
+        block.on_path_mtu(mtu, header_len(flow.is_v4()) + TcpHeader::LEN, lower.now);
     }
 }
 

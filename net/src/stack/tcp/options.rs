@@ -40,6 +40,8 @@ pub(crate) struct Offer {
     /// Where our timestamps begin.
     pub(crate) ts_offset: u32,
     pub(crate) congestion: CongestionChoice,
+    /// Text leaves at a pace whatever the congestion control.
+    pub(crate) paced: bool,
     /// The most text that the device cuts for us; 0 when it does not.
     pub(crate) gso_max: u32,
 }

@@ -149,7 +149,7 @@ impl ControlBlock {
         let (len, flight) = (self.sent.len_of(number), self.flight());
         let in_window = self.sent.start_of(number).is_before(self.snd_una + self.snd_wnd) || number == first;
         let room = flight == 0 || flight + len <= self.congestion.cwnd();
-        (room && in_window).then(|| self.send_again(now, number))
+        (room && in_window && self.congestion.may_send(now)).then(|| self.send_again(now, number))
     }
 
     /// Sends a segment again as it is. Small ones are not put together (Linux's `tcp_collapse_retrans`): they cost a header
@@ -200,6 +200,9 @@ impl ControlBlock {
             self.persist(now);
             return None;
         };
+        if len > 0 && !self.flags.contains(Flags::PROBE_NEW) && !self.congestion.may_send(now) {
+            return None;
+        }
         let last = len == unsent;
         let fin = last && fin_next;
         self.flags.remove(Flags::OVERRIDE);

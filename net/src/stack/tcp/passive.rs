@@ -10,7 +10,7 @@ use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::cookies::{VALID, stamp, unstamp};
 use crate::stack::tcp::emit::send_segment;
-use crate::stack::tcp::layer::{Segment, TcpLayer};
+use crate::stack::tcp::layer::{Segment, TcpLayer, mind_path};
 use crate::stack::tcp::listen::{Listener, Request};
 use crate::stack::tcp::options::{Agreed, Features, syn_ecn, syn_options, syn_window};
 use crate::stack::tcp::sysctl::SynCookies;
@@ -248,13 +248,14 @@ impl TcpLayer {
         lower.ip.counters.count(Mib::TcpPassiveOpens);
         let offer = self.offer(lower.ip, &request.flow, (settings.rcvbuf, settings.sndbuf));
         let FourTuple { local, remote } = request.flow;
-        let block = ControlBlock::accept(
+        let mut block = ControlBlock::accept(
             (local.port(), remote.port()),
             (request.iss, request.irs),
             (&offer, request.agreed),
             (request.sent_at, request.is_repeated),
             lower.now,
         );
+        mind_path(&mut block, &request.flow, lower);
         let owner = Owner::Listener(request.listener);
         let connection = Connection::new(request.flow, family, block, owner, settings);
         // There is room, as was seen above.

@@ -22,6 +22,7 @@ impl ControlBlock {
     pub(crate) fn on_path_mtu(&mut self, mtu: usize, headers: usize, now: Instant) {
         let text = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
         self.pmtu = self.pmtu.min(u16::try_from(mtu).unwrap_or(u16::MAX));
+        self.path_mss = self.path_mss.min(text);
         self.shrink_segments(text, now);
     }
 
@@ -33,7 +34,8 @@ impl ControlBlock {
         }
     }
 
-    fn options_len(&self) -> u16 {
+    /// What timestamps take from each segment's text.
+    pub(super) fn options_len(&self) -> u16 {
         if self.features.contains(Features::TIMESTAMPS) { TIMESTAMPS_LEN } else { 0 }
     }
 

@@ -25,6 +25,9 @@ const ORPHAN_RETRIES: u8 = 8;
 impl ControlBlock {
     /// Does what is due; may be called early.
     pub(crate) fn on_timer(&mut self, now: Instant, pool: &mut PoolCache, counters: &mut Counters) -> Disposition {
+        if self.congestion.held_until() <= now {
+            self.congestion.release();
+        }
         if self.ack_at <= now {
             self.on_delayed_ack(counters);
         }

@@ -213,6 +213,7 @@ impl ControlBlock {
         self.state = State::Closed;
         self.flags &= Flags::NODELAY | Flags::NO_USER | Flags::FIN_RECEIVED;
         self.ack = AckDue::No;
+        self.congestion.release();
         self.ack_at = Instant::FAR_FUTURE;
         self.send.clear(pool);
         self.sent.clear();

@@ -41,6 +41,7 @@ impl Bench {
             buffers_grow: false,
             out_of_order_max: 10,
             congestion: CongestionChoice::Reno,
+            paced: false,
             features: Features::empty(),
             mtu: 1500,
             mtu_probing: false,

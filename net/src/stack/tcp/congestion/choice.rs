@@ -11,11 +11,14 @@ pub enum CongestionChoice {
     Cubic,
     /// NewReno (RFC 5681, RFC 6582): one segment more a round trip, half at a loss.
     Reno,
+    /// BBR, version 1: paced by the measured bandwidth, and hardly disturbed by loss.
+    Bbr,
 }
 
 impl CongestionChoice {
     /// All of them, in the order of `tcp_available_congestion_control`.
-    pub const ALL: &'static [CongestionChoice] = &[CongestionChoice::Reno, CongestionChoice::Cubic];
+    pub const ALL: &'static [CongestionChoice] =
+        &[CongestionChoice::Reno, CongestionChoice::Cubic, CongestionChoice::Bbr];
 
     /// Linux's name for it.
     #[must_use]
@@ -23,6 +26,7 @@ impl CongestionChoice {
         match self {
             CongestionChoice::Cubic => "cubic",
             CongestionChoice::Reno => "reno",
+            CongestionChoice::Bbr => "bbr",
         }
     }
 

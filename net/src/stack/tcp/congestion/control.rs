@@ -14,7 +14,6 @@ use wakeline_runtime::clock::Instant;
 /// (RFC 6937) and calls [`on_ack`](Self::on_ack) again when it is over. Others have a model of the path
 /// ([`is_model_based`](Self::is_model_based)): they see every acknowledgement, recovery's too, and set the window
 /// themselves.
-#[allow(dead_code, reason = "the block does not ask for all of it yet")]
 pub(crate) trait CongestionControl: fmt::Debug {
     /// Its name.
     fn choice(&self) -> CongestionChoice;
@@ -46,8 +45,13 @@ pub(crate) trait CongestionControl: fmt::Debug {
     /// Text has been sent, the first for `idle`, when nothing was in flight (`CA_EVENT_TX_START`).
     fn on_transmit_start(&mut self, _window: &mut Window, _now: Instant, _idle: Duration) {}
 
-    /// How fast text should leave, in bytes a second; `None` for as fast as the window allows.
-    fn pacing_rate(&self, _window: &Window, _srtt: Option<Duration>) -> Option<u64> {
-        None
+    /// How fast text should leave, in bytes a second; `None` for as fast as the window allows. Unless the algorithm has a
+    /// better idea, `tcp_update_pacing_rate` where pacing is on: twice the window in a round trip while slow start may
+    /// double it, 1.2 times later.
+    fn pacing_rate(&self, window: &Window, srtt: Option<Duration>) -> Option<u64> {
+        let srtt = srtt.filter(|_| window.paced)?;
+        let percent = if window.cwnd < window.ssthresh / 2 { 200 } else { 120 };
+        let us = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        Some(u64::from(window.cwnd) * percent * 10_000 / us)
     }
 }

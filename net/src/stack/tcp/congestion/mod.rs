@@ -3,7 +3,8 @@
 //! The control block finds out what was lost; it says so here, and what follows for the window is decided here and
 //! nowhere else. The parts: [`Congestion`], which a control block owns and talks to; a [`CongestionControl`] for each
 //! algorithm, which says how a window grows and by how much it shrinks; and [`prr`], which spreads that shrinking over a
-//! round trip, the same for all algorithms that work on a window. Nothing here knows a segment or a timer.
+//! round trip, the same for all algorithms that work on a window; and the [`pacer`]. Nothing here knows a segment or a timer:
+//! what is paced is released when the block's timer says so.
 //!
 //! # The events, in the order of one acknowledgement
 //! 1. The control block takes it: what is acknowledged, what has arrived out of order, what is lost now.
@@ -18,11 +19,13 @@
 //! [`on_timeout`](Congestion::on_timeout) the retransmission timer; and
 //! [`on_idle_restart`](Congestion::on_idle_restart) comes before text with which nothing is in flight.
 
+pub(crate) mod bbr;
 pub(crate) mod choice;
 pub(crate) mod control;
 pub(crate) mod cubic;
 pub(crate) mod hystart;
 pub(crate) mod new_reno;
+pub(crate) mod pacer;
 pub(crate) mod prr;
 pub(crate) mod sample;
 pub(crate) mod window;
@@ -30,10 +33,12 @@ pub(crate) mod window;
 #[cfg(test)]
 mod tests;
 
+use crate::stack::tcp::congestion::bbr::Bbr;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::congestion::control::CongestionControl;
 use crate::stack::tcp::congestion::cubic::Cubic;
 use crate::stack::tcp::congestion::new_reno::NewReno;
+use crate::stack::tcp::congestion::pacer::Pacer;
 use crate::stack::tcp::congestion::prr::Prr;
 use crate::stack::tcp::congestion::sample::{AckSample, Transmitted};
 use crate::stack::tcp::congestion::window::{INITIAL_WINDOW, Phase, Window};
@@ -45,6 +50,8 @@ use wakeline_runtime::clock::Instant;
 pub(crate) struct Congestion {
     window: Window,
     prr: Prr,
+    /// Only where text is paced.
+    pacer: Option<Box<Pacer>>,
     /// What the window was before it shrank, while that can still be undone.
     undo: Option<Undo>,
     algorithm: Algorithm,
@@ -61,6 +68,7 @@ struct Undo {
 enum Algorithm {
     Cubic(Cubic),
     Reno(NewReno),
+    Bbr(Bbr),
 }
 
 impl Algorithm {
@@ -68,6 +76,7 @@ impl Algorithm {
         match choice {
             CongestionChoice::Cubic => Algorithm::Cubic(Cubic::default()),
             CongestionChoice::Reno => Algorithm::Reno(NewReno),
+            CongestionChoice::Bbr => Algorithm::Bbr(Bbr::default()),
         }
     }
 
@@ -76,6 +85,7 @@ impl Algorithm {
         match self {
             Algorithm::Cubic(cubic) => cubic,
             Algorithm::Reno(reno) => reno,
+            Algorithm::Bbr(bbr) => bbr,
         }
     }
 
@@ -84,20 +94,27 @@ impl Algorithm {
         match self {
             Algorithm::Cubic(cubic) => cubic,
             Algorithm::Reno(reno) => reno,
+            Algorithm::Bbr(bbr) => bbr,
         }
     }
 }
 
-#[allow(dead_code, reason = "the block does not call all of it yet")]
 impl Congestion {
     /// The initial window (RFC 6928) for segments of `mss` bytes.
-    pub(crate) fn new(choice: CongestionChoice, mss: u16) -> Congestion {
-        Congestion { window: Window::new(mss), prr: Prr::default(), undo: None, algorithm: Algorithm::new(choice) }
+    /// With `paced` text leaves at a pace also where the algorithm would not ask for it.
+    pub(crate) fn new(choice: CongestionChoice, paced: bool, mss: u16) -> Congestion {
+        let algorithm = Algorithm::new(choice);
+        let mut window = Window::new(mss);
+        window.paced = paced || algorithm.get().is_model_based();
+        let pacer = window.paced.then(|| Box::new(Pacer::new()));
+        Congestion { window, prr: Prr::default(), pacer, undo: None, algorithm }
     }
 
     /// The handshake has settled the segment size: the initial window is one of such segments.
     pub(crate) fn on_established(&mut self, mss: u16) {
+        let paced = self.window.paced;
         self.window = Window::new(mss);
+        self.window.paced = paced;
     }
 
     /// Segments have become smaller; the window stays what it is.
@@ -114,6 +131,10 @@ impl Congestion {
     pub(crate) fn choose(&mut self, choice: CongestionChoice) {
         if self.choice() != choice {
             self.algorithm = Algorithm::new(choice);
+            if self.algorithm.get().is_model_based() {
+                self.window.paced = true;
+                self.pacer.get_or_insert_with(|| Box::new(Pacer::new()));
+            }
         }
     }
 
@@ -147,6 +168,34 @@ impl Congestion {
             }
         } else {
             algorithm.on_unused_ack(ack.now);
+        }
+        if let Some(pacer) = &mut self.pacer {
+            pacer.set_rate(self.algorithm.get().pacing_rate(&self.window, ack.srtt));
+        }
+    }
+
+    /// Whether the pace lets a segment leave now; if not, [`held_until`](Self::held_until) says when. To be asked only
+    /// about a segment that is allowed otherwise.
+    #[inline]
+    pub(crate) fn may_send(&mut self, now: Instant) -> bool {
+        let Some(pacer) = &mut self.pacer else { return true };
+        if !pacer.has_rate() {
+            pacer.set_rate(self.algorithm.get().pacing_rate(&self.window, None));
+        }
+        pacer.may_send(now, self.window.mss())
+    }
+
+    /// When text that only the pace holds back may leave; [`Instant::FAR_FUTURE`] for no such text.
+    #[inline]
+    pub(crate) fn held_until(&self) -> Instant {
+        self.pacer.as_ref().map_or(Instant::FAR_FUTURE, |pacer| pacer.held_until())
+    }
+
+    /// That moment has come, or the text waits for something else or not at all.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.let_go();
         }
     }
 
@@ -229,6 +278,9 @@ impl Congestion {
     #[inline]
     pub(crate) fn on_transmit(&mut self, sent: &Transmitted) {
         self.prr.on_transmit(sent.len);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.on_transmit(sent.now, sent.len, self.window.mss());
+        }
         if sent.in_flight <= sent.len {
             self.algorithm.get_mut().on_transmit_start(&mut self.window, sent.now, sent.idle);
         }

@@ -6,7 +6,6 @@ use wakeline_runtime::clock::Instant;
 
 /// What one acknowledgement has brought. Bytes are bytes of text.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "the algorithms that read all of it are to come")]
 pub(crate) struct AckSample {
     pub(crate) now: Instant,
     /// How far SND.UNA has advanced.
@@ -31,7 +30,6 @@ pub(crate) struct AckSample {
 
 /// How much has arrived in which time: a sample of the delivery rate (draft-cheng-iccrg-delivery-rate-estimation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "read by the algorithms with a model of the path")]
 pub(crate) struct RateSample {
     /// Bytes delivered between the sending of the newest delivered segment and now.
     pub(crate) delivered: u64,

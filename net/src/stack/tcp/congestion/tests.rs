@@ -40,7 +40,7 @@ fn ack(acked: u32, delivered: u32, in_flight: u32) -> AckSample {
 
 #[test]
 fn slow_start_doubles_and_avoidance_adds_a_segment_per_round_trip() {
-    let mut reno = Congestion::new(CHOICE, MSS);
+    let mut reno = Congestion::new(CHOICE, false, MSS);
     for _ in 0..10 {
         full(&mut reno);
         reno.on_ack(&ack(1000, 1000, 9000));
@@ -62,7 +62,7 @@ fn slow_start_doubles_and_avoidance_adds_a_segment_per_round_trip() {
 
 #[test]
 fn a_window_that_is_not_used_does_not_grow() {
-    let mut reno = Congestion::new(CHOICE, MSS);
+    let mut reno = Congestion::new(CHOICE, false, MSS);
     reno.on_ack(&ack(1000, 1000, 0));
     assert_eq!(reno.cwnd(), 10_000);
 }
@@ -70,7 +70,7 @@ fn a_window_that_is_not_used_does_not_grow() {
 /// The window of the RFC's first example: 20 segments, one lost, an acknowledgement for each that arrives.
 #[test]
 fn recovery_comes_down_to_half_in_a_round_trip() {
-    let mut reno = Congestion::new(CHOICE, MSS);
+    let mut reno = Congestion::new(CHOICE, false, MSS);
     reno.window.cwnd = 20_000;
     reno.on_congestion_event(at(0));
     assert_eq!(reno.ssthresh(), 10_000);
@@ -93,7 +93,7 @@ fn recovery_comes_down_to_half_in_a_round_trip() {
 
 #[test]
 fn a_timeout_counts_once_and_can_be_undone() {
-    let mut reno = Congestion::new(CHOICE, MSS);
+    let mut reno = Congestion::new(CHOICE, false, MSS);
     reno.window.cwnd = 40_000;
     reno.on_timeout(at(0), true);
     reno.on_timeout(at(400), false);
@@ -104,7 +104,7 @@ fn a_timeout_counts_once_and_can_be_undone() {
 
 #[test]
 fn an_idle_window_halves_with_each_timeout() {
-    let mut reno = Congestion::new(CHOICE, MSS);
+    let mut reno = Congestion::new(CHOICE, false, MSS);
     reno.window.cwnd = 100_000;
     let rto = Duration::from_millis(200);
     reno.on_idle_restart(Duration::from_millis(200), rto);
@@ -114,4 +114,43 @@ fn an_idle_window_halves_with_each_timeout() {
     reno.on_idle_restart(Duration::from_secs(500), rto);
     assert_eq!(reno.cwnd(), 10_000);
     assert_eq!(CongestionChoice::by_name("reno"), Some(CHOICE));
+}
+
+/// `tcp_update_pacing_rate`, and release times that follow from it.
+#[test]
+fn a_paced_window_leaves_over_a_round_trip() {
+    let mut reno = Congestion::new(CHOICE, true, MSS);
+    assert!(reno.may_send(at(0)), "nothing is known yet");
+    let srtt = Some(Duration::from_millis(100));
+    full(&mut reno);
+    reno.on_ack(&AckSample { srtt, ..ack(1000, 1000, 9000) });
+    // 11,000 bytes in 100 ms, twice.
+    assert_eq!(reno.pacing_rate(srtt), Some(220_000));
+    reno.window.ssthresh = 11_000;
+    reno.on_ack(&AckSample { srtt, ..ack(0, 1000, 8000) });
+    assert_eq!(reno.pacing_rate(srtt), Some(132_000));
+    let mut left = 0;
+    let mut now = at(1000);
+    while now < at(1100) {
+        while reno.may_send(now) {
+            left += 1;
+            reno.on_transmit(&Transmitted { now, ..sent(1000 * left) });
+        }
+        now = reno.held_until();
+    }
+    // 13, and a burst of two at either end.
+    assert!((13..=17).contains(&left), "{left}");
+    reno.release();
+    assert_eq!(reno.held_until(), Instant::FAR_FUTURE);
+}
+
+#[test]
+fn every_algorithm_has_its_name_in_linux() {
+    for (name, paced) in [("reno", false), ("cubic", false), ("bbr", true)] {
+        let choice = CongestionChoice::by_name(name).unwrap();
+        let mut congestion = Congestion::new(CHOICE, false, MSS);
+        congestion.choose(choice);
+        assert_eq!((congestion.choice().to_string(), congestion.window.paced), (name.to_owned(), paced));
+    }
+    assert_eq!(CongestionChoice::by_name("vegas"), None);
 }
