@@ -24,6 +24,16 @@ pub(crate) enum Opt {
     RcvLowat,
     /// `IP_TTL`, a number.
     Ttl,
+    /// `IP_TOS`, a number.
+    Tos,
+    /// `SO_BROADCAST`, a flag.
+    Broadcast,
+    /// `IP_MULTICAST_TTL`, a number.
+    MulticastTtlV4,
+    /// `IP_MULTICAST_LOOP`, a flag.
+    MulticastLoopV4,
+    /// `IPV6_MULTICAST_LOOP`, a flag.
+    MulticastLoopV6,
     /// `IPV6_V6ONLY`, a flag.
     OnlyV6,
     /// `TCP_NODELAY`, a flag.

@@ -419,3 +419,31 @@ async fn datagrams_go_and_come_in_batches() {
     assert_eq!(sender.send_many(&batch).await.unwrap(), 1);
     assert!(sender.send_many(&batch[1..]).await.is_err());
 }
+
+/// Datagrams to a group reach its members on every host, whichever CPU hears them, and one to everybody all hosts.
+#[wakeline::test]
+async fn groups_and_broadcasts_reach_several_hosts() {
+    let lan = Lan::with_seed(1);
+    let sender = lan.host("sender").build().unwrap();
+    let hearers = ["a", "b"].map(|name| lan.host(name).cpus(3).build().unwrap());
+    let talk = sender.run(UdpSocket::bind("[::]:0")).await.unwrap();
+    let mut sockets = Vec::new();
+    for host in &hearers {
+        let socket = host.run(UdpSocket::bind("[::]:5353")).await.unwrap();
+        socket.join_multicast_v4("239.1.2.3".parse().unwrap(), "0.0.0.0".parse().unwrap()).unwrap();
+        socket.join_multicast_v6(&"ff05::7".parse().unwrap(), 0).unwrap();
+        assert_eq!(socket.join_multicast_v6(&"ff05::8".parse().unwrap(), 9).unwrap_err().raw_os_error(), Some(19));
+        sockets.push(socket);
+    }
+    talk.set_broadcast(true).unwrap();
+    let mut buf = [0; 16];
+    for to in ["239.1.2.3:5353", "[ff05::7]:5353", "10.0.255.255:5353"] {
+        talk.send_to(b"hello", to).await.unwrap();
+        for socket in &sockets {
+            let heard = wakeline::time::timeout(ms(5000), socket.recv_from(&mut buf)).await;
+            assert_eq!(heard.expect("a member hears").unwrap().0, 5, "{to}");
+        }
+    }
+    drop(sockets);
+    talk.send_to(b"nobody", "239.1.2.3:5353").await.unwrap();
+}

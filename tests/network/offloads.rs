@@ -105,6 +105,7 @@ async fn a_raw_port_sees_real_frames() {
     let port = lan.raw_port().unwrap();
     let socket = host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
     let payload = [0xab; 32];
+    socket.set_broadcast(true).unwrap();
     host.run(socket.send_to(&payload, "255.255.255.255:7")).await.unwrap();
     let frame = port.recv().await;
     let datagram = &frame[34..];

@@ -319,6 +319,32 @@ fn datagrams_of_any_size_arrive_and_larger_ones_are_refused() {
 }
 
 #[test]
+fn options_of_datagrams_are_kept_and_groups_are_joined_once() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let socket = UdpSocket::bind(bind).await.unwrap();
+            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos().unwrap()), (false, 64, 0));
+            assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (1, true));
+            socket.set_broadcast(true).unwrap();
+            socket.set_ttl(9).unwrap();
+            socket.set_tos(0xb8).unwrap();
+            socket.set_multicast_ttl_v4(3).unwrap();
+            socket.set_multicast_loop_v4(false).unwrap();
+            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos().unwrap()), (true, 9, 0xb8));
+            assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (3, false));
+            assert_eq!(socket.set_ttl(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+            if bind == "127.0.0.1:0" {
+                let (group, any) = ("239.1.2.3".parse().unwrap(), "127.0.0.1".parse().unwrap());
+                let not_joined = socket.leave_multicast_v4(group, any).unwrap_err();
+                assert_eq!(not_joined.kind(), ErrorKind::AddrNotAvailable, "{not_joined}");
+                let no_group = socket.join_multicast_v4("10.0.0.1".parse().unwrap(), any).unwrap_err();
+                assert_eq!(no_group.kind(), ErrorKind::InvalidInput, "{no_group}");
+            }
+        })
+    });
+}
+
+#[test]
 fn a_closed_port_refuses_a_connected_udp_socket() {
     on_both_networks(|bind| {
         Box::pin(async move {

@@ -219,4 +219,41 @@ macro_rules! tcp_options {
     };
 }
 
-pub(crate) use {option, socket_options, tcp_options};
+/// What sockets of UDP have besides.
+macro_rules! udp_options {
+    ($socket:ty) => {
+        $crate::api::options::socket_options!($socket);
+
+        impl $socket {
+            $crate::api::options::option! {
+                /// Whether datagrams may be sent to everybody on the link (`SO_BROADCAST`); without it that is
+                /// `PermissionDenied`.
+                broadcast, set_broadcast: Flag(bool), Broadcast
+            }
+            $crate::api::options::option! {
+                /// The time to live of datagrams to one host (`IP_TTL`), from 1 to 255. On an emulated host it is the hop
+                /// limit of IPv6 as well.
+                ttl, set_ttl: Number(u32), Ttl
+            }
+            $crate::api::options::option! {
+                /// The type of service of what is sent (`IP_TOS`): DSCP in the upper six bits, ECN in the lower two.
+                tos, set_tos: Number(u32), Tos
+            }
+            $crate::api::options::option! {
+                /// The time to live of datagrams to a group (`IP_MULTICAST_TTL`); 0 does not leave the host. On an
+                /// emulated host it is the hop limit of IPv6 as well.
+                multicast_ttl_v4, set_multicast_ttl_v4: Number(u32), MulticastTtlV4
+            }
+            $crate::api::options::option! {
+                /// Whether what is sent to a group of IPv4 comes to this host's own members (`IP_MULTICAST_LOOP`).
+                multicast_loop_v4, set_multicast_loop_v4: Flag(bool), MulticastLoopV4
+            }
+            $crate::api::options::option! {
+                /// Whether what is sent to a group of IPv6 comes to this host's own members (`IPV6_MULTICAST_LOOP`).
+                multicast_loop_v6, set_multicast_loop_v6: Flag(bool), MulticastLoopV6
+            }
+        }
+    };
+}
+
+pub(crate) use {option, socket_options, tcp_options, udp_options};

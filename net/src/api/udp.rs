@@ -1,7 +1,7 @@
 //! UDP for tasks.
 
 use crate::api::budget::budgeted;
-use crate::api::options::socket_options;
+use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
@@ -11,7 +11,7 @@ use crate::sockopt::{Opt, Value};
 use socket2::SockRef;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 use wakeline_runtime::wait_queue::WaitSlot;
 
@@ -165,6 +165,51 @@ impl UdpSocket {
         .await
     }
 
+    /// Joins a group of IPv4 on the interface with this address; `0.0.0.0` lets the network choose.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` when the socket has joined it already, `ENODEV` for an address that
+    /// is not the interface's.
+    pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.get_ref().join_multicast_v4(&group, &interface),
+            Socket::Emulated(socket) => socket.membership_v4(group, interface, true),
+        }
+    }
+
+    /// Leaves a group of IPv4.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when the socket has not joined it.
+    pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.get_ref().leave_multicast_v4(&group, &interface),
+            Socket::Emulated(socket) => socket.membership_v4(group, interface, false),
+        }
+    }
+
+    /// Joins a group of IPv6 on the interface with this number; 0 lets the network choose.
+    ///
+    /// # Errors
+    /// As [`join_multicast_v4`](UdpSocket::join_multicast_v4).
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.get_ref().join_multicast_v6(group, interface),
+            Socket::Emulated(socket) => socket.membership_v6(*group, interface, true),
+        }
+    }
+
+    /// Leaves a group of IPv6.
+    ///
+    /// # Errors
+    /// As [`leave_multicast_v4`](UdpSocket::leave_multicast_v4).
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.get_ref().leave_multicast_v6(group, interface),
+            Socket::Emulated(socket) => socket.membership_v6(*group, interface, false),
+        }
+    }
+
     /// The address that was bound, with the port that was chosen for port 0.
     ///
     /// # Errors
@@ -244,7 +289,7 @@ impl UdpSocket {
     }
 }
 
-socket_options!(UdpSocket);
+udp_options!(UdpSocket);
 
 /// Does `one` for each number below `count` until it would wait or fails; gives how often it was done. The first one decides
 /// about waiting and errors.

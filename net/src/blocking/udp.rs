@@ -1,6 +1,6 @@
 //! UDP for threads.
 
-use crate::api::options::socket_options;
+use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
 use crate::host::socket::udp as emulated;
@@ -9,7 +9,7 @@ use crate::os;
 use crate::sockopt::{Opt, Value};
 use socket2::SockRef;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -146,6 +146,51 @@ impl UdpSocket {
         }
     }
 
+    /// Joins a group of IPv4 on the interface with this address; `0.0.0.0` lets the network choose.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` when the socket has joined it already, `ENODEV` for an address that
+    /// is not the interface's.
+    pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.join_multicast_v4(group, interface),
+            Socket::Emulated { socket, .. } => socket.membership_v4(*group, *interface, true),
+        }
+    }
+
+    /// Leaves a group of IPv4.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when the socket has not joined it.
+    pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.leave_multicast_v4(group, interface),
+            Socket::Emulated { socket, .. } => socket.membership_v4(*group, *interface, false),
+        }
+    }
+
+    /// Joins a group of IPv6 on the interface with this number; 0 lets the network choose.
+    ///
+    /// # Errors
+    /// As [`join_multicast_v4`](UdpSocket::join_multicast_v4).
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.join_multicast_v6(group, interface),
+            Socket::Emulated { socket, .. } => socket.membership_v6(*group, interface, true),
+        }
+    }
+
+    /// Leaves a group of IPv6.
+    ///
+    /// # Errors
+    /// As [`leave_multicast_v4`](UdpSocket::leave_multicast_v4).
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.leave_multicast_v6(group, interface),
+            Socket::Emulated { socket, .. } => socket.membership_v6(*group, interface, false),
+        }
+    }
+
     /// The address that was bound, with the port that was chosen for port 0.
     ///
     /// # Errors
@@ -169,4 +214,4 @@ impl UdpSocket {
     }
 }
 
-socket_options!(UdpSocket);
+udp_options!(UdpSocket);

@@ -186,6 +186,13 @@ impl<T: Copy + PartialEq> Demux<T> {
         listening.clone().nth(((hash * many as u64) >> 32) as usize).map(|bound| bound.socket)
     }
 
+    /// Every socket that is bound to an address, or to its port on any address: those that hear what is for many.
+    pub(crate) fn all_bound(&self, local: Endpoint) -> SmallVec<[u32; 4]> {
+        let any = Endpoint::new(if local.ip().is_ipv4() { ANY_V4 } else { ANY_V6 }, local.port());
+        let groups = [local, any].into_iter().filter_map(|place| self.bound.get(&place));
+        groups.flat_map(|group| group.members().map(|bound| bound.socket)).collect()
+    }
+
     /// Adds a flow that is not there.
     pub(crate) fn insert(&mut self, flow: &FourTuple, target: T) {
         self.version += 1;

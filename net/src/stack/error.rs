@@ -31,6 +31,8 @@ pub(crate) enum SocketError {
     NetworkUnreachable,
     /// The peer's host does not speak the protocol (`ENOPROTOOPT`).
     ProtocolUnreachable,
+    /// There is no such interface (`ENODEV`).
+    NoDevice,
     /// A router does not know the host (`EHOSTDOWN`).
     HostDown,
     /// A router says that the sender is isolated (`ENONET`).
@@ -74,6 +76,7 @@ impl SocketError {
             SocketError::HostUnreachable => libc::EHOSTUNREACH,
             SocketError::NetworkUnreachable => libc::ENETUNREACH,
             SocketError::ProtocolUnreachable => libc::ENOPROTOOPT,
+            SocketError::NoDevice => libc::ENODEV,
             SocketError::HostDown => libc::EHOSTDOWN,
             SocketError::NotOnNetwork => libc::ENONET,
             SocketError::NotSupported => libc::EOPNOTSUPP,

@@ -6,6 +6,7 @@ use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::membership::mld_query;
 use crate::stack::ndp;
 use crate::stack::report::{Report, Said, read_quoted};
 use crate::wire::icmpv6::{Icmpv6Header, unreachable6, verify};
@@ -62,6 +63,9 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
             read_quoted(data, Said::hard(SocketError::ProtocolError))
         }
         Icmpv6Header::Other { .. } => {
+            if let Some(group) = mld_query(packet.data()).filter(|_| ip.hop_limit == 1 && src.is_unicast_link_local()) {
+                lower.ip.on_membership_query(group.into(), lower.now, lower.fx);
+            }
             if ip.hop_limit == ndp::HOP_LIMIT
                 && let Ok(Some(message)) = NdpMessage::parse(packet.data())
             {

@@ -12,6 +12,7 @@ use crate::stack::counters::Counters;
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
 use crate::stack::fragment::Idents;
+use crate::stack::membership::Memberships;
 use crate::stack::neigh::{Due, Neighbours, Word};
 use crate::stack::path_mtu::PathMtus;
 use crate::stack::rate_limit::{PeerLimits, RateLimit};
@@ -43,6 +44,7 @@ pub(crate) struct IpLayer {
     pub(crate) routes: Routes,
     pub(crate) reassembly: Reassembly,
     pub(crate) idents: Idents,
+    pub(crate) memberships: Memberships,
     /// The last destination that was looked up, its hop, and until when that holds.
     last_route: Option<(IpAddr, Hop, Instant)>,
     pub(crate) addresses: Addresses,
@@ -77,6 +79,7 @@ impl IpLayer {
             routes: Routes::new(config.secret),
             reassembly: Reassembly::new(config.secret),
             idents: Idents::new(config.secret),
+            memberships: Memberships::default(),
             last_route: None,
             config,
             pool,

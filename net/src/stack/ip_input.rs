@@ -109,7 +109,8 @@ impl IpLayer {
     /// Whether a packet is for this host. Loopback addresses only mean something within it.
     fn accepts_v4(&self, header: &Ipv4Header, from_self: bool) -> bool {
         let ours = self.addresses.is_own_v4(header.dst) || (header.dst.is_loopback() && from_self);
-        let everybodys = || self.addresses.is_broadcast(header.dst) || header.dst.is_multicast();
+        let everybodys =
+            || self.addresses.is_broadcast(header.dst) || (header.dst.is_multicast() && self.listens_to_v4(header.dst));
         let source = !(header.src.is_multicast() || header.src.is_broadcast());
         source && (from_self || !header.src.is_loopback()) && (ours || everybodys())
     }
@@ -199,7 +200,9 @@ impl IpLayer {
     /// Whether the host is in a group: every host is in that of all nodes, and in one for each of its addresses (RFC 4291
     /// 2.8).
     pub(crate) fn listens_to_v6(&self, group: Ipv6Addr) -> bool {
-        group == ndp::ALL_NODES || self.addresses.iter_v6().any(|own| ndp::solicited_node(own) == group)
+        group == ndp::ALL_NODES
+            || self.memberships.contains(group.into())
+            || self.addresses.iter_v6().any(|own| ndp::solicited_node(own) == group)
     }
 
     #[cold]

@@ -45,6 +45,16 @@ impl IpLayer {
         let whole = !large && envelope.fragments != Fragments::Freely;
         let ident = if whole || !v4 { 0 } else { self.idents.next_v4(envelope.dst, envelope.protocol) };
         push_header(&mut packet, envelope, whole, ident);
+        if envelope.dst.is_multicast() || envelope.loops {
+            if envelope.loops && matches!(hop, Hop::Group(_)) {
+                self.loop_back(&packet, envelope.dst, fx);
+            }
+            if envelope.hop_limit == 0 {
+                // It does not leave the host.
+                self.pool.free(packet);
+                return Ok(());
+            }
+        }
         if large {
             self.send_in_pieces(packet, hop, limit, now, fx);
             return Ok(());
@@ -61,6 +71,24 @@ impl IpLayer {
             Hop::Via(_) if envelope.protocol != protocol::TCP => self.path_mtu(envelope.dst, now),
             Hop::Via(_) | Hop::Group(_) => self.mtu(),
         }
+    }
+
+    /// `ip_mc_output`, `ip6_output`: a group that this host is in, and everybody, includes the sender.
+    fn loop_back(&mut self, packet: &PacketBuf, dst: IpAddr, fx: &mut Effects) {
+        let member = match dst {
+            IpAddr::V4(dst) => self.addresses.is_broadcast(dst) || self.listens_to_v4(dst),
+            IpAddr::V6(dst) => self.listens_to_v6(dst),
+        };
+        if !member {
+            return;
+        }
+        let Some(mut copy) = self.pool.alloc(EthernetHeader::LEN, packet.len()) else {
+            return self.drops.count(DropReason::Nomem);
+        };
+        copy.put(packet.len()).copy_from_slice(packet.data());
+        copy.rx.ip_summed = IpSummed::Partial;
+        self.push_ethernet(MacAddr::BROADCAST, ethertype_of(&copy), &mut copy);
+        fx.loopback.push(copy);
     }
 
     /// Sends a packet, from its IP header on.

@@ -32,6 +32,7 @@ pub(crate) mod ip_input;
 pub(crate) mod ip_output;
 pub(crate) mod keyed_hash;
 pub(crate) mod listing;
+pub(crate) mod membership;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
 pub(crate) mod path_mtu;
@@ -43,6 +44,7 @@ pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_options;
 
 #[cfg(any(test, fuzzing))]
 #[expect(clippy::unwrap_used, reason = "these are tests, but clippy only knows `cfg(test)`")]
@@ -65,6 +67,7 @@ use crate::stack::forward::{forward, tell_sender};
 use crate::stack::ip::{IpLayer, Lower, TimedOut};
 use crate::stack::ip_input::{Arrived, Problem, Received};
 use crate::stack::listing::{Cursor, SocketEntry};
+use crate::stack::membership::igmp_query;
 use crate::stack::report::{About, Report, Said, read_quoted};
 use crate::stack::route::Route;
 use crate::stack::socket::{Socket, SocketId, Sockets};
@@ -78,7 +81,7 @@ use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::icmpv6::problem;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::protocol;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::rng::Rng;
 use wakeline_runtime::wait_queue::{Events, WaitList};
@@ -171,6 +174,13 @@ impl Stack {
                 if let Some(report) = icmpv6::on_message(ip, packet, lower) {
                     self.hear_report(now, report, fx);
                 }
+            }
+            protocol::IGMP if v4 => {
+                lower.ip.counters.count(delivers);
+                if let Some(group) = igmp_query(packet.data()) {
+                    lower.ip.on_membership_query(group.into(), now, lower.fx);
+                }
+                lower.ip.pool.free(packet);
             }
             _ => on_unknown_protocol(ip, packet, lower),
         }
@@ -414,7 +424,7 @@ impl Stack {
             return Err(SocketError::InvalidInput);
         }
         if let Ok(socket) = self.sockets.udp(id) {
-            return socket.set_option(opt, value);
+            return socket.options.set(opt, value);
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.set_option(&mut self.sockets, id, (opt, value), lower)
@@ -428,7 +438,7 @@ impl Stack {
         let socket = self.sockets.get(id)?;
         match (socket, opt, socket.family()) {
             (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
-            (Socket::Udp(socket), opt, _) => socket.option(opt),
+            (Socket::Udp(socket), opt, _) => socket.options.get(opt),
             _ => TcpLayer::option(&self.sockets, id, opt),
         }
     }
@@ -453,9 +463,40 @@ impl Stack {
     /// As [`tcp_listen`](Self::tcp_listen).
     pub(crate) fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, SocketError> {
         let binding = Binding::alone(Family::of(&local));
-        let local = self.bindable(local)?;
+        let local = self.bindable_for_many(local)?;
         let rcvbuf = self.ip.config.limits.udp_rcvbuf;
         self.udp.bind(&mut self.sockets, local, binding, rcvbuf)
+    }
+
+    /// Joins a group, or leaves it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` when it is joined already, `AddrNotAvailable` when it is not,
+    /// `NoBuffers`, `OptionUnknown` for a group of IPv6 and a socket of IPv4.
+    pub(crate) fn udp_membership(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        (group, joins): (IpAddr, bool),
+        fx: &mut Effects,
+    ) -> Result<(), SocketError> {
+        let socket = self.sockets.udp(id)?;
+        if group.is_ipv6() && socket.binding.family == Family::V4 {
+            return Err(SocketError::OptionUnknown);
+        }
+        if joins {
+            socket.options.join(group)?;
+            self.ip.join_group(group, now, fx);
+        } else {
+            socket.options.leave(group)?;
+            self.ip.leave_group(group, now, fx);
+        }
+        Ok(())
+    }
+
+    /// Whether the interface is the one with this address; unspecified is any.
+    pub(crate) fn has_interface(&self, addr: Ipv4Addr) -> bool {
+        addr.is_unspecified() || self.ip.is_own(addr.into())
     }
 
     /// Sets the peer of a UDP socket.
@@ -732,6 +773,13 @@ impl Stack {
         }
         let own = local.ip().is_unspecified() || self.ip.is_own(local.ip());
         if own { Ok(local) } else { Err(SocketError::AddrNotAvailable) }
+    }
+
+    /// The same, for a socket that may also hear what is for many.
+    fn bindable_for_many(&self, local: SocketAddr) -> Result<Endpoint, SocketError> {
+        let end = Endpoint::from(local);
+        let for_many = end.ip().is_multicast() || self.ip.is_broadcast(end.ip());
+        if for_many && end.port() != 0 && !self.is_down { Ok(end) } else { self.bindable(local) }
     }
 
     fn check_up(&self) -> Result<(), SocketError> {

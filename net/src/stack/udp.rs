@@ -2,7 +2,6 @@
 
 use crate::event::{DropReason, Event};
 use crate::packet::{PacketBuf, PoolCache};
-use crate::sockopt::{Opt, Value};
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, Demux, FourTuple};
@@ -13,19 +12,16 @@ use crate::stack::ip_output::header_len;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
-use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
+use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{Envelope, Fragments, IpHeader};
+use crate::wire::ip::{Envelope, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use wakeline_runtime::wait_queue::{Events, WaitList};
-
-/// `net.core.wmem_default`
-const SNDBUF_DEFAULT: u32 = 212_992;
 
 /// One shard's UDP.
 #[derive(Debug)]
@@ -41,15 +37,10 @@ pub(crate) struct UdpLayer {
 pub(crate) struct UdpSocket {
     pub(crate) local: Endpoint,
     pub(crate) binding: Binding,
-    /// IP_MTU_DISCOVER
-    pub(crate) fragments: Fragments,
+    pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
     pub(crate) wait: WaitList,
     pub(crate) error: Option<SocketError>,
-    /// In bytes of `truesize`.
-    pub(crate) rcvbuf: usize,
-    /// What SO_SNDBUF was set to. Nothing else looks at it.
-    sndbuf: u32,
     queue: VecDeque<Datagram>,
     charged: usize,
     /// Datagrams that found the buffer full (`sk_drops`).
@@ -66,7 +57,7 @@ struct Datagram {
 impl UdpSocket {
     /// `__udp_enqueue_schedule_skb`: what fits, and always one datagram into an empty queue (RXPATH rows 35 and 36).
     fn accepts(&self, truesize: usize) -> bool {
-        self.queue.is_empty() || self.charged + truesize <= self.rcvbuf
+        self.queue.is_empty() || self.charged + truesize <= self.options.rcvbuf
     }
 
     /// `udp_poll`
@@ -88,33 +79,6 @@ impl UdpSocket {
         let state = if peer.is_some() { TcpState::Established } else { TcpState::Closed };
         let entry = SocketEntry::new(SocketProto::Udp, state, local, peer);
         SocketEntry { recv_q: u32::try_from(self.charged).unwrap_or(u32::MAX), ..entry }
-    }
-
-    /// `setsockopt(2)`
-    ///
-    /// # Errors
-    /// `OptionUnknown`.
-    pub(crate) fn set_option(&mut self, opt: Opt, value: Value) -> Result<(), SocketError> {
-        match (opt, value) {
-            (Opt::RcvBuf, Value::Number(n)) => {
-                self.rcvbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(RCVBUF_MIN) as usize
-            }
-            (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
-            _ => return Err(SocketError::OptionUnknown),
-        }
-        Ok(())
-    }
-
-    /// `getsockopt(2)`
-    ///
-    /// # Errors
-    /// `OptionUnknown`.
-    pub(crate) fn option(&self, opt: Opt) -> Result<Value, SocketError> {
-        match opt {
-            Opt::RcvBuf => Ok(Value::Number(self.rcvbuf as u32)),
-            Opt::SndBuf => Ok(Value::Number(self.sndbuf)),
-            _ => Err(SocketError::OptionUnknown),
-        }
     }
 
     fn flow(&self) -> Option<FourTuple> {
@@ -161,6 +125,10 @@ impl UdpLayer {
         }
         let flow =
             FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
+        if ip.dst.is_multicast() || lower.ip.is_broadcast(ip.dst) {
+            packet.pull(UdpHeader::LEN);
+            return self.deliver_to_many(sockets, &flow, packet, lower);
+        }
         match self.lookup(sockets, &flow) {
             Some(socket) => {
                 packet.pull(UdpHeader::LEN);
@@ -171,6 +139,34 @@ impl UdpLayer {
                 complain(lower, ip, &mut packet, Complaint::Port);
                 lower.ip.drop_packet(packet, DropReason::NoSocket, lower.fx);
             }
+        }
+    }
+
+    /// `__udp4_lib_mcast_deliver`: everybody who is bound there hears it, but who is connected to somebody else. As with
+    /// IP_MULTICAST_ALL, Linux's default, it need not be the socket that has joined the group.
+    #[cold]
+    fn deliver_to_many(&mut self, sockets: &mut Sockets, flow: &FourTuple, packet: PacketBuf, lower: &mut Lower<'_>) {
+        let v4 = flow.is_v4();
+        let mut hearers = self.demux.all_bound(flow.local);
+        hearers.retain(|index| {
+            sockets.udp_ref(*index).is_some_and(|socket| socket.peer.is_none_or(|peer| peer == flow.remote))
+        });
+        let Some(last) = hearers.pop() else {
+            count(lower, v4, (Mib::UdpIgnoredMulti, Mib::Udp6IgnoredMulti));
+            return lower.ip.drop_packet(packet, DropReason::NoSocket, lower.fx);
+        };
+        for index in hearers {
+            let Some(mut copy) = lower.ip.pool.alloc(0, packet.len()) else {
+                lower.ip.drops.count(DropReason::Nomem);
+                continue;
+            };
+            copy.put(packet.len()).copy_from_slice(packet.data());
+            if let Some(socket) = sockets.udp_at(index) {
+                enqueue(socket, flow.remote, copy, lower);
+            }
+        }
+        if let Some(socket) = sockets.udp_at(last) {
+            enqueue(socket, flow.remote, packet, lower);
         }
     }
 
@@ -235,12 +231,10 @@ impl UdpLayer {
         let socket = UdpSocket {
             local,
             binding,
-            fragments: Fragments::IfLarge,
+            options: UdpOptions::new(rcvbuf),
             peer: None,
             wait: WaitList::new(),
             error: None,
-            rcvbuf,
-            sndbuf: SNDBUF_DEFAULT,
             queue: VecDeque::new(),
             charged: 0,
             drops: 0,
@@ -298,13 +292,19 @@ impl UdpLayer {
         if to.port() == 0 {
             return Err(SocketError::InvalidInput);
         }
+        let to_all = lower.ip.is_broadcast(dst);
+        if to_all && !socket.options.broadcast {
+            return Err(SocketError::PermissionDenied);
+        }
         let len = UdpHeader::LEN + payload.len();
         // Of IPv4 the header counts as well, of IPv6 it does not.
         if len + if v4 { header_len(v4) } else { 0 } > usize::from(u16::MAX) {
             return Err(SocketError::MessageTooLong);
         }
         let src = match socket.local.ip() {
-            any if any.is_unspecified() => lower.ip.source_for(dst, lower.now)?,
+            any if any.is_unspecified() || any.is_multicast() || lower.ip.is_broadcast(any) => {
+                lower.ip.source_for(dst, lower.now)?
+            }
             // A mapped address and one of IPv6 do not reach each other.
             local if local.is_ipv4() != dst.is_ipv4() => return Err(SocketError::NetworkUnreachable),
             local => local,
@@ -332,7 +332,9 @@ impl UdpLayer {
         }
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
-        let envelope = Envelope { fragments: socket.fragments, ..plain };
+        let UdpOptions { fragments, tos, .. } = socket.options;
+        let (hop_limit, loops) = (socket.options.hop_limit(dst), to_all || socket.options.loops(dst));
+        let envelope = Envelope { fragments, tos, hop_limit, loops, ..plain };
         lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
         Ok(payload.len())
     }
@@ -370,6 +372,9 @@ impl UdpLayer {
         }
         self.demux.unbind(socket.local, id.index(), socket.binding.family);
         if let Some(Socket::Udp(mut socket)) = sockets.remove(id.index()) {
+            for group in socket.options.leave_all() {
+                lower.ip.leave_group(group, lower.now, lower.fx);
+            }
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
             socket.wait.wake_all(&mut lower.fx.wakes);
         }

@@ -33,6 +33,8 @@ pub(crate) struct Envelope {
     pub(crate) tos: u8,
     pub(crate) hop_limit: u8,
     pub(crate) fragments: Fragments,
+    /// Whether a packet for a group comes to this host as well, if it is in the group.
+    pub(crate) loops: bool,
 }
 
 /// Whether a packet may be cut into pieces, by this host or, of IPv4, by a router.
@@ -53,6 +55,6 @@ impl Envelope {
     /// An ordinary packet, not to be fragmented.
     #[inline]
     pub(crate) const fn new(src: IpAddr, dst: IpAddr, protocol: u8) -> Envelope {
-        Envelope { src, dst, protocol, tos: 0, hop_limit: HOP_LIMIT, fragments: Fragments::Never }
+        Envelope { src, dst, protocol, tos: 0, hop_limit: HOP_LIMIT, fragments: Fragments::Never, loops: false }
     }
 }

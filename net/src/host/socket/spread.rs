@@ -98,6 +98,17 @@ impl Spread {
         Ok(())
     }
 
+    /// Does something to every member that may send; the first error wins.
+    pub(crate) fn on_each(
+        &self,
+        mut f: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects) -> Result<(), SocketError>,
+    ) -> io::Result<()> {
+        for (cpu, &id) in self.ids.iter().enumerate() {
+            self.host.with_stack(cpu, |stack, now, fx| f(stack, id, now, fx))?;
+        }
+        Ok(())
+    }
+
     /// The first thing that a member has to say.
     pub(crate) fn find<R>(&self, mut f: impl FnMut(&mut Stack, SocketId) -> Option<R>) -> Option<R> {
         let mut members = self.ids.iter().enumerate();

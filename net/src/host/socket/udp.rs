@@ -6,10 +6,11 @@ use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
+use crate::stack::endpoint::INTERFACE;
 use crate::stack::error::SocketError;
 use crate::stack::{Proto, Stack};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -149,6 +150,22 @@ impl UdpSocket {
         let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
         self.release(&mut slots);
         result
+    }
+
+    /// `IP_ADD_MEMBERSHIP` and `IP_DROP_MEMBERSHIP`. The interface is named by its address; unspecified is any.
+    pub(crate) fn membership_v4(&self, group: Ipv4Addr, interface: Ipv4Addr, joins: bool) -> io::Result<()> {
+        if !self.sockets.query(|stack, _| Ok(stack.has_interface(interface)))? {
+            return Err(SocketError::NoDevice.into());
+        }
+        self.sockets.on_each(|stack, id, now, fx| stack.udp_membership(now, id, (group.into(), joins), fx))
+    }
+
+    /// The same for IPv6, where the interface has a number; 0 is any.
+    pub(crate) fn membership_v6(&self, group: Ipv6Addr, interface: u32, joins: bool) -> io::Result<()> {
+        if interface != 0 && interface != INTERFACE {
+            return Err(SocketError::NoDevice.into());
+        }
+        self.sockets.on_each(|stack, id, now, fx| stack.udp_membership(now, id, (group.into(), joins), fx))
     }
 
     /// `getsockopt(2)`

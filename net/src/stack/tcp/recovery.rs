@@ -90,7 +90,7 @@ impl ControlBlock {
     }
 
     fn in_recovery(&mut self, at: &mut Arrival<'_>, before: &Before, news: &mut News) {
-        if before.is_advancing && self.try_undo_partial(at, before) {
+        if before.is_advancing && self.try_undo_partial(at) {
             return;
         }
         if self.try_undo_duplicates(at) {

@@ -163,7 +163,12 @@ impl Settings {
             Opt::Congestion => Value::Name(Name::new(self.congestion.name()).ok_or(SocketError::OptionUnknown)?),
             // `TCP_MSS_DEFAULT`: what a socket without a peer says.
             Opt::MaxSeg => Value::Number(536),
-            Opt::OnlyV6 => return Err(SocketError::OptionUnknown),
+            Opt::OnlyV6
+            | Opt::Tos
+            | Opt::Broadcast
+            | Opt::MulticastTtlV4
+            | Opt::MulticastLoopV4
+            | Opt::MulticastLoopV6 => return Err(SocketError::OptionUnknown),
         })
     }
 

@@ -4,7 +4,6 @@
 //! sent again arrived twice (RFC 2883), and, after a timeout, an original that arrives (F-RTO, in `recovery`).
 
 use crate::stack::counters::Mib;
-use crate::stack::tcp::acknowledge::Before;
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::flags::Flags;
 use crate::stack::tcp::input::Arrival;
@@ -92,8 +91,9 @@ impl ControlBlock {
     }
 
     /// An acknowledgement within recovery is of an original: reordering reaches further than was thought
-    /// (`tcp_try_undo_partial`).
-    pub(super) fn try_undo_partial(&mut self, at: &mut Arrival<'_>, _before: &Before) -> bool {
+    /// (`tcp_try_undo_partial`). Linux holds back retransmissions while one is out; here what is lost already still goes,
+    /// as the window allows, which costs a copy or two more of what was only late.
+    pub(super) fn try_undo_partial(&mut self, at: &mut Arrival<'_>) -> bool {
         let delayed = self.is_delayed(at);
         let Some(loss) = self.loss.as_mut().filter(|loss| loss.undo.marker.is_some() && delayed) else { return false };
         loss.rack.reordering_seen = loss.rack.reordering_seen.saturating_add(1);

@@ -200,7 +200,8 @@ fn fragments_of_ipv6_have_rules_of_their_own() {
 #[test]
 fn a_socket_may_refuse_to_be_cut() {
     let (mut world, client, server) = world(7);
-    let socket = |world: &mut World, fragments| world.stacks[CLIENT].sockets.udp(client).unwrap().fragments = fragments;
+    let socket =
+        |world: &mut World, fragments| world.stacks[CLIENT].sockets.udp(client).unwrap().options.fragments = fragments;
     socket(&mut world, Fragments::Never);
     assert_eq!(send(&mut world, client, &pattern(1472), at(true, 9)), Ok(1472));
     assert_eq!(send(&mut world, client, &pattern(1473), at(true, 9)), Err(SocketError::MessageTooLong));

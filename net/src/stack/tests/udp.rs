@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::event::DropReason;
+use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
@@ -158,6 +159,10 @@ fn one_reader_is_woken_per_datagram() {
 fn a_broadcast_reaches_who_is_bound_to_any() {
     let mut world = World::new(8);
     let [client, server] = pair(&mut world);
+    let to_all = Some("10.0.0.255:101".parse().unwrap());
+    assert_eq!(send(&mut world, CLIENT, client, b"all", to_all), Err(SocketError::PermissionDenied));
+    let on = (Opt::Broadcast, Value::Flag(true));
+    world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, on, fx)).unwrap();
     send(&mut world, CLIENT, client, b"all", Some("10.0.0.255:101".parse().unwrap())).unwrap();
     world.run_ms(1);
     assert_eq!(recv(&mut world, SERVER, server).unwrap().0, b"all");
@@ -173,4 +178,104 @@ fn binding_twice_is_refused_and_a_closed_port_is_free() {
     assert_eq!(world.stacks[CLIENT].udp_bind(at(CLIENT, 100)), Err(SocketError::AddrInUse));
     world.close(CLIENT, client);
     assert!(world.stacks[CLIENT].udp_bind(at(CLIENT, 100)).is_ok());
+}
+
+fn join(world: &mut World, host: usize, id: SocketId, group: &str, joins: bool) -> Result<(), SocketError> {
+    let group = group.parse().unwrap();
+    world.call(host, |stack, now, fx| stack.udp_membership(now, id, (group, joins), fx))
+}
+
+/// Who has joined hears; the sender hears itself if it has, and wants to.
+#[test]
+fn a_group_is_heard_by_its_members() {
+    for (group, to) in [("239.1.2.3", "239.1.2.3:101"), ("ff05::7", "[ff05::7]:101")] {
+        let mut world = World::new(10);
+        let ids = [CLIENT, SERVER].map(|host| world.stacks[host].udp_bind("[::]:101".parse().unwrap()).unwrap());
+        let to: SocketAddr = to.parse().unwrap();
+        let say = |world: &mut World| {
+            send(world, CLIENT, ids[CLIENT], b"hello", Some(to)).unwrap();
+            world.run_ms(1);
+            [CLIENT, SERVER].map(|host| recv(world, host, ids[host]).is_ok())
+        };
+        assert_eq!(say(&mut world), [false, false], "nobody has joined");
+        join(&mut world, SERVER, ids[SERVER], group, true).unwrap();
+        assert_eq!(join(&mut world, SERVER, ids[SERVER], group, true), Err(SocketError::AddrInUse));
+        assert_eq!(say(&mut world), [false, true]);
+        join(&mut world, CLIENT, ids[CLIENT], group, true).unwrap();
+        assert_eq!(say(&mut world), [true, true]);
+        for opt in [Opt::MulticastLoopV4, Opt::MulticastLoopV6] {
+            let off = (opt, Value::Flag(false));
+            world.call(CLIENT, |stack, now, fx| stack.set_option(now, ids[CLIENT], off, fx)).unwrap();
+        }
+        assert_eq!(say(&mut world), [false, true]);
+        join(&mut world, SERVER, ids[SERVER], group, false).unwrap();
+        assert_eq!(join(&mut world, SERVER, ids[SERVER], group, false), Err(SocketError::AddrNotAvailable));
+        assert_eq!(say(&mut world), [false, false]);
+        let far = (Opt::MulticastTtlV4, Value::Number(0));
+        join(&mut world, SERVER, ids[SERVER], group, true).unwrap();
+        world.call(CLIENT, |stack, now, fx| stack.set_option(now, ids[CLIENT], far, fx)).unwrap();
+        assert_eq!(say(&mut world), [false, false], "it does not leave the host");
+    }
+}
+
+#[test]
+fn what_is_for_many_reaches_every_socket_on_the_port_and_is_bounded_by_joins() {
+    let mut world = World::new(11);
+    let shared = |host: usize, world: &mut World| {
+        let binding = crate::stack::demux::Binding {
+            reuse_addr: true,
+            ..crate::stack::demux::Binding::alone(crate::stack::endpoint::Family::V4)
+        };
+        let stack = &mut world.stacks[host];
+        stack.udp.bind(&mut stack.sockets, any_addr(101).into(), binding, 10_000).unwrap()
+    };
+    let hearers = [0; 3].map(|_| shared(SERVER, &mut world));
+    let client = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();
+    join(&mut world, SERVER, hearers[0], "239.1.2.3", true).unwrap();
+    send(&mut world, CLIENT, client, b"x", Some("239.1.2.3:101".parse().unwrap())).unwrap();
+    world.run_ms(1);
+    for id in hearers {
+        assert_eq!(recv(&mut world, SERVER, id).unwrap().0, b"x");
+    }
+    send(&mut world, CLIENT, client, b"x", Some(at(SERVER, 101))).unwrap();
+    world.run_ms(1);
+    let heard = hearers.map(|id| recv(&mut world, SERVER, id).is_ok());
+    assert_eq!(heard, [false, false, true], "what is for one, the newest hears");
+    for n in 0..19 {
+        join(&mut world, SERVER, hearers[0], &format!("239.1.3.{n}"), true).unwrap();
+    }
+    assert_eq!(join(&mut world, SERVER, hearers[0], "239.1.4.1", true), Err(SocketError::NoBuffers));
+    assert_eq!(join(&mut world, SERVER, hearers[1], "10.0.0.7", true), Err(SocketError::InvalidInput));
+    assert_eq!(join(&mut world, SERVER, hearers[1], "ff05::7", true), Err(SocketError::OptionUnknown));
+}
+
+#[test]
+fn time_to_live_and_type_of_service_are_the_sockets() {
+    let mut world = World::new(12);
+    let [client, _] = pair(&mut world);
+    for option in [(Opt::Ttl, Value::Number(9)), (Opt::Tos, Value::Number(0xb8))] {
+        world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, option, fx)).unwrap();
+        assert_eq!(world.stacks[CLIENT].option(client, option.0), Ok(option.1));
+    }
+    send(&mut world, CLIENT, client, b"x", Some(at(SERVER, 101))).unwrap();
+    let ip = crate::wire::ipv4::Ipv4Header::parse(&world.last_frame[14..]).unwrap();
+    assert_eq!((ip.ttl, ip.tos), (9, 0xb8));
+    for wrong in [(Opt::Ttl, Value::Number(0)), (Opt::Ttl, Value::Number(256))] {
+        let set = world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, wrong, fx));
+        assert_eq!(set, Err(SocketError::InvalidInput));
+    }
+}
+
+/// Constant cost, however many: the last of ten thousand is found as the first.
+#[test]
+fn ten_thousand_sockets_are_told_apart() {
+    let mut world = World::with(13, |config| config.limits.neigh_queue_max = 20_000);
+    world.introduce();
+    let ids: Vec<_> = (0..10_000).map(|n| world.stacks[SERVER].udp_bind(any_addr(20_000 + n)).unwrap()).collect();
+    let client = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();
+    for n in (0..10_000).step_by(97) {
+        send(&mut world, CLIENT, client, &[n as u8], Some(at(SERVER, 20_000 + n))).unwrap();
+        world.run_ms(1);
+        assert_eq!(recv(&mut world, SERVER, ids[usize::from(n)]).unwrap().0, [n as u8]);
+    }
 }

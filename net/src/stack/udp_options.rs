@@ -1,0 +1,140 @@
+//! What programs set on a UDP socket, and the groups that it has joined.
+
+use crate::sockopt::{Opt, Value};
+use crate::stack::error::SocketError;
+use crate::stack::membership::GROUP_HOP_LIMIT;
+use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
+use crate::wire::ip::{Fragments, HOP_LIMIT};
+use smallvec::SmallVec;
+use std::net::IpAddr;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct UdpOptions {
+    /// IP_MTU_DISCOVER
+    pub(crate) fragments: Fragments,
+    /// SO_RCVBUF, in bytes of `truesize`.
+    pub(crate) rcvbuf: usize,
+    /// What SO_SNDBUF was set to. Nothing else looks at it.
+    sndbuf: u32,
+    /// SO_BROADCAST
+    pub(crate) broadcast: bool,
+    /// IP_TTL; IPv6's unicast hops as well.
+    ttl: u8,
+    /// IP_TOS; IPv6's traffic class as well.
+    pub(crate) tos: u8,
+    /// IP_MULTICAST_TTL; IPv6's multicast hops as well.
+    group_ttl: u8,
+    /// IP_MULTICAST_LOOP
+    loop_v4: bool,
+    /// IPV6_MULTICAST_LOOP
+    loop_v6: bool,
+    groups: SmallVec<[IpAddr; 2]>,
+}
+
+/// `net.core.wmem_default`
+const SNDBUF_DEFAULT: u32 = 212_992;
+/// `igmp_max_memberships`
+const GROUPS_MAX: usize = 20;
+
+impl UdpOptions {
+    /// Linux's defaults.
+    pub(crate) fn new(rcvbuf: usize) -> UdpOptions {
+        UdpOptions {
+            fragments: Fragments::IfLarge,
+            rcvbuf,
+            sndbuf: SNDBUF_DEFAULT,
+            broadcast: false,
+            ttl: HOP_LIMIT,
+            tos: 0,
+            group_ttl: GROUP_HOP_LIMIT,
+            loop_v4: true,
+            loop_v6: true,
+            groups: SmallVec::new(),
+        }
+    }
+
+    /// `setsockopt(2)`
+    ///
+    /// # Errors
+    /// `InvalidInput` for a value out of range, `OptionUnknown`.
+    pub(crate) fn set(&mut self, opt: Opt, value: Value) -> Result<(), SocketError> {
+        let byte = |n: u32| u8::try_from(n).map_err(|_| SocketError::InvalidInput);
+        match (opt, value) {
+            (Opt::RcvBuf, Value::Number(n)) => {
+                self.rcvbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(RCVBUF_MIN) as usize;
+            }
+            (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
+            (Opt::Broadcast, Value::Flag(on)) => self.broadcast = on,
+            (Opt::Ttl, Value::Number(n)) if n > 0 => self.ttl = byte(n)?,
+            (Opt::Ttl, Value::Number(_)) => return Err(SocketError::InvalidInput),
+            (Opt::Tos, Value::Number(n)) => self.tos = byte(n & 0xff)?,
+            (Opt::MulticastTtlV4, Value::Number(n)) => self.group_ttl = byte(n)?,
+            (Opt::MulticastLoopV4, Value::Flag(on)) => self.loop_v4 = on,
+            (Opt::MulticastLoopV6, Value::Flag(on)) => self.loop_v6 = on,
+            _ => return Err(SocketError::OptionUnknown),
+        }
+        Ok(())
+    }
+
+    /// `getsockopt(2)`
+    ///
+    /// # Errors
+    /// `OptionUnknown`.
+    pub(crate) fn get(&self, opt: Opt) -> Result<Value, SocketError> {
+        Ok(match opt {
+            Opt::RcvBuf => Value::Number(self.rcvbuf as u32),
+            Opt::SndBuf => Value::Number(self.sndbuf),
+            Opt::Broadcast => Value::Flag(self.broadcast),
+            Opt::Ttl => Value::Number(self.ttl.into()),
+            Opt::Tos => Value::Number(self.tos.into()),
+            Opt::MulticastTtlV4 => Value::Number(self.group_ttl.into()),
+            Opt::MulticastLoopV4 => Value::Flag(self.loop_v4),
+            Opt::MulticastLoopV6 => Value::Flag(self.loop_v6),
+            _ => return Err(SocketError::OptionUnknown),
+        })
+    }
+
+    /// How far a datagram to `dst` may go.
+    pub(crate) fn hop_limit(&self, dst: IpAddr) -> u8 {
+        if dst.is_multicast() { self.group_ttl } else { self.ttl }
+    }
+
+    /// Whether a datagram to a group comes back to this host's own members.
+    pub(crate) fn loops(&self, dst: IpAddr) -> bool {
+        if dst.is_ipv4() { self.loop_v4 } else { self.loop_v6 }
+    }
+
+    /// Remembers a group.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` when it is joined already, `NoBuffers` for too many.
+    pub(crate) fn join(&mut self, group: IpAddr) -> Result<(), SocketError> {
+        if !group.is_multicast() {
+            return Err(SocketError::InvalidInput);
+        }
+        if self.groups.contains(&group) {
+            return Err(SocketError::AddrInUse);
+        }
+        if self.groups.len() >= GROUPS_MAX {
+            return Err(SocketError::NoBuffers);
+        }
+        self.groups.push(group);
+        Ok(())
+    }
+
+    /// Forgets a group.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` when it was not joined.
+    pub(crate) fn leave(&mut self, group: IpAddr) -> Result<(), SocketError> {
+        let at = self.groups.iter().position(|own| *own == group).ok_or(SocketError::AddrNotAvailable)?;
+        self.groups.remove(at);
+        Ok(())
+    }
+
+    /// Forgets all groups, and says which they were.
+    pub(crate) fn leave_all(&mut self) -> SmallVec<[IpAddr; 2]> {
+        std::mem::take(&mut self.groups)
+    }
+}
