@@ -18,7 +18,7 @@ use crate::link::switch::PortId;
 use crate::nic::Nic;
 use crate::packet::PacketBuf;
 use crate::stack::Stack;
-use crate::stack::effects::{Effects, Fact};
+use crate::stack::effects::{Effects, Fact, Inward};
 use crate::stack::error::SocketError;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
@@ -156,23 +156,14 @@ impl Machine {
         *wakeups += fx.wakes.len() as u64;
         // What is empty, as most of it mostly is, stays where it is.
         let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
-        let loopback = (!fx.loopback.is_empty()).then(|| std::mem::take(&mut fx.loopback));
-        let steered = (!fx.steered.is_empty()).then(|| std::mem::take(&mut fx.steered));
-        let facts = (!fx.facts.is_empty()).then(|| std::mem::take(&mut fx.facts));
+        let inward = fx.take_inward();
         drop(shard);
 
         if transmits {
             self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, &self.port, batch));
         }
-        if let Some(mut frames) = loopback {
-            self.cpus[cpu].enqueue_to_backlog(&mut frames);
-        }
-        for frame in steered.into_iter().flatten() {
-            let (queue, _) = self.nic.rss().steer(frame.data());
-            self.cpus[usize::from(queue)].enqueue_to_backlog(&mut vec![frame]);
-        }
-        for fact in facts.into_iter().flatten() {
-            self.teach(cpu, &fact);
+        if let Some(inward) = inward {
+            self.deliver_inward(cpu, inward);
         }
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
@@ -182,6 +173,21 @@ impl Machine {
             wakes.wake_all();
         }
         result
+    }
+
+    /// What a shard has for its own host.
+    #[cold]
+    fn deliver_inward(&self, cpu: usize, mut inward: Inward) {
+        if !inward.loopback.is_empty() {
+            self.cpus[cpu].enqueue_to_backlog(&mut inward.loopback);
+        }
+        for frame in inward.steered {
+            let (queue, _) = self.nic.rss().steer(frame.data());
+            self.cpus[usize::from(queue)].enqueue_to_backlog(&mut vec![frame]);
+        }
+        for fact in inward.facts {
+            self.teach(cpu, &fact);
+        }
     }
 
     /// Tells the other shards what one has learned: it arrives at one CPU only.

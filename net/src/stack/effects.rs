@@ -4,6 +4,7 @@ use crate::event::Tracer;
 use crate::packet::PacketBuf;
 use crate::stack::neigh::Word;
 use crate::stack::report::Report;
+use std::mem::take;
 use std::net::IpAddr;
 use wakeline_runtime::wait_queue::WakeBatch;
 
@@ -34,7 +35,24 @@ pub(crate) enum Fact {
     PathMtu(IpAddr, u32),
 }
 
+/// What stays within the host; mostly there is nothing.
+pub(crate) struct Inward {
+    pub(crate) loopback: Vec<PacketBuf>,
+    pub(crate) steered: Vec<PacketBuf>,
+    pub(crate) facts: Vec<Fact>,
+}
+
 impl Effects {
+    /// Takes out what stays within the host, if there is anything.
+    #[inline]
+    pub(crate) fn take_inward(&mut self) -> Option<Inward> {
+        if self.loopback.is_empty() && self.steered.is_empty() && self.facts.is_empty() {
+            return None;
+        }
+        let Effects { loopback, steered, facts, .. } = self;
+        Some(Inward { loopback: take(loopback), steered: take(steered), facts: take(facts) })
+    }
+
     /// Nothing to do yet.
     pub(crate) fn new(tracer: Tracer) -> Effects {
         let (tx, loopback, facts) = (Vec::new(), Vec::new(), Vec::new());
