@@ -5,6 +5,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod options;
+pub(crate) mod prepared;
 pub(crate) mod resolve;
 pub(crate) mod split;
 pub(crate) mod tcp;

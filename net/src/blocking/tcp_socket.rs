@@ -1,12 +1,10 @@
 //! A TCP socket before it connects or listens, for threads.
 
 use crate::api::options::tcp_options;
+use crate::api::prepared::Prepared;
 use crate::blocking::tcp::{TcpListener, TcpStream};
-use crate::host::socket::tcp_socket as emulated;
-use crate::netns::Netns;
-use crate::os;
 use crate::sockopt::{Opt, Value};
-use socket2::{Domain, SockRef};
+use socket2::Domain;
 use std::io;
 use std::net::SocketAddr;
 
@@ -14,21 +12,13 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 pub struct TcpSocket(Prepared);
 
-#[derive(Debug)]
-enum Prepared {
-    Os(socket2::Socket),
-    Emulated(emulated::TcpSocket),
-}
-
-const NONBLOCKING: bool = false;
-
 impl TcpSocket {
     /// A socket of IPv4, on the network that the caller stands on.
     ///
     /// # Errors
     /// Those of `socket(2)`.
     pub fn new_v4() -> io::Result<TcpSocket> {
-        TcpSocket::new(Domain::IPV4)
+        Prepared::new(Domain::IPV4, false).map(TcpSocket)
     }
 
     /// A socket of IPv6, likewise.
@@ -36,14 +26,7 @@ impl TcpSocket {
     /// # Errors
     /// Those of `socket(2)`.
     pub fn new_v6() -> io::Result<TcpSocket> {
-        TcpSocket::new(Domain::IPV6)
-    }
-
-    fn new(domain: Domain) -> io::Result<TcpSocket> {
-        Ok(TcpSocket(match Netns::current() {
-            Netns::Os => Prepared::Os(os::options::tcp_socket(domain, NONBLOCKING)?),
-            Netns::Emulated(host) => Prepared::Emulated(emulated::TcpSocket::new(host, domain == Domain::IPV6)),
-        }))
+        Prepared::new(Domain::IPV6, false).map(TcpSocket)
     }
 
     /// Binds the socket to an address of this host; port 0 is replaced by a free one.
@@ -51,10 +34,7 @@ impl TcpSocket {
     /// # Errors
     /// Those of `bind(2)`: `AddrInUse`, `AddrNotAvailable`, `InvalidInput` when it is bound already.
     pub fn bind(&self, addr: SocketAddr) -> io::Result<()> {
-        match &self.0 {
-            Prepared::Os(socket) => socket.bind(&addr.into()),
-            Prepared::Emulated(socket) => socket.bind(addr),
-        }
+        self.0.bind(addr)
     }
 
     /// The address that was bound.
@@ -62,10 +42,7 @@ impl TcpSocket {
     /// # Errors
     /// Those of `getsockname(2)`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
-            Prepared::Os(socket) => socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into()),
-            Prepared::Emulated(socket) => socket.local_addr(),
-        }
+        self.0.local_addr()
     }
 
     /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
@@ -73,10 +50,7 @@ impl TcpSocket {
     /// # Errors
     /// Those of `getsockopt(2)`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match &self.0 {
-            Prepared::Os(socket) => socket.take_error(),
-            Prepared::Emulated(_) => Ok(None),
-        }
+        self.0.take_error()
     }
 
     /// Connects, from the address that was bound if one was; the thread sleeps until then.
@@ -112,17 +86,11 @@ impl TcpSocket {
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
-        match &self.0 {
-            Prepared::Os(socket) => os::options::get(SockRef::from(socket), opt),
-            Prepared::Emulated(socket) => socket.option(opt),
-        }
+        self.0.get_option(opt)
     }
 
     fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
-        match &self.0 {
-            Prepared::Os(socket) => os::options::set(SockRef::from(socket), opt, value),
-            Prepared::Emulated(socket) => socket.set_option(opt, value),
-        }
+        self.0.set_option(opt, value)
     }
 }
 
