@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::Wake;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 /// A waker that writes its name into a log.
 struct Named(&'static str, Arc<StdMutex<Vec<&'static str>>>);
