@@ -1,6 +1,6 @@
 //! What a waiter is to its list: what it wants to hear of, how it counts, where it stands, and how it left.
 
-use std::task::Waker;
+use crate::wait_queue::func::Func;
 
 bitflags::bitflags! {
     /// What happened, or what a waiter wants to hear of; the bits are those of `poll(2)` and `epoll(7)`.
@@ -37,13 +37,29 @@ bitflags::bitflags! {
     }
 }
 
-/// Whether an entry counts against a wake's quota.
+impl Events {
+    /// An interest as a list keeps it: who wants to hear anything hears of errors and of the end.
+    pub(crate) fn widened(self) -> Events {
+        if self.is_empty() { self } else { self | Events::ERR | Events::HUP }
+    }
+}
+
+/// Whether an entry counts against a wake's quota, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Told by every matching wake.
     Shared,
     /// `WQ_FLAG_EXCLUSIVE`: a wake tells only as many of these as its quota allows, longest waiting first.
     Exclusive,
+    /// The same at the head, so newest first (`__add_wait_queue_exclusive`): as who sleeps on an epoll set.
+    ExclusiveFirst,
+}
+
+impl Mode {
+    /// What such an entry takes out of a wake's quota.
+    pub(crate) fn weight(self) -> u32 {
+        u32::from(self != Mode::Shared)
+    }
 }
 
 /// A place in a [`WaitList`]; stale once the entry has been told or removed.
@@ -80,9 +96,9 @@ impl WaitSlot {
 pub enum Removed {
     /// It was not in the list and had not been told: the slot was empty.
     Absent,
-    /// It was still waiting, with this waker. Drop it after the lock around the list is released: the drop of a foreign
+    /// It was still waiting, with this function. Drop it after the lock around the list is released: the drop of a foreign
     /// waker may run any code.
-    Waiting(Waker),
+    Waiting(Func),
     /// It had been told. An exclusive waiter that did not use what it was told of must pass the wake on.
     Told,
     /// It had been told by [`WaitList::wake_with`] or [`WaitList::wake_last_with`], which left this note.

@@ -2,7 +2,9 @@
 
 use crate::wait_queue::batch::WakeBatch;
 use crate::wait_queue::entry::{Events, Mode, Removed, WaitKey, WaitSlot};
+use crate::wait_queue::func::{Func, IsAwake, WakeFn};
 use slab::Slab;
+use std::sync::Arc;
 use std::task::Waker;
 
 /// An ordered list of waiters without a lock; see the [module](self) for its order.
@@ -70,12 +72,31 @@ struct Entry {
     /// What it takes out of a wake's quota; nothing when it is shared.
     weight: u32,
     mode: Mode,
+    /// How to ask whether its waker would wake anybody; only of exclusive ones.
+    is_awake: Option<IsAwake>,
+}
+
+impl Entry {
+    /// What `func` would return: whether telling it counts against the quota. Called with a waker, it makes somebody
+    /// runnable, or he runs already.
+    fn claim(&self, key: Events) -> bool {
+        match (&self.state, self.is_awake) {
+            (State::Waiting(Func::Waker(waker)), Some(is_awake)) => !is_awake(waker),
+            (State::Waiting(Func::Callback(func)), _) => func.claim(key),
+            _ => true,
+        }
+    }
+
+    /// Whether it stays in the list when it is told.
+    fn is_permanent(&self) -> bool {
+        matches!(self.state, State::Waiting(Func::Callback(_)))
+    }
 }
 
 #[derive(Debug)]
 enum State {
     /// Linked into the list.
-    Waiting(Waker),
+    Waiting(Func),
     /// Not in the list any more, kept for its owner to read the note.
     Told(u8),
 }
@@ -109,18 +130,35 @@ impl WaitList {
     /// Returns the waker that the new one took the place of. Drop it after the lock around the list is released: the drop of
     /// a foreign waker may run any code.
     #[must_use = "drop it when the lock around the list is released"]
+    #[inline]
     pub fn join(&mut self, slot: &mut WaitSlot, waker: &Waker, interest: Events, mode: Mode) -> Option<Waker> {
-        let weight = u32::from(mode == Mode::Exclusive);
-        self.join_as(slot, waker, interest | Events::ERR | Events::HUP, mode, weight)
+        self.join_as(slot, waker, interest.widened(), mode, mode.weight(), None)
+    }
+
+    /// As [`join`](WaitList::join), with a way to ask whether the waker would wake anybody. An exclusive waiter that is awake
+    /// already looks at the resource anyway; so a wake passes it by, and tells the next.
+    #[must_use = "drop it when the lock around the list is released"]
+    #[inline]
+    pub fn join_sleeper(
+        &mut self,
+        slot: &mut WaitSlot,
+        waker: &Waker,
+        interest: Events,
+        mode: Mode,
+        is_awake: IsAwake,
+    ) -> Option<Waker> {
+        let is_awake = (mode != Mode::Shared).then_some(is_awake);
+        self.join_as(slot, waker, interest.widened(), mode, mode.weight(), is_awake)
     }
 
     /// As [`join`](WaitList::join), as an exclusive waiter for anything that takes `weight` out of a wake's quota: who waits
     /// for so many permits at once. A weight of zero is told by the next wake that reaches it.
     #[must_use = "drop it when the lock around the list is released"]
     pub fn join_weighted(&mut self, slot: &mut WaitSlot, waker: &Waker, weight: u32) -> Option<Waker> {
-        self.join_as(slot, waker, Events::ANY, Mode::Exclusive, weight)
+        self.join_as(slot, waker, Events::ANY, Mode::Exclusive, weight, None)
     }
 
+    #[inline(never)]
     fn join_as(
         &mut self,
         slot: &mut WaitSlot,
@@ -128,29 +166,65 @@ impl WaitList {
         interest: Events,
         mode: Mode,
         weight: u32,
+        is_awake: Option<IsAwake>,
     ) -> Option<Waker> {
         if let Some(entry) = slot.0.and_then(|key| self.entry_mut(key))
-            && let State::Waiting(known) = &mut entry.state
+            && let State::Waiting(Func::Waker(known)) = &mut entry.state
         {
             entry.interest = interest;
             return if known.will_wake(waker) { None } else { Some(std::mem::replace(known, waker.clone())) };
         }
+        let state = State::Waiting(Func::Waker(waker.clone()));
+        slot.0 = Some(self.insert(state, interest, mode, weight, is_awake));
+        None
+    }
+
+    /// Adds an entry that stays until it is removed, however often it is told: its function hears of every wake whose key
+    /// meets `interest`, which is widened by `ERR` and `HUP`. An empty interest hears nothing, until
+    /// [`set_interest`](WaitList::set_interest) gives it another.
+    ///
+    /// Returns the function that stood in `slot` before. Drop it after the lock around the list is released.
+    #[must_use = "drop it when the lock around the list is released"]
+    pub fn add(&mut self, slot: &mut WaitSlot, func: Arc<dyn WakeFn>, interest: Events, mode: Mode) -> Option<Func> {
+        let replaced = match self.remove(slot) {
+            Removed::Waiting(func) => Some(func),
+            _ => None,
+        };
+        let state = State::Waiting(Func::Callback(func));
+        slot.0 = Some(self.insert(state, interest.widened(), mode, mode.weight(), None));
+        replaced
+    }
+
+    /// What an entry that is still in the list wants to hear of from now on; it keeps its place.
+    pub fn set_interest(&mut self, slot: &WaitSlot, interest: Events) {
+        if let Some(entry) = slot.0.and_then(|key| self.entry_mut(key)) {
+            entry.interest = interest.widened();
+        }
+    }
+
+    #[inline]
+    fn insert(
+        &mut self,
+        state: State,
+        interest: Events,
+        mode: Mode,
+        weight: u32,
+        is_awake: Option<IsAwake>,
+    ) -> WaitKey {
         if self.entries.capacity() == 0 {
             // Most lists only ever see one waiter; the slab's own first step would make room for four.
             self.entries.reserve_exact(1);
         }
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
-        let state = State::Waiting(waker.clone());
-        let entry = Entry { state, interest, generation, prev: NIL, next: NIL, weight, mode };
+        let entry = Entry { state, interest, generation, prev: NIL, next: NIL, weight, mode, is_awake };
         let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 waiters fit into memory");
         match mode {
-            Mode::Shared => self.link_head(index),
+            Mode::Shared | Mode::ExclusiveFirst => self.link_head(index),
             Mode::Exclusive => self.link_tail(index),
         }
         self.waiting += 1;
-        slot.0 = Some(WaitKey { index, generation });
-        None
+        WaitKey { index, generation }
     }
 
     /// Leaves the list and empties `slot`; says whether the waiter had been told in the meantime.
@@ -163,9 +237,10 @@ impl WaitList {
                 Removed::ToldWith(note)
             }
             Some(State::Waiting(_)) => {
-                self.unlink(key.index);
-                match self.entries.remove(key.index as usize).state {
-                    State::Waiting(waker) => Removed::Waiting(waker),
+                let entry = self.entries.remove(key.index as usize);
+                self.unlink((entry.prev, entry.next));
+                match entry.state {
+                    State::Waiting(func) => Removed::Waiting(func),
                     State::Told(_) => unreachable!("it was waiting a moment ago"),
                 }
             }
@@ -205,7 +280,7 @@ impl WaitList {
         if self.tail == NIL {
             return false;
         }
-        self.tell(self.tail, Some(note), out);
+        self.tell(self.tail, (Events::ANY, Some(note)), out);
         true
     }
 
@@ -214,27 +289,39 @@ impl WaitList {
         let mut at = self.head;
         while at != NIL {
             let entry = &self.entries[at as usize];
-            let (next, mode, weight) = (entry.next, entry.mode, entry.weight as usize);
+            let (next, weight) = (entry.next, entry.weight as usize);
             if entry.interest.intersects(key) {
-                if mode == Mode::Exclusive && weight > *quota {
-                    break;
+                let mut counts = false;
+                if entry.mode != Mode::Shared {
+                    if weight > *quota {
+                        break;
+                    }
+                    counts = entry.claim(key);
                 }
-                *quota -= weight;
-                self.tell(at, note, out);
-                told += 1;
+                if counts {
+                    *quota -= weight;
+                }
+                // Who is awake already is not told. A callback is, though nobody may have taken what it is told.
+                if counts || entry.mode == Mode::Shared || entry.is_permanent() {
+                    self.tell(at, (key, note), out);
+                    told += 1;
+                }
             }
             at = next;
         }
         told
     }
 
-    fn tell(&mut self, index: u32, note: Option<u8>, out: &mut WakeBatch) {
-        self.unlink(index);
-        let state = match note {
-            None => self.entries.remove(index as usize).state,
-            Some(note) => std::mem::replace(&mut self.entries[index as usize].state, State::Told(note)),
+    fn tell(&mut self, index: u32, (key, note): (Events, Option<u8>), out: &mut WakeBatch) {
+        let entry = &mut self.entries[index as usize];
+        let links = (entry.prev, entry.next);
+        let state = match (&entry.state, note) {
+            (State::Waiting(Func::Callback(func)), _) => return out.push_call(func.clone(), key),
+            (_, None) => self.entries.remove(index as usize).state,
+            (_, Some(note)) => std::mem::replace(&mut entry.state, State::Told(note)),
         };
-        if let State::Waiting(waker) = state {
+        self.unlink(links);
+        if let State::Waiting(Func::Waker(waker)) = state {
             out.push(waker);
         }
     }
@@ -270,9 +357,8 @@ impl WaitList {
         }
     }
 
-    /// Takes an entry out of the list; it stays in the slab.
-    fn unlink(&mut self, index: u32) {
-        let Entry { prev, next, .. } = self.entries[index as usize];
+    /// Takes the entry with these neighbours out of the list.
+    fn unlink(&mut self, (prev, next): (u32, u32)) {
         match prev {
             NIL => self.head = next,
             prev => self.entries[prev as usize].next = next,

@@ -4,9 +4,11 @@ use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
 use crate::park::{Parker, with_thread_parker};
 use crate::wait_queue::batch::WakeBatch;
 use crate::wait_queue::entry::{Events, Mode, Removed, WaitSlot};
+use crate::wait_queue::func::{Func, WakeFn};
 use crate::wait_queue::list::WaitList;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -77,6 +79,20 @@ impl WaitQueue {
         drop(replaced);
         // Store-load: pairs with the fence in `has_sleeper`.
         fence(Ordering::SeqCst);
+    }
+
+    /// As [`WaitList::add`]: an entry that stays. Afterwards the caller must look at what it waits for.
+    #[must_use = "drop it when no lock is held"]
+    pub fn add(&self, slot: &mut WaitSlot, func: Arc<dyn WakeFn>, interest: Events, mode: Mode) -> Option<Func> {
+        let replaced = {
+            let mut list = self.list.lock();
+            let replaced = list.add(slot, func, interest, mode);
+            self.waiting.store(list.len(), Ordering::Relaxed);
+            replaced
+        };
+        // Store-load: pairs with the fence in `has_sleeper`.
+        fence(Ordering::SeqCst);
+        replaced
     }
 
     /// Leaves the queue and empties `slot`.
@@ -197,7 +213,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.queue.finish(&mut self.slot).is_told() && self.mode == Mode::Exclusive {
+        if self.queue.finish(&mut self.slot).is_told() && self.mode != Mode::Shared {
             self.queue.wake(self.interest, 1);
         }
     }
@@ -239,7 +255,7 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
 
 impl<F> Drop for WaitUntil<'_, F> {
     fn drop(&mut self) {
-        if self.queue.finish(&mut self.slot).is_told() && self.mode == Mode::Exclusive {
+        if self.queue.finish(&mut self.slot).is_told() && self.mode != Mode::Shared {
             self.queue.wake(self.interest, 1);
         }
     }
