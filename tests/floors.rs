@@ -2,7 +2,7 @@
 //!
 //! The tables below are the law, drawn as ARCHITECTURE.md draws it. `floors/scan.rs` finds what a file names,
 //! `floors/rules.rs` judges it by these tables, `floors/checker_tests.rs` proves on small sources that it can fail.
-//! Test code (`#[cfg(test)]`, `tests.rs`, `loom_tests.rs`) is exempt: it may look anywhere.
+//! Test code (`#[cfg(test)]`, `tests.rs`, `loom_tests.rs`, `tests/`, `testing/`) is exempt: it may look anywhere.
 
 #[path = "floors/checker_tests.rs"]
 mod checker_tests;

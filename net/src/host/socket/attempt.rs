@@ -5,9 +5,9 @@
 
 use crate::event::Event;
 use crate::host::machine::Machine;
-use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
+use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use std::io;
 use std::task::{Poll, Waker};

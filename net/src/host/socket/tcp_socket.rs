@@ -4,7 +4,7 @@ use crate::host::machine::Machine;
 use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::{TcpListener, TcpStream, with_port};
 use crate::sockopt::{Opt, Value};
-use crate::stack::Proto;
+use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::settings::{SettingFlags, Settings};
 use parking_lot::Mutex;

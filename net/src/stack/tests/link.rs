@@ -1,10 +1,10 @@
 //! The floors below the transports: Ethernet, ARP, IPv4, ICMP.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::icmp::IcmpHeader;
 use crate::wire::ipv4::{Ipv4Header, protocol};

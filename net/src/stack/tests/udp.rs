@@ -1,11 +1,11 @@
 //! Datagrams.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::world::*;
 use std::net::SocketAddr;
 use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
 
