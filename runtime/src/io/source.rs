@@ -1,8 +1,4 @@
-//! OS sources for whoever builds sockets and pipes on them: a [`Source`] is registered with the reactor of the runtime
-//! in which it was made, and tells when it is worth trying.
-//!
-//! The traits for reading and writing are those of `futures-io`; this module has only what stands between them and the
-//! operating system.
+//! A source of the operating system in the reactor, and the waiting for it.
 
 use crate::context;
 use crate::coop;
