@@ -4,8 +4,8 @@
 //! panics when something is wrong.
 
 use crate::packet::{IpSummed, PacketBuf};
-use crate::stack::tests::forge::{block, forge, in_order};
-use crate::stack::tests::world::{ADDR, ADDR6, CLIENT, MAC, SERVER, World, any_addr, pattern};
+use crate::stack::testing::forge::{block, forge, in_order};
+use crate::stack::testing::world::{ADDR, ADDR6, CLIENT, MAC, SERVER, World, any_addr, pattern};
 use crate::wire::arp::ArpPacket;
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EtherType, EthernetHeader};

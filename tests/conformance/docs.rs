@@ -9,6 +9,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("docs::rfc9293", || check_requirements(&read("docs/rfc9293.md")?)),
         Trial::test("docs::transport", || check_rows(&read("docs/transport.md")?)),
+        Trial::test("docs::rxpath", || check_behaviours(&read("docs/rxpath.md")?)),
         Trial::test("docs::what_does_not_exist_is_found", finds_what_is_wrong),
     ]
 }
@@ -52,6 +53,31 @@ fn check_rows(text: &str) -> Result<(), Failed> {
         if !covered.contains(&folder) {
             return Err(format!("the scripts of {folder}/ belong to no row of docs/transport.md").into());
         }
+    }
+    Ok(())
+}
+
+/// All 54 behaviours, in order, each with a place that exists and with a test or a reason.
+fn check_behaviours(text: &str) -> Result<(), Failed> {
+    let rows = rows(text);
+    let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    let expected: Vec<String> = (1..=54).map(|n| n.to_string()).collect();
+    if numbers != expected {
+        return Err(format!("the rows are {numbers:?}").into());
+    }
+    for row in rows {
+        let [number, _, place, cell] = row[..] else { return Err(format!("{}: not four columns", row[0]).into()) };
+        let names = names(cell);
+        if !names.iter().any(|name| name.contains('/')) && !cell.starts_with("Open:") {
+            return Err(format!("row {number} names no test and gives no reason").into());
+        }
+        for place in self::names(place) {
+            if !root().join(place).exists() {
+                return Err(format!("row {number}: there is no {place}").into());
+            }
+        }
+        // What is no path is a word of Linux's.
+        exist(number, &names.into_iter().filter(|name| name.contains('/')).collect::<Vec<_>>())?;
     }
     Ok(())
 }
@@ -101,9 +127,23 @@ fn finds_what_is_wrong() -> Result<(), Failed> {
     }
     let text = read("docs/transport.md")?;
     match check_rows(&text.replace("`udp/`, ", "`ip/`, ")) {
-        Err(_) => Ok(()),
-        Ok(()) => Err("a row without its scripts was not missed".into()),
+        Err(_) => {}
+        Ok(()) => return Err("a row without its scripts was not missed".into()),
     }
+    let text = read("docs/rxpath.md")?;
+    let wrong = [
+        ("::the_published_vectors_hold", "::the_vectors_hold", "the_vectors_hold"),
+        ("| `net/src/nic/rss.rs` |", "| `net/src/nic/rsss.rs` |", "rsss.rs"),
+        ("| `net/src/nic/rss.rs::the_published_vectors_hold` |", "| It is so |", "names no test"),
+        ("| 54 |", "| 55 |", "the rows are"),
+    ];
+    for (from, to, message) in wrong {
+        match check_behaviours(&text.replace(from, to)) {
+            Err(error) if error.message().is_some_and(|said| said.contains(message)) => {}
+            other => return Err(format!("{to:?} instead of {from:?} gives {other:?}").into()),
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &str) -> Result<String, Failed> {

@@ -280,7 +280,8 @@ fn clock_lines(found: &Scan) -> Vec<usize> {
 /// Test code by its file's name or its folder's.
 fn is_test(file: &str) -> bool {
     let mut parts = file.rsplit('/');
-    parts.next().is_some_and(|name| name == "tests.rs" || name == "loom_tests.rs") || parts.any(|part| part == "tests")
+    parts.next().is_some_and(|name| name == "tests.rs" || name == "loom_tests.rs")
+        || parts.any(|part| part == "tests" || part == "testing")
 }
 
 /// Whether `path` is `folder`, or lies below it.

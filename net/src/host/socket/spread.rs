@@ -8,9 +8,9 @@
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
 use crate::sockopt::{Opt, Value};
-use crate::stack::Stack;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
+use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use smallvec::SmallVec;
 use std::io;

@@ -6,10 +6,11 @@ use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
+use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
+use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use crate::stack::tcp::settings::Settings;
-use crate::stack::{Proto, Stack};
 use crate::tcp_info::TcpInfo;
 use std::io;
 use std::net::{Shutdown, SocketAddr};

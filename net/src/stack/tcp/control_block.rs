@@ -189,6 +189,8 @@ pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const QUICK_ACKS: u8 = 16;
 /// `TCP_ATO_MIN`: how long an acknowledgement waits for company.
 pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// `TCP_DELACK_MAX`: how long the last segment of a handshake waits for it.
+pub(super) const DELAYED_ACK_MAX: Duration = Duration::from_millis(200);
 /// `TCP_FIN_TIMEOUT`: how long FIN-WAIT-2 lasts when nobody reads any more.
 pub(super) const FIN_WAIT_2_MAX: Duration = Duration::from_secs(60);
 

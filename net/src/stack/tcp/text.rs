@@ -5,7 +5,9 @@ use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK, Disposition, Notice, QUICK_ACKS, Reset};
+use crate::stack::tcp::control_block::{
+    ControlBlock, DELAYED_ACK, DELAYED_ACK_MAX, Disposition, Notice, QUICK_ACKS, Reset,
+};
 use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
@@ -241,6 +243,16 @@ impl ControlBlock {
         } else if self.ack == AckDue::No {
             self.ack = AckDue::Delayed;
             self.ack_at = now.saturating_add(DELAYED_ACK);
+        }
+    }
+
+    /// The handshake's last segment goes at once, or, where the program has turned TCP_QUICKACK off, with its first text
+    /// (`tcp_rcv_synsent_state_process`).
+    pub(super) fn acknowledge_syn_ack(&mut self, now: Instant) {
+        self.ack = AckDue::Now;
+        if self.flags.contains(Flags::PINGPONG) {
+            (self.ack, self.ack_at) = (AckDue::Delayed, now.saturating_add(DELAYED_ACK_MAX));
+            self.quicken();
         }
     }
 

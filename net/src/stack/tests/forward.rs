@@ -1,12 +1,12 @@
 //! A host that is a router: what it passes on, what it refuses, and what it says about it.
 
-use super::forge::inject;
-use super::world::*;
 use crate::event::DropReason;
 use crate::stack::addresses::Cidr;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::route::{Route, RouteTo};
+use crate::stack::testing::forge::inject;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
@@ -164,7 +164,7 @@ fn a_connection_follows_a_path_that_narrows() {
     EthernetHeader { dst: MAC[CLIENT], src: MAC[SERVER], ethertype: EtherType::Ipv4 }.emit(&mut ethernet);
     Ipv4Header::new(ADDR[SERVER], ADDR[CLIENT], protocol::ICMP, message.len()).emit(&mut ip);
     world.take_log();
-    super::forge::inject_to(&mut world, CLIENT, &[&ethernet[..], &ip, &message].concat());
+    crate::stack::testing::forge::inject_to(&mut world, CLIENT, &[&ethernet[..], &ip, &message].concat());
     world.run(Duration::from_secs(3));
     assert_eq!(world.recv(SERVER, server).unwrap(), pattern(1400));
     let longest = |log: Vec<String>| {

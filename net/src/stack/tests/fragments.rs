@@ -1,11 +1,11 @@
 //! Fragments: cut by the sender, put together by the receiver, and what becomes of those that do not fit.
 
-use super::forge::inject;
-use super::world::*;
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::forge::inject;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ip::Fragments;
 use crate::wire::ipv4::{Ipv4Header, protocol};

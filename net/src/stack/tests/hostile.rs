@@ -1,8 +1,8 @@
 //! What a peer must not be able to do: forged resets, SYNs and text, and plain rubbish.
 
-use super::forge::*;
-use super::world::*;
 use crate::stack::counters::Mib;
+use crate::stack::testing::forge::*;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};

@@ -1,10 +1,10 @@
 //! ICMP errors about TCP: they end an attempt to connect, and nothing else (RFC 5927).
 
-use super::world::*;
 use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::icmp::{IcmpHeader, unreachable};
 use crate::wire::ipv4::{Ipv4Header, protocol};

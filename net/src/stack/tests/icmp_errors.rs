@@ -1,10 +1,10 @@
 //! Which ICMP error becomes which error of which socket: the tables of `icmp_err_convert` and `icmpv6_err_convert`.
 
-use super::forge::inject_to;
-use super::world::*;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::forge::inject_to;
+use crate::stack::testing::world::*;
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::icmp::IcmpHeader;

@@ -1,11 +1,11 @@
 //! IPv6: that transports work over it as over IPv4, and what its headers may do.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::icmpv6::Icmpv6Header;
 use crate::wire::ipv4::protocol;

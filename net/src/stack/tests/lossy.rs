@@ -1,10 +1,10 @@
 //! Connections on bad wires: whatever is lost, doubled, overtaken or corrupted, every byte arrives once and in order.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::world::*;
 use crate::wire::tcp::SeqNumber;
 use std::time::Duration;
 

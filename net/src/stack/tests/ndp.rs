@@ -1,7 +1,7 @@
 //! Neighbour discovery: what is believed, what is answered, what is not.
 
-use super::forge::inject;
-use super::world::*;
+use crate::stack::testing::forge::inject;
+use crate::stack::testing::world::*;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::ipv4::protocol;
 use crate::wire::ipv6::Ipv6Header;

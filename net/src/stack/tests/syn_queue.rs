@@ -1,11 +1,11 @@
 //! The SYN queue under load: cookies, floods, pruning, deferred accepts.
 
-use super::forge::{forge, inject};
-use super::world::*;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::sysctl::SynCookies;
+use crate::stack::testing::forge::{forge, inject};
+use crate::stack::testing::world::*;
 use crate::tcp_info::TcpInfoOptions;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;

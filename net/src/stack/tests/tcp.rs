@@ -1,6 +1,5 @@
 //! Connections on a good wire: handshake, text, windows, acknowledgements, wake-ups.
 
-use super::world::*;
 use crate::host::socket::tcp::TcpStream as HostTcpStream;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
@@ -9,6 +8,7 @@ use crate::stack::flow_table::ENTRY_COST_MAX;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::connection::Connection;
 use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::testing::world::*;
 use std::net::SocketAddr;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;

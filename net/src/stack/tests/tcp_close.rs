@@ -1,10 +1,10 @@
 //! How connections end.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::sysctl::TwReuse;
+use crate::stack::testing::world::*;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 use wakeline_runtime::wait_queue::Events;

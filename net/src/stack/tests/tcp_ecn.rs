@@ -1,9 +1,9 @@
 //! Explicit congestion notification (RFC 3168).
 
-use super::forge::*;
-use super::world::*;
 use crate::stack::counters::Mib;
 use crate::stack::tcp::sysctl::Ecn;
+use crate::stack::testing::forge::*;
+use crate::stack::testing::world::*;
 use crate::tcp_info::{TcpCaState, TcpInfoOptions};
 
 fn world(seed: u64, client: Ecn, server: Ecn) -> World {

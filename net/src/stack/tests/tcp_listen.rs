@@ -1,10 +1,10 @@
 //! Listeners: queues, overflow, refusal.
 
-use super::world::*;
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::tcp::sysctl::SynCookies;
+use crate::stack::testing::world::*;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn closing_a_listener_resets_what_nobody_accepted() {
     world.run_ms(5);
     assert_eq!(world.recv(CLIENT, client), Err(SocketError::ConnectionReset));
     assert_eq!((world.stacks[SERVER].socket_count(), world.stacks[SERVER].half_open_count()), (0, 0));
-    assert!(!world.stacks[SERVER].port_in_use(crate::stack::Proto::Tcp, 7));
+    assert!(!world.stacks[SERVER].port_in_use(crate::stack::endpoint::Proto::Tcp, 7));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn addresses_and_ports_are_checked() {
     assert_eq!(stack.tcp_listen("[fd00::9]:7".parse().unwrap(), 1, false), Err(SocketError::AddrNotAvailable));
     assert!(stack.tcp_listen(any_addr(7), 1, false).is_ok());
     assert_eq!(stack.tcp_listen(at([10, 0, 0, 2], 7), 1, false), Err(SocketError::AddrInUse));
-    let port = stack.pick_port(crate::stack::Proto::Tcp, &|port| port % 16 == 3).unwrap();
+    let port = stack.pick_port(crate::stack::endpoint::Proto::Tcp, &|port| port % 16 == 3).unwrap();
     assert!(port % 16 == 3 && port >= 32_768);
     let connect = |world: &mut World, to| {
         world.call(CLIENT, |stack, now, fx| stack.tcp_connect(now, None, to, &|port| port % 4 == 1, fx))

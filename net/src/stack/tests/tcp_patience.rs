@@ -1,11 +1,11 @@
 //! How long a connection waits, and how much it holds: keep-alive, user timeout, buffers that grow, segments that shrink.
 
-use super::forge::*;
-use super::world::*;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::forge::*;
+use crate::stack::testing::world::*;
 use std::time::Duration;
 
 fn set(world: &mut World, host: usize, id: SocketId, opt: Opt, value: Value) {

@@ -1,11 +1,11 @@
 //! Loss, and what looks like it: SACK, RACK, loss probes, and recoveries that are undone.
 
-use super::forge::*;
-use super::world::*;
 use crate::packet::PacketBuf;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::socket::SocketId;
+use crate::stack::testing::forge::*;
+use crate::stack::testing::world::*;
 use crate::wire::tcp::{SeqNumber, TcpFlags};
 use std::time::Duration;
 

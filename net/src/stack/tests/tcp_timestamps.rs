@@ -1,8 +1,8 @@
 //! Timestamps on the wire (RFC 7323).
 
-use super::forge::*;
-use super::world::*;
 use crate::stack::counters::Mib;
+use crate::stack::testing::forge::*;
+use crate::stack::testing::world::*;
 use crate::wire::tcp::TcpFlags;
 use std::time::Duration;
 

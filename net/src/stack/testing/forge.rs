@@ -1,9 +1,9 @@
 //! Segments that nobody has sent.
 
-use super::world::*;
 use crate::packet::PacketBuf;
 use crate::stack::socket::SocketId;
 use crate::stack::tcp::control_block::ControlBlock;
+use crate::stack::testing::world::*;
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ipv4::{Ipv4Header, protocol};

@@ -3,13 +3,13 @@
 use crate::event::{Trace, Tracer};
 use crate::packet::{PacketBuf, Pool, copy};
 use crate::sockopt::{Opt, Value};
-use crate::stack::Stack;
 use crate::stack::addresses::{Cidr, link_local};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::route::{Route, RouteTo};
+use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use crate::wire::arp::ArpPacket;
 use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};

@@ -1,0 +1,156 @@
+//! What programs ask of any socket: its options, addresses, readiness and errors, and its end.
+
+use crate::sockopt::{Opt, Value};
+use crate::stack::effects::Effects;
+use crate::stack::endpoint::{Endpoint, Family, Proto};
+use crate::stack::error::SocketError;
+use crate::stack::ip::Lower;
+use crate::stack::shard::Stack;
+use crate::stack::socket::{Socket, SocketId};
+use crate::stack::tcp::calls::EPHEMERAL;
+use crate::stack::tcp::layer::TcpLayer;
+use std::net::SocketAddr;
+use wakeline_runtime::clock::Instant;
+use wakeline_runtime::wait_queue::{Events, WaitList};
+
+impl Stack {
+    /// Closes a socket; its name is stale from now on. A TCP connection goes on until its FIN is through, or is reset
+    /// when something was not read.
+    pub(crate) fn close(&mut self, now: Instant, id: SocketId, fx: &mut Effects) {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        match self.sockets.get(id) {
+            Ok(Socket::Udp(_)) => self.udp.close(&mut self.sockets, id, lower),
+            Ok(_) => self.tcp.close(&mut self.sockets, id, lower),
+            Err(_) => {}
+        }
+    }
+
+    /// SO_ERROR: what happened, once.
+    pub(crate) fn take_error(&mut self, id: SocketId) -> Option<SocketError> {
+        match self.sockets.get_mut(id).ok()? {
+            Socket::Connection(connection) => connection.error.take(),
+            Socket::Udp(socket) => socket.error.take(),
+            Socket::Listener(_) => None,
+        }
+    }
+
+    /// `setsockopt(2)`. A listener's options are those of the connections that it will accept.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a value out of range, `NotFound`, `OptionUnknown`, `Stale`.
+    pub(crate) fn set_option(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        (opt, value): (Opt, Value),
+        fx: &mut Effects,
+    ) -> Result<(), SocketError> {
+        let is_v4 = self.sockets.get(id)?.family() == Family::V4;
+        if is_v4 && opt.is_of_v6() {
+            return Err(SocketError::OptionUnknown);
+        }
+        if opt == Opt::OnlyV6 {
+            // It has an address already.
+            return Err(SocketError::InvalidInput);
+        }
+        if let Ok(socket) = self.sockets.udp(id) {
+            return socket.options.set(opt, value);
+        }
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        self.tcp.set_option(&mut self.sockets, id, (opt, value), lower)
+    }
+
+    /// `getsockopt(2)`
+    ///
+    /// # Errors
+    /// `OptionUnknown`, `NotSupported` for one of IPv6 on a socket of IPv4, `Stale`.
+    pub(crate) fn option(&self, id: SocketId, opt: Opt) -> Result<Value, SocketError> {
+        let socket = self.sockets.get(id)?;
+        match (socket, opt, socket.family()) {
+            // Asking is refused otherwise than setting (`do_ip_getsockopt`).
+            (_, opt, Family::V4) if opt.is_of_v6() => Err(SocketError::NotSupported),
+            (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
+            (Socket::Udp(socket), opt, _) => socket.options.get(opt),
+            _ => TcpLayer::option(&self.sockets, id, opt),
+        }
+    }
+
+    /// The socket's own address.
+    ///
+    /// # Errors
+    /// `Stale`.
+    pub(crate) fn local_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        Ok(match self.sockets.get(id)? {
+            Socket::Connection(connection) => connection.family.show(connection.flow.local),
+            Socket::Listener(listener) => listener.binding.family.show(listener.local),
+            Socket::Udp(socket) => socket.binding.family.show(socket.local),
+        })
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// `NotConnected`, `Stale`.
+    pub(crate) fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, SocketError> {
+        match self.sockets.get(id)? {
+            // `inet_getname`
+            Socket::Connection(connection) if connection.has_no_peer() => Err(SocketError::NotConnected),
+            Socket::Connection(connection) => Ok(connection.family.show(connection.flow.remote)),
+            Socket::Listener(_) => Err(SocketError::NotConnected),
+            Socket::Udp(socket) => {
+                let peer = socket.peer.ok_or(SocketError::NotConnected)?;
+                Ok(socket.binding.family.show(peer))
+            }
+        }
+    }
+
+    /// What `poll(2)` says of it. Asking a full socket whether it is writable is asking to be told when it is.
+    pub(crate) fn readiness(&mut self, id: SocketId) -> Events {
+        match self.sockets.get_mut(id) {
+            Ok(Socket::Connection(connection)) => connection.readiness(),
+            Ok(Socket::Listener(listener)) => match (listener.is_down, listener.accept_queue.is_empty()) {
+                (true, _) => Events::ERR | Events::HUP,
+                (false, true) => Events::empty(),
+                (false, false) => Events::IN | Events::RDNORM,
+            },
+            Ok(Socket::Udp(socket)) => socket.readiness(),
+            Err(_) => Events::ERR | Events::HUP,
+        }
+    }
+
+    /// Who waits for a socket (`socket_wq.wait`): to be joined under the lock under which the condition was tested.
+    pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
+        self.sockets.wait_list(id)
+    }
+
+    /// Whether any socket, or connection that is still finishing, uses a local port.
+    pub(crate) fn port_in_use(&self, proto: Proto, port: u16) -> bool {
+        match proto {
+            Proto::Tcp => self.tcp.demux().port_in_use(port),
+            Proto::Udp => self.udp.demux().port_in_use(port),
+        }
+    }
+
+    /// A free ephemeral port that `filter` accepts, for a socket that is bound to port 0.
+    pub(crate) fn pick_port(&mut self, proto: Proto, filter: &dyn Fn(u16) -> bool) -> Option<u16> {
+        let range = EPHEMERAL.len() as u32;
+        let first = self.rng.below(range);
+        let ports = (0..range).map(|step| EPHEMERAL.start() + ((first + step) % range) as u16);
+        ports.into_iter().find(|&port| !self.port_in_use(proto, port) && filter(port))
+    }
+
+    /// An address that a socket may be bound to.
+    pub(super) fn bindable(&self, local: SocketAddr) -> Result<Endpoint, SocketError> {
+        self.check_up()?;
+        let local = Endpoint::from(local);
+        if local.port() == 0 {
+            return Err(SocketError::InvalidInput);
+        }
+        let own = local.ip().is_unspecified() || self.ip.is_own(local.ip());
+        if own { Ok(local) } else { Err(SocketError::AddrNotAvailable) }
+    }
+
+    pub(super) fn check_up(&self) -> Result<(), SocketError> {
+        if self.is_down { Err(SocketError::NetworkDown) } else { Ok(()) }
+    }
+}

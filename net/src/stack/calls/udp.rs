@@ -1,0 +1,151 @@
+//! What programs ask of UDP: bind, connect, join a group, send, receive.
+
+use crate::stack::demux::Binding;
+use crate::stack::effects::Effects;
+use crate::stack::endpoint::{Endpoint, Family, destination};
+use crate::stack::error::SocketError;
+use crate::stack::ip::Lower;
+use crate::stack::shard::Stack;
+use crate::stack::socket::SocketId;
+use crate::stack::udp::UdpLayer;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use wakeline_runtime::clock::Instant;
+
+impl Stack {
+    /// A UDP socket on `local`, whose port has been chosen.
+    ///
+    /// # Errors
+    /// As [`tcp_listen`](Self::tcp_listen).
+    pub(crate) fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, SocketError> {
+        let binding = Binding::alone(Family::of(&local));
+        let local = self.bindable_for_many(local)?;
+        let rcvbuf = self.ip.config.limits.udp_rcvbuf;
+        self.udp.bind(&mut self.sockets, local, binding, rcvbuf)
+    }
+
+    /// Joins a group, or leaves it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no group, `AddrInUse` when it is joined already, `AddrNotAvailable` when it is not,
+    /// `NoBuffers`, `OptionUnknown` for a group of IPv6 and a socket of IPv4.
+    pub(crate) fn udp_membership(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        (group, joins): (IpAddr, bool),
+        fx: &mut Effects,
+    ) -> Result<(), SocketError> {
+        let socket = self.sockets.udp(id)?;
+        if group.is_ipv6() && socket.binding.family == Family::V4 {
+            return Err(SocketError::OptionUnknown);
+        }
+        if joins {
+            socket.options.join(group)?;
+            self.ip.join_group(group, now, fx);
+        } else {
+            socket.options.leave(group)?;
+            self.ip.leave_group(group, now, fx);
+        }
+        Ok(())
+    }
+
+    /// Whether the interface is the one with this address; unspecified is any.
+    pub(crate) fn has_interface(&self, addr: Ipv4Addr) -> bool {
+        addr.is_unspecified() || self.ip.is_own(addr.into())
+    }
+
+    /// Sets the peer of a UDP socket.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable`, `AddrFamilyNotSupported`, `AddrInUse`.
+    pub(crate) fn udp_connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
+        let family = self.sockets.udp(id)?.binding.family;
+        let peer = destination(family, peer)?;
+        let source = self.ip.source_for(peer.ip(), now)?;
+        self.udp.connect(&mut self.sockets, id, peer, source)
+    }
+
+    /// Sends one datagram, to the socket's peer unless `to` is given.
+    ///
+    /// # Errors
+    /// `DestinationRequired`, `MessageTooLong`, `NetworkUnreachable`, `NoBuffers`, and what was reported about an
+    /// earlier one.
+    pub(crate) fn udp_send_to(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        payload: &[u8],
+        to: Option<SocketAddr>,
+        fx: &mut Effects,
+    ) -> Result<usize, SocketError> {
+        let family = self.sockets.udp(id)?.binding.family;
+        let to = to.map(|to| destination(family, to)).transpose()?;
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        UdpLayer::send(&mut self.sockets, id, payload, to, lower)
+    }
+
+    /// Sends datagrams to the socket's peer until one is refused; gives how many were sent.
+    ///
+    /// # Errors
+    /// As [`udp_send_to`](Self::udp_send_to), about the first one.
+    pub(crate) fn udp_send_many<'a>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        payloads: impl Iterator<Item = &'a [u8]>,
+        fx: &mut Effects,
+    ) -> Result<usize, SocketError> {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        let mut sent = 0;
+        for payload in payloads {
+            match UdpLayer::send(&mut self.sockets, id, payload, None, lower) {
+                Ok(_) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                // Whoever goes on from there meets it again.
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Takes the oldest datagrams, one into each of `bufs`; gives how many.
+    ///
+    /// # Errors
+    /// As [`udp_recv_from`](Self::udp_recv_from), about the first one.
+    pub(crate) fn udp_recv_many<'a>(
+        &mut self,
+        id: SocketId,
+        bufs: impl Iterator<Item = &'a mut [u8]>,
+        received: &mut Vec<(usize, SocketAddr)>,
+    ) -> Result<usize, SocketError> {
+        let before = received.len();
+        for buf in bufs {
+            match self.udp_recv_from(id, buf, false) {
+                Ok(one) => received.push(one),
+                Err(error) if received.len() == before => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(received.len() - before)
+    }
+
+    /// Takes the oldest datagram, or with `peek` looks at it; what does not fit into `buf` is cut off.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none, and what was reported about a datagram that was sent.
+    pub(crate) fn udp_recv_from(
+        &mut self,
+        id: SocketId,
+        buf: &mut [u8],
+        peek: bool,
+    ) -> Result<(usize, SocketAddr), SocketError> {
+        UdpLayer::recv(&mut self.sockets, id, buf, peek, &mut self.ip.pool)
+    }
+
+    /// The same, for a socket that may also hear what is for many.
+    fn bindable_for_many(&self, local: SocketAddr) -> Result<Endpoint, SocketError> {
+        let end = Endpoint::from(local);
+        let for_many = end.ip().is_multicast() || self.ip.is_broadcast(end.ip());
+        if for_many && end.port() != 0 && !self.is_down { Ok(end) } else { self.bindable(local) }
+    }
+}
