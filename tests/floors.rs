@@ -48,7 +48,7 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
-                "event  sockopt  tcp_info",             // the tracepoints; what sockets are asked and tell, on either network
+                "event  sockopt  tcp_info  extended_error",            // the tracepoints; what sockets are asked and tell, on either network
             ],
         },
     ],
