@@ -48,6 +48,8 @@ bitflags::bitflags! {
         const SNDBUF_LOCK = 1 << 20;
         /// Segments become smaller when large ones seem to vanish.
         const MTU_PROBING = 1 << 21;
+        /// The user has shut down reading (`RCV_SHUTDOWN`).
+        const NO_READER = 1 << 22;
     }
 }
 
