@@ -40,7 +40,7 @@ const LAW: Law = Law {
             src: "net/src",
             floors: &[
                 "lib",
-                "api  blocking  epoll  sim  fuzzing",   // what users call; what fuzzers call
+                "api  blocking  poll  epoll  sim  fuzzing",   // what users call; what fuzzers call
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",
@@ -137,6 +137,7 @@ const LAW: Law = Law {
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
         Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
+        Listed { file: "net/src/epoll/sleepers.rs", why: "how many sleep on an epoll, asked under a socket's lock" },
         Listed { file: "net/src/host/counters.rs", why: "counters" },
         Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
         Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },

@@ -8,6 +8,7 @@
 mod api;
 pub mod blocking;
 mod engine;
+pub mod epoll;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -18,6 +19,7 @@ mod netns;
 mod nic;
 pub mod os;
 mod packet;
+pub mod poll;
 mod sockopt;
 mod stack;
 #[cfg(target_os = "linux")]
