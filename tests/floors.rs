@@ -24,7 +24,7 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  fs  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime  builder  builder_hooks", // Runtime, and how it is built
                 "context",                              // the ambient Handle
                 "handle",
@@ -107,7 +107,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock/pausable.rs", why: "what a look at the clock needs; who holds it" },
         Listed { file: "runtime/src/clock/virtual_clock.rs", why: "the virtual clock's nanoseconds" },
         Listed { file: "runtime/src/park.rs", why: "the parker's three-valued word" },
-        Listed { file: "runtime/src/wait_queue.rs", why: "the number of waiters, read without the lock" },
+        Listed { file: "runtime/src/wait_queue/queue.rs", why: "the number of waiters, read without the lock" },
         Listed { file: "runtime/src/driver/sleep_word.rs", why: "how the driver sleeps" },
         Listed { file: "runtime/src/reactor/mod.rs", why: "the number of registered sources" },
         Listed { file: "runtime/src/reactor/readiness.rs", why: "a source's readiness and its tick" },
@@ -171,7 +171,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock/instant.rs", why: "the standard library's moments, to convert" },
         Listed { file: "runtime/src/clock/system/other.rs", why: "the one real clock, where there is none of its own" },
         Listed { file: "runtime/src/park.rs", why: "a thread's sleep ends at a moment of the system's clock" },
-        Listed { file: "runtime/src/wait_queue.rs", why: "so does a blocking wait's timeout" },
+        Listed { file: "runtime/src/wait_queue/queue.rs", why: "so does a blocking wait's timeout" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },
         Listed { file: "runtime/src/time/mod.rs", why: "the API's own `Instant::now`, which asks the ambient clock" },
         Listed { file: "runtime/src/scheduler/detector.rs", why: "how long a poll has held its thread" },

@@ -24,8 +24,12 @@ pub(crate) enum Opt {
     RcvLowat,
     /// `IP_TTL`, a number.
     Ttl,
+    /// `IPV6_UNICAST_HOPS`, a number.
+    Hops,
     /// `IP_TOS`, a number.
     Tos,
+    /// `IPV6_TCLASS`, a number.
+    TrafficClass,
     /// `SO_BROADCAST`, a flag.
     Broadcast,
     /// `IP_MULTICAST_TTL`, a number.
@@ -56,6 +60,13 @@ pub(crate) enum Opt {
     NotSentLowat,
     /// `TCP_DEFER_ACCEPT`, a time; none is off.
     DeferAccept,
+}
+
+impl Opt {
+    /// Whether it is one of `SOL_IPV6`, which a socket of IPv4 does not know.
+    pub(crate) const fn is_of_v6(self) -> bool {
+        matches!(self, Opt::Hops | Opt::TrafficClass | Opt::MulticastLoopV6 | Opt::OnlyV6)
+    }
 }
 
 /// The value of an option.

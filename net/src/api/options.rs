@@ -92,6 +92,23 @@ macro_rules! socket_options {
                 /// The send buffer, in bytes with their overhead (`SO_SNDBUF`), doubled as the receive buffer is.
                 send_buffer_size, set_send_buffer_size: Number(u32), SndBuf
             }
+            $crate::api::options::option! {
+                /// The time to live of what is sent to one host of IPv4 (`IP_TTL`), from 1 to 255.
+                ttl, set_ttl: Number(u32), Ttl
+            }
+            $crate::api::options::option! {
+                /// The hop limit of what is sent to one host of IPv6 (`IPV6_UNICAST_HOPS`), from 0 to 255.
+                unicast_hops_v6, set_unicast_hops_v6: Number(u32), Hops
+            }
+            $crate::api::options::option! {
+                /// The type of service of what is sent over IPv4 (`IP_TOS`): DSCP (RFC 2474) in the upper six bits, ECN
+                /// in the lower two, which are not the program's to set on a socket of TCP and stay as they are.
+                tos_v4, set_tos_v4: Number(u32), Tos
+            }
+            $crate::api::options::option! {
+                /// The traffic class of what is sent over IPv6 (`IPV6_TCLASS`), likewise.
+                tclass_v6, set_tclass_v6: Number(u32), TrafficClass
+            }
         }
     };
 }
@@ -107,10 +124,6 @@ macro_rules! tcp_options {
                 /// Whether small writes are sent at once (`TCP_NODELAY`), or gathered while data is unacknowledged
                 /// (Nagle's algorithm, the default).
                 nodelay, set_nodelay: Flag(bool), NoDelay
-            }
-            $crate::api::options::option! {
-                /// The time to live of the packets that are sent (`IP_TTL`), from 1 to 255.
-                ttl, set_ttl: Number(u32), Ttl
             }
             $crate::api::options::option! {
                 /// What closing does with data that is not through yet (`SO_LINGER`), in whole seconds.
@@ -229,15 +242,6 @@ macro_rules! udp_options {
                 /// Whether datagrams may be sent to everybody on the link (`SO_BROADCAST`); without it that is
                 /// `PermissionDenied`.
                 broadcast, set_broadcast: Flag(bool), Broadcast
-            }
-            $crate::api::options::option! {
-                /// The time to live of datagrams to one host (`IP_TTL`), from 1 to 255. On an emulated host it is the hop
-                /// limit of IPv6 as well.
-                ttl, set_ttl: Number(u32), Ttl
-            }
-            $crate::api::options::option! {
-                /// The type of service of what is sent (`IP_TOS`): DSCP in the upper six bits, ECN in the lower two.
-                tos, set_tos: Number(u32), Tos
             }
             $crate::api::options::option! {
                 /// The time to live of datagrams to a group (`IP_MULTICAST_TTL`); 0 does not leave the host. On an

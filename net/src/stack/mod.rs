@@ -36,6 +36,7 @@ pub(crate) mod icmpv6;
 pub(crate) mod ip;
 pub(crate) mod ip_input;
 pub(crate) mod ip_output;
+pub(crate) mod ip_settings;
 pub(crate) mod keyed_hash;
 pub(crate) mod listing;
 pub(crate) mod membership;

@@ -9,6 +9,7 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
@@ -332,8 +333,8 @@ impl UdpLayer {
         }
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
-        let UdpOptions { fragments, tos, .. } = socket.options;
-        let (hop_limit, loops) = (socket.options.hop_limit(dst), to_all || socket.options.loops(dst));
+        let IpFields { tos, hop_limit } = socket.options.ip_fields(dst);
+        let (fragments, loops) = (socket.options.fragments, to_all || socket.options.loops(dst));
         let envelope = Envelope { fragments, tos, hop_limit, loops, ..plain };
         lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
         Ok(payload.len())

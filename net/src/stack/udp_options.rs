@@ -2,9 +2,10 @@
 
 use crate::sockopt::{Opt, Value};
 use crate::stack::error::SocketError;
+use crate::stack::ip_settings::{IpFields, IpSettings};
 use crate::stack::membership::GROUP_HOP_LIMIT;
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
-use crate::wire::ip::{Fragments, HOP_LIMIT};
+use crate::wire::ip::Fragments;
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
@@ -19,10 +20,7 @@ pub(crate) struct UdpOptions {
     sndbuf: u32,
     /// SO_BROADCAST
     pub(crate) broadcast: bool,
-    /// IP_TTL; IPv6's unicast hops as well.
-    ttl: u8,
-    /// IP_TOS; IPv6's traffic class as well.
-    pub(crate) tos: u8,
+    ip: IpSettings,
     /// IP_MULTICAST_TTL; IPv6's multicast hops as well.
     group_ttl: u8,
     /// IP_MULTICAST_LOOP
@@ -45,8 +43,7 @@ impl UdpOptions {
             rcvbuf,
             sndbuf: SNDBUF_DEFAULT,
             broadcast: false,
-            ttl: HOP_LIMIT,
-            tos: 0,
+            ip: IpSettings::new(),
             group_ttl: GROUP_HOP_LIMIT,
             loop_v4: true,
             loop_v6: true,
@@ -66,13 +63,10 @@ impl UdpOptions {
             }
             (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
             (Opt::Broadcast, Value::Flag(on)) => self.broadcast = on,
-            (Opt::Ttl, Value::Number(n)) if n > 0 => self.ttl = byte(n)?,
-            (Opt::Ttl, Value::Number(_)) => return Err(SocketError::InvalidInput),
-            (Opt::Tos, Value::Number(n)) => self.tos = byte(n & 0xff)?,
             (Opt::MulticastTtlV4, Value::Number(n)) => self.group_ttl = byte(n)?,
             (Opt::MulticastLoopV4, Value::Flag(on)) => self.loop_v4 = on,
             (Opt::MulticastLoopV6, Value::Flag(on)) => self.loop_v6 = on,
-            _ => return Err(SocketError::OptionUnknown),
+            _ => self.ip.set(opt, value, false)?,
         }
         Ok(())
     }
@@ -86,18 +80,17 @@ impl UdpOptions {
             Opt::RcvBuf => Value::Number(self.rcvbuf as u32),
             Opt::SndBuf => Value::Number(self.sndbuf),
             Opt::Broadcast => Value::Flag(self.broadcast),
-            Opt::Ttl => Value::Number(self.ttl.into()),
-            Opt::Tos => Value::Number(self.tos.into()),
             Opt::MulticastTtlV4 => Value::Number(self.group_ttl.into()),
             Opt::MulticastLoopV4 => Value::Flag(self.loop_v4),
             Opt::MulticastLoopV6 => Value::Flag(self.loop_v6),
-            _ => return Err(SocketError::OptionUnknown),
+            _ => self.ip.get(opt)?,
         })
     }
 
-    /// How far a datagram to `dst` may go.
-    pub(crate) fn hop_limit(&self, dst: IpAddr) -> u8 {
-        if dst.is_multicast() { self.group_ttl } else { self.ttl }
+    /// What the IP header of a datagram to `dst` says.
+    pub(crate) fn ip_fields(&self, dst: IpAddr) -> IpFields {
+        let fields = self.ip.fields(dst.is_ipv4());
+        if dst.is_multicast() { IpFields { hop_limit: self.group_ttl, ..fields } } else { fields }
     }
 
     /// Whether a datagram to a group comes back to this host's own members.

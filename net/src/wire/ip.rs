@@ -48,6 +48,8 @@ pub(crate) enum Fragments {
     Freely,
 }
 
+/// The lower two bits of type of service, or traffic class (RFC 3168 section 5).
+pub(crate) const ECN_MASK: u8 = 0b11;
 /// `net.ipv4.ip_default_ttl` and `net.ipv6.conf.all.hop_limit`.
 pub(crate) const HOP_LIMIT: u8 = 64;
 

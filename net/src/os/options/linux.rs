@@ -40,6 +40,7 @@ const LONGEST: usize = 240;
 pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
     Ok(match opt {
         Opt::ReusePort => Value::Flag(socket.reuse_port()?),
+        Opt::TrafficClass => Value::Number(socket.tclass_v6()?),
         Opt::RcvLowat => Value::Number(getsockopt(socket, RcvLowat)?),
         Opt::KeepIdle => Value::Time(Some(socket.tcp_keepalive_time()?)),
         Opt::KeepInterval => Value::Time(Some(socket.tcp_keepalive_interval()?)),
@@ -64,6 +65,7 @@ pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
 pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
     match (opt, value) {
         (Opt::ReusePort, Value::Flag(flag)) => socket.set_reuse_port(flag),
+        (Opt::TrafficClass, Value::Number(n)) => socket.set_tclass_v6(n),
         (Opt::RcvLowat, Value::Number(n)) => Ok(setsockopt(socket, RcvLowat, &n)?),
         (Opt::KeepInterval, Value::Time(Some(time))) => {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_interval(time))

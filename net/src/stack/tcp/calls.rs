@@ -293,7 +293,7 @@ impl TcpLayer {
         }
         sockets.disown(id.index());
         // SO_LINGER with a time of zero: `tcp_disconnect`.
-        let abort = sockets.connection_at(id.index()).is_some_and(|it| it.settings.linger_s == Some(0));
+        let abort = sockets.connection_at(id.index()).is_some_and(|it| it.settings.linger() == Some(0));
         self.close_connection(sockets, id.index(), abort, lower);
     }
 
@@ -324,7 +324,7 @@ impl TcpLayer {
         }
         if let Some(reset) = reset {
             lower.ip.counters.count(mib);
-            send_reset(lower, &connection.flow, reset);
+            send_reset(lower, &connection.flow, reset, connection.ip_fields());
         }
         connection.trace_state(before, lower.fx);
         self.settle(sockets, index, lower);
