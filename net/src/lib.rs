@@ -13,6 +13,7 @@ pub mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod halt;
 mod host;
 mod link;
 mod netns;
