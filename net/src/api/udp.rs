@@ -4,6 +4,7 @@ use crate::api::budget::budgeted;
 use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::extended_error::ExtendedError;
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -284,6 +285,13 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => os::error_queue::recv_error(SockRef::from(socket.get_ref())),
             Socket::Emulated(socket) => socket.try_recv_error(),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Socket::Os(_) => None,
+            Socket::Emulated(socket) => Some(socket.file()),
         }
     }
 

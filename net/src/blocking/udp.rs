@@ -4,6 +4,7 @@ use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
 use crate::extended_error::ExtendedError;
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -150,6 +151,13 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => os::error_queue::recv_error(SockRef::from(socket)),
             Socket::Emulated { socket, .. } => socket.try_recv_error(),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Socket::Os(_) => None,
+            Socket::Emulated { socket, .. } => Some(socket.file()),
         }
     }
 
