@@ -8,16 +8,19 @@
 mod api;
 pub mod blocking;
 mod engine;
+pub mod epoll;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod halt;
 mod host;
 mod link;
 mod netns;
 mod nic;
 pub mod os;
 mod packet;
+pub mod poll;
 mod sockopt;
 mod stack;
 #[cfg(target_os = "linux")]

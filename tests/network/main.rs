@@ -7,6 +7,7 @@ mod capture;
 mod closing;
 mod emulated;
 mod flood;
+mod multiplex;
 mod offloads;
 mod options;
 mod parity;

@@ -63,7 +63,7 @@ impl UdpSocket {
 
     /// `udp_poll`
     pub(crate) fn readiness(&self) -> Events {
-        let mut events = Events::OUT | Events::WRNORM;
+        let mut events = Events::OUT | Events::WRNORM | Events::WRBAND;
         if !self.queue.is_empty() {
             events |= Events::IN | Events::RDNORM;
         }
@@ -377,7 +377,7 @@ impl UdpLayer {
                 lower.ip.leave_group(group, lower.now, lower.fx);
             }
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
-            socket.wait.wake_all(&mut lower.fx.wakes);
+            socket.wait.close(&mut lower.fx.wakes);
         }
     }
 
