@@ -11,7 +11,6 @@ use crate::parser;
 use crate::peer::Peer;
 use crate::settings::{Settings, Version};
 use crate::syscalls::{Descriptors, Finished, Started};
-use crate::wire::Ends;
 use crate::wire::build::Message;
 use crate::wire::icmp::icmp_numbers;
 use crate::wire::read::{Content, Seen};
@@ -165,11 +164,7 @@ impl Player {
     fn send(&mut self, packet: &Packet) -> Result<(), Failed> {
         let index = self.flow_of_inbound(packet);
         let flow = &mut self.flows[index];
-        let ends = Ends {
-            src: packet.ip.src.unwrap_or(self.peer.ends.src),
-            dst: packet.ip.dst.unwrap_or(self.peer.ends.dst),
-            ..self.peer.ends
-        };
+        let ends = self.peer.ends.unless_named(&packet.ip);
         let ports = (flow.remote_port, flow.local_port);
         let message = match &packet.body {
             Body::Tcp(segment) => {
@@ -243,8 +238,8 @@ impl Player {
         let latest = to.saturating_add(self.tolerance);
         let waited = if latest > LONGEST { LONGEST } else { latest };
         let deadline = self.started + waited.max(self.now()) + Duration::from_nanos(1);
-        let expected =
-            Expected { packet, time: (from != to || to == from).then_some(from), ends: self.peer.ends.reversed() };
+        let ends = self.peer.ends.reversed().unless_named(&packet.ip);
+        let expected = Expected { packet, time: (from != to || to == from).then_some(from), ends };
         let Ok((at, seen)) = timeout_at(deadline, self.peer.next()).await else {
             return Err(Failed::here(format!(
                 "no packet has come by {:.6}\n  expected {}",

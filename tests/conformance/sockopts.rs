@@ -20,6 +20,26 @@ macro_rules! on_tcp {
     };
 }
 
+/// The same call on a bound socket of UDP.
+macro_rules! on_udp {
+    ($socket:expr, $it:ident => $call:expr) => {
+        match $socket {
+            Socket::Udp($it) => $call,
+            _ => Err(errno(Errno::ENOPROTOOPT)),
+        }
+    };
+}
+
+/// The same call on any socket.
+macro_rules! on_any {
+    ($socket:expr, $it:ident => $call:expr) => {
+        match $socket {
+            Socket::Udp($it) => $call,
+            other => on_tcp!(other, $it => $call),
+        }
+    };
+}
+
 impl Args<'_> {
     fn option(&self) -> Result<&str, String> {
         match self.get(2)? {
@@ -51,10 +71,14 @@ impl Args<'_> {
             "SO_REUSEADDR" => on_tcp!(socket, it => it.set_reuseaddr(number != 0)),
             "SO_REUSEPORT" => on_tcp!(socket, it => it.set_reuseport(number != 0)),
             "SO_KEEPALIVE" => on_tcp!(socket, it => it.set_keepalive(number != 0)),
-            "SO_RCVBUF" => on_tcp!(socket, it => it.set_recv_buffer_size(number)),
-            "SO_SNDBUF" => on_tcp!(socket, it => it.set_send_buffer_size(number)),
+            "SO_RCVBUF" => on_any!(socket, it => it.set_recv_buffer_size(number)),
+            "SO_SNDBUF" => on_any!(socket, it => it.set_send_buffer_size(number)),
             "SO_RCVLOWAT" => on_tcp!(socket, it => it.set_rcvlowat(number)),
-            "IP_TTL" => on_tcp!(socket, it => it.set_ttl(number)),
+            "SO_BROADCAST" => on_udp!(socket, it => it.set_broadcast(number != 0)),
+            "IP_TTL" => on_any!(socket, it => it.set_ttl(number)),
+            "IPV6_UNICAST_HOPS" => on_any!(socket, it => it.set_unicast_hops_v6(number)),
+            "IP_TOS" => on_any!(socket, it => it.set_tos_v4(number)),
+            "IPV6_TCLASS" => on_any!(socket, it => it.set_tclass_v6(number)),
             "TCP_NODELAY" => on_tcp!(socket, it => it.set_nodelay(number != 0)),
             "TCP_QUICKACK" => on_tcp!(socket, it => it.set_tcp_quickack(number != 0)),
             "TCP_NOTSENT_LOWAT" => on_tcp!(socket, it => it.set_tcp_notsent_lowat(number)),
@@ -98,10 +122,14 @@ impl Args<'_> {
             "SO_REUSEADDR" => on_tcp!(socket, it => it.reuseaddr().map(i64::from)),
             "SO_REUSEPORT" => on_tcp!(socket, it => it.reuseport().map(i64::from)),
             "SO_KEEPALIVE" => on_tcp!(socket, it => it.keepalive().map(i64::from)),
-            "SO_RCVBUF" => on_tcp!(socket, it => it.recv_buffer_size().map(i64::from)),
-            "SO_SNDBUF" => on_tcp!(socket, it => it.send_buffer_size().map(i64::from)),
+            "SO_RCVBUF" => on_any!(socket, it => it.recv_buffer_size().map(i64::from)),
+            "SO_SNDBUF" => on_any!(socket, it => it.send_buffer_size().map(i64::from)),
             "SO_RCVLOWAT" => on_tcp!(socket, it => it.rcvlowat().map(i64::from)),
-            "IP_TTL" => on_tcp!(socket, it => it.ttl().map(i64::from)),
+            "SO_BROADCAST" => on_udp!(socket, it => it.broadcast().map(i64::from)),
+            "IP_TTL" => on_any!(socket, it => it.ttl().map(i64::from)),
+            "IPV6_UNICAST_HOPS" => on_any!(socket, it => it.unicast_hops_v6().map(i64::from)),
+            "IP_TOS" => on_any!(socket, it => it.tos_v4().map(i64::from)),
+            "IPV6_TCLASS" => on_any!(socket, it => it.tclass_v6().map(i64::from)),
             "TCP_NODELAY" => on_tcp!(socket, it => it.nodelay().map(i64::from)),
             "TCP_QUICKACK" => on_tcp!(socket, it => it.tcp_quickack().map(i64::from)),
             "TCP_NOTSENT_LOWAT" => on_tcp!(socket, it => it.tcp_notsent_lowat().map(i64::from)),

@@ -46,6 +46,10 @@ fn options_begin_with_linuxs_defaults_and_are_kept() {
             assert_eq!(a.tcp_keepalive_retries().unwrap(), 3);
             assert_eq!(a.tcp_user_timeout().unwrap(), Some(Duration::from_millis(1500)));
             assert_eq!(a.tcp_notsent_lowat().unwrap(), 1000);
+            a.set_tcp_quickack(false).unwrap();
+            assert!(!a.tcp_quickack().unwrap());
+            a.set_tcp_quickack(true).unwrap();
+            assert!(a.tcp_quickack().unwrap());
             a.set_linger(None).unwrap();
             a.set_keepalive(false).unwrap();
             assert_eq!((a.linger().unwrap(), a.keepalive().unwrap()), (None, false));
@@ -85,6 +89,7 @@ fn values_out_of_range_are_refused() {
             let refused = [
                 a.set_ttl(0).unwrap_err(),
                 a.set_ttl(256).unwrap_err(),
+                UdpSocket::bind(bind).await.unwrap().set_ttl(0).unwrap_err(),
                 a.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::ZERO)).unwrap_err(),
                 a.set_tcp_keepalive(&TcpKeepalive::new().with_time(secs(32_768))).unwrap_err(),
                 a.set_tcp_keepalive(&TcpKeepalive::new().with_interval(Duration::ZERO)).unwrap_err(),
@@ -102,6 +107,17 @@ fn values_out_of_range_are_refused() {
                 true => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
                 false => assert_eq!(error.raw_os_error(), Some(libc_enoprotoopt()), "{error}"),
             }
+            match bind.starts_with('[') {
+                true => assert_eq!(a.set_tclass_v6(256).unwrap_err().kind(), ErrorKind::InvalidInput),
+                false => {
+                    let udp = UdpSocket::bind(bind).await.unwrap();
+                    // Setting is refused otherwise than asking.
+                    let set = [a.set_tclass_v6(8).unwrap_err(), udp.set_unicast_hops_v6(8).unwrap_err()];
+                    assert!(set.iter().all(|error| error.raw_os_error() == Some(libc_enoprotoopt())), "{set:?}");
+                    let asked = [a.unicast_hops_v6().unwrap_err(), udp.tclass_v6().unwrap_err()];
+                    assert!(asked.iter().all(|error| error.raw_os_error() == Some(libc_eopnotsupp())), "{asked:?}");
+                }
+            }
             let name = a.tcp_congestion().unwrap();
             a.set_tcp_congestion(&name).unwrap();
             a.set_tcp_congestion("reno").unwrap();
@@ -112,6 +128,10 @@ fn values_out_of_range_are_refused() {
 
 const fn libc_enoprotoopt() -> i32 {
     92
+}
+
+const fn libc_eopnotsupp() -> i32 {
+    95
 }
 
 #[test]
@@ -160,6 +180,17 @@ fn a_listeners_options_are_its_connections() {
             assert_eq!(accepted.recv_buffer_size().unwrap(), 200_000);
             assert!(accepted.nodelay().unwrap() && !client.nodelay().unwrap());
             assert_eq!(accepted.ttl().unwrap(), 17);
+            listener.set_tos_v4(0xbb).unwrap();
+            let client = TcpStream::connect(addr).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            // The lower two bits are ECN's.
+            assert_eq!((accepted.tos_v4().unwrap(), client.tos_v4().unwrap()), (0xb8, 0));
+            if bind.starts_with('[') {
+                listener.set_tclass_v6(0x23).unwrap();
+                listener.set_unicast_hops_v6(18).unwrap();
+                let (_client, accepted) = (TcpStream::connect(addr).await.unwrap(), listener.accept().await.unwrap().0);
+                assert_eq!((accepted.tclass_v6().unwrap(), accepted.unicast_hops_v6().unwrap()), (0x20, 18));
+            }
         })
     });
 }

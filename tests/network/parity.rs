@@ -323,14 +323,14 @@ fn options_of_datagrams_are_kept_and_groups_are_joined_once() {
     on_both_networks(|bind| {
         Box::pin(async move {
             let socket = UdpSocket::bind(bind).await.unwrap();
-            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos().unwrap()), (false, 64, 0));
+            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos_v4().unwrap()), (false, 64, 0));
             assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (1, true));
             socket.set_broadcast(true).unwrap();
             socket.set_ttl(9).unwrap();
-            socket.set_tos(0xb8).unwrap();
+            socket.set_tos_v4(0xb8).unwrap();
             socket.set_multicast_ttl_v4(3).unwrap();
             socket.set_multicast_loop_v4(false).unwrap();
-            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos().unwrap()), (true, 9, 0xb8));
+            assert_eq!((socket.broadcast().unwrap(), socket.ttl().unwrap(), socket.tos_v4().unwrap()), (true, 9, 0xb8));
             assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (3, false));
             assert_eq!(socket.set_ttl(0).unwrap_err().kind(), ErrorKind::InvalidInput);
             if bind == "127.0.0.1:0" {

@@ -3,6 +3,7 @@
 //! A type that has options has two functions, `get_option` and `set_option`; the macros here give it the methods, with
 //! the names of the standard library, tokio and socket2, in that order of preference.
 
+use crate::sockopt::Sharing;
 use std::time::Duration;
 
 /// When and how a quiet connection is asked whether its peer is still there, as `socket2::TcpKeepalive`.
@@ -54,6 +55,57 @@ impl TcpKeepalive {
     }
 }
 
+/// With whom a [`UdpSocket`](crate::UdpSocket) shares its address, for
+/// [`bind_with`](crate::UdpSocket::bind_with). Nothing by itself.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use wakeline_net::{UdpBindOptions, UdpSocket};
+///
+/// // As many sockets as there are workers, and each has its part of the senders.
+/// let options = UdpBindOptions::new().with_reuseport(true);
+/// let workers = [
+///     UdpSocket::bind_with("0.0.0.0:5300", options).await?,
+///     UdpSocket::bind_with("0.0.0.0:5300", options).await?,
+/// ];
+/// # drop(workers);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpBindOptions {
+    pub(crate) sharing: Sharing,
+}
+
+impl UdpBindOptions {
+    /// The address is the socket's own, and one of IPv6 takes IPv4 as well.
+    #[must_use]
+    pub const fn new() -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_addr: false, reuse_port: false, only_v6: false } }
+    }
+
+    /// Sockets that all have it may be bound to one address (`SO_REUSEADDR`). What is for many, all of them hear; what is for
+    /// one host, the newest.
+    #[must_use]
+    pub const fn with_reuseaddr(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_addr: on, ..self.sharing } }
+    }
+
+    /// Likewise, but each sender's datagrams go to one of them, chosen by a hash of both ends (`SO_REUSEPORT`). What is for
+    /// many, all of them hear.
+    #[must_use]
+    pub const fn with_reuseport(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_port: on, ..self.sharing } }
+    }
+
+    /// A socket of IPv6 leaves IPv4 to others (`IPV6_V6ONLY`).
+    #[must_use]
+    pub const fn with_only_v6(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { only_v6: on, ..self.sharing } }
+    }
+}
+
 /// Methods `$get` and `$set` for one option.
 macro_rules! option {
     ($(#[$doc:meta])* $get:ident -> $type:ty, $opt:ident) => {
@@ -92,6 +144,23 @@ macro_rules! socket_options {
                 /// The send buffer, in bytes with their overhead (`SO_SNDBUF`), doubled as the receive buffer is.
                 send_buffer_size, set_send_buffer_size: Number(u32), SndBuf
             }
+            $crate::api::options::option! {
+                /// The time to live of what is sent to one host of IPv4 (`IP_TTL`), from 1 to 255.
+                ttl, set_ttl: Number(u32), Ttl
+            }
+            $crate::api::options::option! {
+                /// The hop limit of what is sent to one host of IPv6 (`IPV6_UNICAST_HOPS`), from 0 to 255.
+                unicast_hops_v6, set_unicast_hops_v6: Number(u32), Hops
+            }
+            $crate::api::options::option! {
+                /// The type of service of what is sent over IPv4 (`IP_TOS`): DSCP (RFC 2474) in the upper six bits, ECN
+                /// in the lower two, which are not the program's to set on a socket of TCP and stay as they are.
+                tos_v4, set_tos_v4: Number(u32), Tos
+            }
+            $crate::api::options::option! {
+                /// The traffic class of what is sent over IPv6 (`IPV6_TCLASS`), likewise.
+                tclass_v6, set_tclass_v6: Number(u32), TrafficClass
+            }
         }
     };
 }
@@ -107,10 +176,6 @@ macro_rules! tcp_options {
                 /// Whether small writes are sent at once (`TCP_NODELAY`), or gathered while data is unacknowledged
                 /// (Nagle's algorithm, the default).
                 nodelay, set_nodelay: Flag(bool), NoDelay
-            }
-            $crate::api::options::option! {
-                /// The time to live of the packets that are sent (`IP_TTL`), from 1 to 255.
-                ttl, set_ttl: Number(u32), Ttl
             }
             $crate::api::options::option! {
                 /// What closing does with data that is not through yet (`SO_LINGER`), in whole seconds.
@@ -231,14 +296,43 @@ macro_rules! udp_options {
                 broadcast, set_broadcast: Flag(bool), Broadcast
             }
             $crate::api::options::option! {
-                /// The time to live of datagrams to one host (`IP_TTL`), from 1 to 255. On an emulated host it is the hop
-                /// limit of IPv6 as well.
-                ttl, set_ttl: Number(u32), Ttl
+                /// Whether others that want it, too, may be bound to the address (`SO_REUSEADDR`); see
+                /// [`UdpBindOptions`](crate::UdpBindOptions).
+                reuseaddr -> bool, ReuseAddr
             }
             $crate::api::options::option! {
-                /// The type of service of what is sent (`IP_TOS`): DSCP in the upper six bits, ECN in the lower two.
-                tos, set_tos: Number(u32), Tos
+                /// Whether others that want it, too, share the address and its senders (`SO_REUSEPORT`).
+                reuseport -> bool, ReusePort
             }
+            $crate::api::options::option! {
+                /// Whether a socket of IPv6 leaves IPv4 to others (`IPV6_V6ONLY`).
+                only_v6 -> bool, OnlyV6
+            }
+            $crate::api::options::option! {
+                /// Whether datagrams may be cut into pieces (`IP_MTU_DISCOVER`; on a socket of IPv6 `IPV6_MTU_DISCOVER` as
+                /// well).
+                mtu_discover -> $crate::sockopt::MtuDiscover, MtuDiscover
+            }
+            $crate::api::options::option! {
+                /// The largest packet on the way to the peer, in bytes with its headers, as far as it is known (`IP_MTU`,
+                /// `IPV6_MTU`). `NotConnected` without a peer.
+                mtu -> u32, Mtu
+            }
+            $crate::api::options::option! {
+                /// Whether all that the network says about the socket's datagrams is kept for `try_recv_error`
+                /// (`IP_RECVERR`; on a socket of IPv6 `IPV6_RECVERR` as well), and is an error of the next call even where
+                /// the socket has no peer.
+                recverr, set_recverr: Flag(bool), RecvErr
+            }
+
+            /// Chooses whether datagrams may be cut into pieces.
+            ///
+            /// # Errors
+            /// Those of `setsockopt(2)`; `Unsupported` where the operating system has no such option.
+            pub fn set_mtu_discover(&self, value: $crate::sockopt::MtuDiscover) -> std::io::Result<()> {
+                self.set_option($crate::sockopt::Opt::MtuDiscover, $crate::sockopt::Value::Number(value.number()))
+            }
+
             $crate::api::options::option! {
                 /// The time to live of datagrams to a group (`IP_MULTICAST_TTL`); 0 does not leave the host. On an
                 /// emulated host it is the hop limit of IPv6 as well.

@@ -37,7 +37,7 @@ pub(crate) enum SocketError {
     HostDown,
     /// A router says that the sender is isolated (`ENONET`).
     NotOnNetwork,
-    /// A source route failed (`EOPNOTSUPP`).
+    /// A source route failed, or a socket of IPv4 is asked about IPv6 (`EOPNOTSUPP`).
     NotSupported,
     /// The peer's host, or a router, finds a fault in the header (`EPROTO`).
     ProtocolError,

@@ -36,6 +36,7 @@ pub(crate) mod icmpv6;
 pub(crate) mod ip;
 pub(crate) mod ip_input;
 pub(crate) mod ip_output;
+pub(crate) mod ip_settings;
 pub(crate) mod keyed_hash;
 pub(crate) mod listing;
 pub(crate) mod membership;
@@ -51,6 +52,7 @@ pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_errors;
 pub(crate) mod udp_options;
 
 #[cfg(any(test, fuzzing))]

@@ -9,7 +9,7 @@ use slab::Slab;
 use wakeline_runtime::wait_queue::WaitList;
 
 /// Names a socket to the program that owns it. When the socket is closed, its name means nothing for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SocketId {
     index: u32,
     generation: u32,

@@ -1,10 +1,11 @@
 //! What programs set on a UDP socket, and the groups that it has joined.
 
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{MtuDiscover, Opt, Value};
 use crate::stack::error::SocketError;
+use crate::stack::ip_settings::{IpFields, IpSettings};
 use crate::stack::membership::GROUP_HOP_LIMIT;
 use crate::stack::tcp::settings::{BUF_MAX, RCVBUF_MIN, SNDBUF_MIN};
-use crate::wire::ip::{Fragments, HOP_LIMIT};
+use crate::wire::ip::Fragments;
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
@@ -17,12 +18,11 @@ pub(crate) struct UdpOptions {
     pub(crate) rcvbuf: usize,
     /// What SO_SNDBUF was set to. Nothing else looks at it.
     sndbuf: u32,
+    /// IP_RECVERR, and IPv6's.
+    pub(crate) recverr: bool,
     /// SO_BROADCAST
     pub(crate) broadcast: bool,
-    /// IP_TTL; IPv6's unicast hops as well.
-    ttl: u8,
-    /// IP_TOS; IPv6's traffic class as well.
-    pub(crate) tos: u8,
+    ip: IpSettings,
     /// IP_MULTICAST_TTL; IPv6's multicast hops as well.
     group_ttl: u8,
     /// IP_MULTICAST_LOOP
@@ -44,9 +44,9 @@ impl UdpOptions {
             fragments: Fragments::IfLarge,
             rcvbuf,
             sndbuf: SNDBUF_DEFAULT,
+            recverr: false,
             broadcast: false,
-            ttl: HOP_LIMIT,
-            tos: 0,
+            ip: IpSettings::new(),
             group_ttl: GROUP_HOP_LIMIT,
             loop_v4: true,
             loop_v6: true,
@@ -66,13 +66,19 @@ impl UdpOptions {
             }
             (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
             (Opt::Broadcast, Value::Flag(on)) => self.broadcast = on,
-            (Opt::Ttl, Value::Number(n)) if n > 0 => self.ttl = byte(n)?,
-            (Opt::Ttl, Value::Number(_)) => return Err(SocketError::InvalidInput),
-            (Opt::Tos, Value::Number(n)) => self.tos = byte(n & 0xff)?,
+            (Opt::RecvErr, Value::Flag(on)) => self.recverr = on,
+            (Opt::MtuDiscover, Value::Number(n)) => {
+                self.fragments = match MtuDiscover::from_number(n).ok_or(SocketError::InvalidInput)? {
+                    MtuDiscover::Dont => Fragments::Freely,
+                    MtuDiscover::Want => Fragments::IfLarge,
+                    MtuDiscover::Do => Fragments::Never,
+                    MtuDiscover::Probe => Fragments::NeverProbing,
+                };
+            }
             (Opt::MulticastTtlV4, Value::Number(n)) => self.group_ttl = byte(n)?,
             (Opt::MulticastLoopV4, Value::Flag(on)) => self.loop_v4 = on,
             (Opt::MulticastLoopV6, Value::Flag(on)) => self.loop_v6 = on,
-            _ => return Err(SocketError::OptionUnknown),
+            _ => self.ip.set(opt, value, false)?,
         }
         Ok(())
     }
@@ -86,18 +92,27 @@ impl UdpOptions {
             Opt::RcvBuf => Value::Number(self.rcvbuf as u32),
             Opt::SndBuf => Value::Number(self.sndbuf),
             Opt::Broadcast => Value::Flag(self.broadcast),
-            Opt::Ttl => Value::Number(self.ttl.into()),
-            Opt::Tos => Value::Number(self.tos.into()),
+            Opt::RecvErr => Value::Flag(self.recverr),
+            Opt::MtuDiscover => Value::Number(
+                match self.fragments {
+                    Fragments::Freely => MtuDiscover::Dont,
+                    Fragments::IfLarge => MtuDiscover::Want,
+                    Fragments::Never => MtuDiscover::Do,
+                    Fragments::NeverProbing => MtuDiscover::Probe,
+                }
+                .number(),
+            ),
             Opt::MulticastTtlV4 => Value::Number(self.group_ttl.into()),
             Opt::MulticastLoopV4 => Value::Flag(self.loop_v4),
             Opt::MulticastLoopV6 => Value::Flag(self.loop_v6),
-            _ => return Err(SocketError::OptionUnknown),
+            _ => self.ip.get(opt)?,
         })
     }
 
-    /// How far a datagram to `dst` may go.
-    pub(crate) fn hop_limit(&self, dst: IpAddr) -> u8 {
-        if dst.is_multicast() { self.group_ttl } else { self.ttl }
+    /// What the IP header of a datagram to `dst` says.
+    pub(crate) fn ip_fields(&self, dst: IpAddr) -> IpFields {
+        let fields = self.ip.fields(dst.is_ipv4());
+        if dst.is_multicast() { IpFields { hop_limit: self.group_ttl, ..fields } } else { fields }
     }
 
     /// Whether a datagram to a group comes back to this host's own members.

@@ -42,12 +42,16 @@ pub(crate) struct Envelope {
 pub(crate) enum Fragments {
     /// Never: one that is too large for its path is refused (IP_PMTUDISC_DO).
     Never,
+    /// Likewise, but too large is only what the interface does not take (IP_PMTUDISC_PROBE).
+    NeverProbing,
     /// By this host if it is too large for its path; otherwise routers are to say so (IP_PMTUDISC_WANT).
     IfLarge,
     /// By anybody (IP_PMTUDISC_DONT).
     Freely,
 }
 
+/// The lower two bits of type of service, or traffic class (RFC 3168 section 5).
+pub(crate) const ECN_MASK: u8 = 0b11;
 /// `net.ipv4.ip_default_ttl` and `net.ipv6.conf.all.hop_limit`.
 pub(crate) const HOP_LIMIT: u8 = 64;
 

@@ -83,6 +83,7 @@ pub(crate) use origin::identity_for_tests;
 pub(crate) use origin::{Identity, Origin};
 pub(crate) use schedule::Schedule;
 pub use task_local::{AccessError, LocalKey, TaskLocalFuture};
+pub use waker::is_awake;
 
 /// A new task: for the registry, for a queue and for the user.
 pub(crate) fn new<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Owned, Notified, JoinHandle<F::Output>)

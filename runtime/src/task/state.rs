@@ -229,6 +229,14 @@ impl State {
         })
     }
 
+    /// Whether it will be polled again for a wake that has come already: one more would do nothing.
+    pub(super) fn is_notified(&self) -> bool {
+        // Relaxed: whoever asks holds the lock under which the task will look. If this reads an old word, from before a poll
+        // that began in the meantime, then that poll looks after the lock was released; if the word is new, the poll that
+        // it promises has not begun.
+        self.0.load(Ordering::Relaxed) & NOTIFIED != 0
+    }
+
     /// Whether the output is there; when it says yes, all that the task wrote is visible.
     pub(super) fn is_complete(&self) -> bool {
         self.0.load(Ordering::Acquire) & COMPLETE != 0

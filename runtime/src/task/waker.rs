@@ -8,6 +8,16 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_by_value, wake_by_ref, drop_waker);
 
+/// Whether `waker` is a task's that has been woken already and has not been polled since, so that waking it would do nothing:
+/// what `try_to_wake_up` finds when a process is not asleep. Of other wakers nothing is known, and the answer is no.
+///
+/// It fits [`WaitList::join_sleeper`](crate::wait_queue::WaitList::join_sleeper): it only looks at one atomic.
+#[must_use]
+pub fn is_awake(waker: &Waker) -> bool {
+    // SAFETY: by its vtable the waker is a task's, and holds a reference.
+    std::ptr::eq(waker.vtable(), &VTABLE) && unsafe { header(waker.data()) }.state.is_notified()
+}
+
 /// A waker without a reference of its own.
 ///
 /// # Safety

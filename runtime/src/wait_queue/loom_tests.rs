@@ -1,9 +1,13 @@
 //! The wait queue under every interleaving that loom can make.
 
 use super::*;
+use crate::park::Parker;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
 
 /// A one-shot sleeper built on [`Parker`], so that a lost wake-up is a deadlock, which loom reports.
 fn sleep_until(queue: &WaitQueue, mode: Mode, mut condition: impl FnMut() -> bool) {

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use super::*;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::Wake;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 /// A waker that writes its name into a log.
 struct Named(&'static str, Arc<StdMutex<Vec<&'static str>>>);
@@ -209,4 +212,166 @@ fn threads_and_wakers_meet_without_loss() {
         }
     }
     waiter.join().unwrap();
+}
+
+/// A permanent entry that writes its name and key into a log, and takes as many wakes as there are sleepers.
+struct Set(&'static str, Arc<StdMutex<Vec<String>>>, std::sync::atomic::AtomicUsize);
+
+impl WakeFn for Set {
+    fn call(&self, key: Events) {
+        self.1.lock().unwrap().push(format!("{} {:#x}", self.0, key.bits()));
+    }
+
+    fn claim(&self, _: Events) -> bool {
+        use std::sync::atomic::Ordering::SeqCst;
+        self.2.fetch_update(SeqCst, SeqCst, |sleepers| sleepers.checked_sub(1)).is_ok()
+    }
+}
+
+#[test]
+fn a_callback_stays_and_hears_each_key_that_meets_its_interest() {
+    let (mut list, mut slot, mut waiter) = (WaitList::new(), WaitSlot::new(), WaitSlot::new());
+    let log: Arc<StdMutex<Vec<String>>> = Arc::default();
+    let set = Arc::new(Set("set", log.clone(), 0.into()));
+    assert!(list.add(&mut slot, set.clone(), Events::READABLE, Mode::Shared).is_none());
+    assert!(list.join(&mut waiter, Waker::noop(), Events::READABLE, Mode::Shared).is_none());
+    let wake = |list: &mut WaitList, key| {
+        let mut batch = WakeBatch::new();
+        let told = list.wake(key, 1, &mut batch);
+        assert!(log.lock().unwrap().is_empty(), "nobody is called before the lock is released");
+        drop(batch);
+        (told, std::mem::take(&mut *log.lock().unwrap()))
+    };
+    assert_eq!(wake(&mut list, Events::READABLE), (2, vec!["set 0xc3".to_owned()]));
+    assert_eq!(
+        wake(&mut list, Events::READABLE),
+        (1, vec!["set 0xc3".to_owned()]),
+        "the waiter has left, the set has not"
+    );
+    assert_eq!(wake(&mut list, Events::WRITABLE), (0, vec![]));
+    assert_eq!(wake(&mut list, Events::ERR), (1, vec!["set 0x8".to_owned()]));
+    assert_eq!(wake(&mut list, Events::ANY), (1, vec!["set 0xffffffff".to_owned()]));
+    // Disabled, as by EPOLLONESHOT, and armed again.
+    list.set_interest(&slot, Events::empty());
+    assert_eq!(wake(&mut list, Events::ANY), (0, vec![]));
+    list.set_interest(&slot, Events::WRITABLE);
+    assert_eq!(wake(&mut list, Events::WRITABLE), (1, vec!["set 0x304".to_owned()]));
+    assert!(matches!(list.remove(&mut slot), Removed::Waiting(Func::Callback(_))));
+    assert_eq!(wake(&mut list, Events::ANY), (0, vec![]));
+    assert_eq!(Arc::strong_count(&set), 1);
+}
+
+/// RXPATH row 41: a `func` that returns 0 is not counted. The sets that nobody sleeps on are told and passed by.
+#[test]
+fn a_callback_that_nobody_takes_does_not_use_up_the_quota() {
+    let (mut list, log): (_, Arc<StdMutex<Vec<String>>>) = (WaitList::new(), Arc::default());
+    let sets = [("idle0", 0), ("one", 1), ("two", 2), ("three", 1)];
+    let mut slots: Vec<WaitSlot> = Vec::new();
+    for (name, sleepers) in sets {
+        let mut slot = WaitSlot::new();
+        let set = Arc::new(Set(name, log.clone(), sleepers.into()));
+        assert!(list.add(&mut slot, set, Events::READABLE, Mode::Exclusive).is_none());
+        slots.push(slot);
+    }
+    let mut wake = |expected: &str| {
+        list.wake(Events::IN, 1, &mut WakeBatch::new());
+        assert_eq!(std::mem::take(&mut *log.lock().unwrap()).join(", "), expected);
+    };
+    wake("idle0 0x1, one 0x1");
+    wake("idle0 0x1, one 0x1, two 0x1");
+    wake("idle0 0x1, one 0x1, two 0x1");
+    wake("idle0 0x1, one 0x1, two 0x1, three 0x1");
+}
+
+/// RXPATH row 41: the first exclusive waiter runs already, so the second is woken.
+#[test]
+fn a_waiter_that_is_awake_is_passed_by() {
+    let mut world = World::new();
+    let mut join = |name, is_awake: IsAwake| {
+        let (mut slot, waker) = (WaitSlot::new(), world.waker(name));
+        assert!(world.list.join_sleeper(&mut slot, &waker, Events::IN, Mode::Exclusive, is_awake).is_none());
+        slot
+    };
+    let slots = [join("awake", |_| true), join("asleep", |_| false), join("later", |_| false)];
+    assert_eq!(world.wake(Events::IN, 1), ["asleep"]);
+    assert!(world.list.is_waiting(&slots[0]), "it has not been told, and keeps its place");
+    assert_eq!(world.wake(Events::IN, 1), ["later"]);
+    assert_eq!(world.wake(Events::IN, 1), [] as [&str; 0]);
+}
+
+/// The same with two tasks: the first has been woken for something else and has not run yet.
+#[test]
+fn a_task_that_was_woken_for_something_else_is_passed_by() {
+    let runtime = crate::builder::Builder::new_current_thread().build().unwrap();
+    let (list, log) = (Arc::new(StdMutex::new(WaitList::new())), Arc::new(StdMutex::new(Vec::new())));
+    let wakers = Arc::new(StdMutex::new(Vec::new()));
+    let waiter = |name: &'static str| {
+        let (list, log, wakers, mut slot) = (list.clone(), log.clone(), wakers.clone(), WaitSlot::new());
+        std::future::poll_fn(move |cx| {
+            let mut list = list.lock().unwrap();
+            if slot.is_set() && !list.is_waiting(&slot) {
+                log.lock().unwrap().push(name);
+                return std::task::Poll::Ready(());
+            }
+            wakers.lock().unwrap().push(cx.waker().clone());
+            let is_awake = crate::task::is_awake;
+            drop(list.join_sleeper(&mut slot, cx.waker(), Events::IN, Mode::Exclusive, is_awake));
+            std::task::Poll::Pending
+        })
+    };
+    let wake = || {
+        let mut batch = WakeBatch::new();
+        list.lock().unwrap().wake(Events::IN, 1, &mut batch);
+    };
+    let told = || std::mem::take(&mut *log.lock().unwrap());
+    runtime.block_on(async {
+        let tasks = [crate::spawn::spawn(waiter("first")), crate::spawn::spawn(waiter("second"))];
+        crate::spawn::yield_now().await;
+        wakers.lock().unwrap()[0].wake_by_ref();
+        wake();
+        crate::spawn::yield_now().await;
+        assert_eq!(told(), ["second"]);
+        wake();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(told(), ["first"], "asleep again, it is told as ever");
+    });
+}
+
+/// As the sleepers of an epoll set.
+#[test]
+fn exclusive_waiters_at_the_head_are_told_newest_first() {
+    let mut world = World::new();
+    for name in ["first", "second", "third"] {
+        world.join(name, Events::IN, Mode::ExclusiveFirst);
+    }
+    assert_eq!(world.wake(Events::IN, 1), ["third"]);
+    assert_eq!(world.wake(Events::IN, 2), ["second", "first"]);
+}
+
+/// As a socket that is closed: an epoll item hears of it once, without a key, and is let go of.
+#[test]
+fn a_list_that_closes_tells_all_and_keeps_nobody() {
+    struct Item(StdMutex<Vec<Events>>);
+    impl WakeFn for Item {
+        fn call(&self, key: Events) {
+            self.0.lock().unwrap().push(key);
+        }
+    }
+    let mut world = World::new();
+    let (item, deaf) = (Arc::new(Item(StdMutex::default())), Arc::new(Item(StdMutex::default())));
+    let mut slots = [WaitSlot::new(), WaitSlot::new()];
+    assert!(world.list.add(&mut slots[0], item.clone(), Events::IN, Mode::Exclusive).is_none());
+    assert!(world.list.add(&mut slots[1], deaf.clone(), Events::empty(), Mode::Shared).is_none());
+    let mut slot = world.join("waiter", Events::OUT, Mode::Shared);
+    let mut batch = WakeBatch::new();
+    world.list.close(&mut batch);
+    assert!(world.list.is_empty());
+    assert_eq!(Arc::strong_count(&item), 2, "its call holds it until it is made");
+    batch.wake_all();
+    assert_eq!(*item.0.lock().unwrap(), [Events::ANY]);
+    assert_eq!(*deaf.0.lock().unwrap(), [Events::ANY], "also who wants to hear nothing");
+    assert_eq!((Arc::strong_count(&item), Arc::strong_count(&deaf)), (1, 1));
+    assert!(world.list.remove(&mut slot).is_told() && world.list.remove(&mut slots[0]).is_told());
 }

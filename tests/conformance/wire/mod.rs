@@ -7,6 +7,7 @@ pub(crate) mod build;
 pub(crate) mod icmp;
 pub(crate) mod read;
 
+use crate::model::IpInfo;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// From whom to whom a frame goes.
@@ -19,6 +20,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// With the addresses that a packet names.
+    pub(crate) fn unless_named(self, info: &IpInfo) -> Ends {
+        Ends { src: info.src.unwrap_or(self.src), dst: info.dst.unwrap_or(self.dst), ..self }
+    }
+
     /// The way back.
     pub(crate) fn reversed(self) -> Ends {
         Ends { src_mac: self.dst_mac, dst_mac: self.src_mac, src: self.dst, dst: self.src }

@@ -14,6 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::park::with_thread_parker;
+use wakeline_runtime::task::is_awake;
 use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitSlot};
 
 /// One socket of one shard.
@@ -57,7 +58,7 @@ pub(crate) fn attempt<R>(
         let list = stack.wait_list(place.id);
         match (result, list) {
             (Err(SocketError::WouldBlock), Some(list)) => {
-                replaced = list.join(slot, waker, interest, mode);
+                replaced = list.join_sleeper(slot, waker, interest, mode, is_awake);
                 fx.tracer.emit(|| Event::SchedSleep { what: what(interest) });
                 Poll::Pending
             }

@@ -7,6 +7,7 @@
 
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::host::socket::file::SocketFile;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -56,6 +57,11 @@ impl Spread {
 
     pub(crate) fn host(&self) -> &Arc<Machine> {
         &self.host
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        SocketFile::new(self.host.clone(), self.ids.iter().copied().enumerate())
     }
 
     /// Tries `call` on each member; when all would block, the caller waits in all their queues. Gives the CPU as well.

@@ -3,6 +3,7 @@
 use crate::event::Event;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
@@ -197,6 +198,11 @@ impl TcpStream {
         attempt(self.place(), time, Waiting { waker, slot, interest, mode: Mode::Shared }, call)
     }
 
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        SocketFile::new(self.host.clone(), [(self.cpu, self.id)])
+    }
+
     fn place(&self) -> Place<'_> {
         Place { host: &self.host, cpu: self.cpu, id: self.id }
     }
@@ -280,6 +286,11 @@ impl TcpListener {
 
     pub(crate) fn release(&self, slots: &mut SpreadSlots) {
         self.sockets.release(slots);
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        self.sockets.file()
     }
 }
 

@@ -34,7 +34,8 @@ impl TcpSocket {
     pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
         let state = self.state.lock();
         match opt {
-            Opt::OnlyV6 if self.is_v6 => Ok(Value::Flag(state.settings.flags.contains(SettingFlags::ONLY_V6))),
+            opt if opt.is_of_v6() && !self.is_v6 => Err(SocketError::NotSupported.into()),
+            Opt::OnlyV6 => Ok(Value::Flag(state.settings.flags.contains(SettingFlags::ONLY_V6))),
             opt => Ok(state.settings.get(opt)?),
         }
     }
@@ -43,10 +44,9 @@ impl TcpSocket {
     pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         let mut state = self.state.lock();
         match (opt, value) {
-            (Opt::OnlyV6, Value::Flag(_)) if self.is_v6 && state.bound.is_some() => {
-                Err(SocketError::InvalidInput.into())
-            }
-            (Opt::OnlyV6, Value::Flag(only)) if self.is_v6 => {
+            (opt, _) if opt.is_of_v6() && !self.is_v6 => Err(SocketError::OptionUnknown.into()),
+            (Opt::OnlyV6, Value::Flag(_)) if state.bound.is_some() => Err(SocketError::InvalidInput.into()),
+            (Opt::OnlyV6, Value::Flag(only)) => {
                 state.settings.flags.set(SettingFlags::ONLY_V6, only);
                 Ok(())
             }

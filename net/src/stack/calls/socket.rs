@@ -45,7 +45,11 @@ impl Stack {
         (opt, value): (Opt, Value),
         fx: &mut Effects,
     ) -> Result<(), SocketError> {
-        if opt == Opt::OnlyV6 && self.sockets.get(id)?.family() != Family::V4 {
+        let is_v4 = self.sockets.get(id)?.family() == Family::V4;
+        if is_v4 && opt.is_of_v6() {
+            return Err(SocketError::OptionUnknown);
+        }
+        if opt == Opt::OnlyV6 {
             // It has an address already.
             return Err(SocketError::InvalidInput);
         }
@@ -59,11 +63,15 @@ impl Stack {
     /// `getsockopt(2)`
     ///
     /// # Errors
-    /// `OptionUnknown`, `Stale`.
+    /// `OptionUnknown`, `NotSupported` for one of IPv6 on a socket of IPv4, `Stale`.
     pub(crate) fn option(&self, id: SocketId, opt: Opt) -> Result<Value, SocketError> {
         let socket = self.sockets.get(id)?;
         match (socket, opt, socket.family()) {
+            // Asking is refused otherwise than setting (`do_ip_getsockopt`).
+            (_, opt, Family::V4) if opt.is_of_v6() => Err(SocketError::NotSupported),
             (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
+            (Socket::Udp(socket), Opt::ReuseAddr, _) => Ok(Value::Flag(socket.binding.reuse_addr)),
+            (Socket::Udp(socket), Opt::ReusePort, _) => Ok(Value::Flag(socket.binding.reuse_port)),
             (Socket::Udp(socket), opt, _) => socket.options.get(opt),
             _ => TcpLayer::option(&self.sockets, id, opt),
         }

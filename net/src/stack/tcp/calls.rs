@@ -270,11 +270,16 @@ impl TcpLayer {
     ) -> Result<(), SocketError> {
         let connection = sockets.connection(id)?;
         let before = connection.block.state();
+        if before == State::Closed {
+            // `inet_shutdown`: in vain, and yet whoever waits looks again.
+            connection.wait.wake_all(&mut lower.fx.wakes);
+        }
         if matches!(before, State::Closed | State::SynSent) {
             return Err(SocketError::NotConnected);
         }
         if how != Shutdown::Write {
             connection.read_shut_down = true;
+            connection.block.shut_down_read();
         }
         if how != Shutdown::Read {
             connection.block.shut_down_write();
@@ -293,7 +298,7 @@ impl TcpLayer {
         }
         sockets.disown(id.index());
         // SO_LINGER with a time of zero: `tcp_disconnect`.
-        let abort = sockets.connection_at(id.index()).is_some_and(|it| it.settings.linger_s == Some(0));
+        let abort = sockets.connection_at(id.index()).is_some_and(|it| it.settings.linger() == Some(0));
         self.close_connection(sockets, id.index(), abort, lower);
     }
 
@@ -302,7 +307,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
         connection.owner = Owner::Nobody;
-        connection.wait.wake_all(&mut lower.fx.wakes);
+        connection.wait.close(&mut lower.fx.wakes);
         let reset = if abort {
             let reset = connection.block.abort_reset();
             connection.block.abort(&mut lower.ip.pool);
@@ -324,7 +329,7 @@ impl TcpLayer {
         }
         if let Some(reset) = reset {
             lower.ip.counters.count(mib);
-            send_reset(lower, &connection.flow, reset);
+            send_reset(lower, &connection.flow, reset, connection.ip_fields());
         }
         connection.trace_state(before, lower.fx);
         self.settle(sockets, index, lower);
@@ -342,7 +347,7 @@ impl TcpLayer {
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
         self.demux.unbind(listener.local, index, listener.binding.family);
-        listener.wait.wake_all(&mut lower.fx.wakes);
+        listener.wait.close(&mut lower.fx.wakes);
         for child in listener.accept_queue {
             self.close_connection(sockets, child, true, lower);
         }
@@ -352,10 +357,14 @@ impl TcpLayer {
 impl Connection {
     /// What reading an empty queue means.
     fn nothing_to_read(&mut self) -> Result<usize, SocketError> {
+        if self.block.peer_closed() {
+            // `SOCK_DONE`: the end was reached, whatever has happened to the other direction since.
+            return Ok(0);
+        }
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let ended = self.block.peer_closed() || self.read_shut_down || self.is_done;
+        let ended = self.read_shut_down || self.is_done;
         match self.block.state() {
             _ if ended => Ok(0),
             State::Closed => Err(SocketError::NotConnected),

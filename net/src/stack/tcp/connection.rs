@@ -7,9 +7,10 @@ use crate::stack::effects::Effects;
 use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
+use crate::stack::ip_settings::IpFields;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
-use crate::stack::tcp::emit::{send_marked_segment, send_reset};
-use crate::stack::tcp::settings::{DEFAULT_TTL, Settings};
+use crate::stack::tcp::emit::{send_reset, send_segment};
+use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::{Events, WaitList};
 
@@ -93,18 +94,24 @@ impl Connection {
                 let (sport, dport, state) = (self.flow.local.port(), self.flow.remote.port(), self.block.state());
                 lower.fx.tracer.emit(|| Event::TcpRetransmitSkb { sport, dport, state: state.name() });
             }
+            let fields = self.ip_fields();
             let sums = !lower.ip.config.checksum_offload;
             let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out, sums);
-            // IP_TTL says nothing about IPv6.
-            let hop_limit = if self.flow.is_v4() { self.settings.ttl } else { DEFAULT_TTL };
-            let header = (&outgoing.header, outgoing.ecn, hop_limit);
-            send_marked_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
+            let header = (&outgoing.header, IpFields { tos: fields.tos | outgoing.ecn, ..fields });
+            send_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
+        self.block.note_limit(self.no_space, lower.now);
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.
             self.no_space = false;
             self.wait.wake(Events::WRITABLE, 1, &mut lower.fx.wakes);
         }
+    }
+
+    /// What its segments' IP headers say. The bits of ECN are the control block's.
+    #[inline]
+    pub(crate) fn ip_fields(&self) -> IpFields {
+        self.settings.ip.fields(self.flow.is_v4())
     }
 
     /// Does what the control block asks for after a segment or a timer; `before` is the state it was in.
@@ -115,7 +122,7 @@ impl Connection {
             count_drop(lower, reason);
         }
         if let Some(reset) = done.reset {
-            send_reset(lower, &self.flow, reset);
+            send_reset(lower, &self.flow, reset, self.ip_fields());
         }
         if done.notice.contains(Notice::FAILED) {
             self.fail(done.error, lower);

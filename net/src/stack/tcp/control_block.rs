@@ -13,6 +13,7 @@
 
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
+use crate::stack::tcp::chrono::{Chrono, Limit};
 use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::delivery_rate::Delivery;
 use crate::stack::tcp::flags::{AckDue, Flags, Timer};
@@ -56,8 +57,8 @@ pub(crate) struct ControlBlock {
     /// RCV.NXT when the window was last told, and the window that was told then.
     pub(super) rcv_wup: SeqNumber,
     pub(super) rcv_wnd: u32,
-    /// Where the peer's stream ends, once its FIN has been seen.
-    pub(super) fin_at: Option<SeqNumber>,
+    /// Where the peer's stream ends, with [`Flags::FIN_SEEN`].
+    pub(super) fin_at: SeqNumber,
 
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
@@ -106,6 +107,9 @@ pub(crate) struct ControlBlock {
     /// TCP_USER_TIMEOUT.
     pub(super) patience: Option<Box<Patience>>,
     pub(super) stats: Stats,
+    pub(super) chrono: Chrono,
+    /// What holds back the sender now.
+    pub(super) limit: Limit,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
     pub(super) out_of_order_max: u32,
@@ -189,6 +193,8 @@ pub(super) const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const QUICK_ACKS: u8 = 16;
 /// `TCP_ATO_MIN`: how long an acknowledgement waits for company.
 pub(super) const DELAYED_ACK: Duration = Duration::from_millis(40);
+/// `TCP_DELACK_MAX`: how long the last segment of a handshake waits for it.
+pub(super) const DELAYED_ACK_MAX: Duration = Duration::from_millis(200);
 /// `TCP_FIN_TIMEOUT`: how long FIN-WAIT-2 lasts when nobody reads any more.
 pub(super) const FIN_WAIT_2_MAX: Duration = Duration::from_secs(60);
 
@@ -235,7 +241,7 @@ impl ControlBlock {
             irs: SeqNumber(0),
             rcv_wup: SeqNumber(0),
             rcv_wnd: 0,
-            fin_at: None,
+            fin_at: SeqNumber(0),
             src_port,
             dst_port,
             snd_mss: offer.mss,
@@ -266,6 +272,8 @@ impl ControlBlock {
             keep: None,
             patience: None,
             stats: Stats::default(),
+            chrono: Chrono::new(),
+            limit: Limit::Idle,
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
             out_of_order_max: offer.out_of_order_max,

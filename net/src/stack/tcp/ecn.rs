@@ -9,8 +9,6 @@ use crate::stack::tcp::options::Features;
 use crate::wire::tcp::TcpFlags;
 use wakeline_runtime::clock::Instant;
 
-/// The lower two bits of type of service, or traffic class (RFC 3168 section 5).
-pub(crate) const ECN_MASK: u8 = 0b11;
 /// This packet's ends know ECN.
 const ECT_0: u8 = 0b10;
 /// A router has seen congestion.

@@ -4,32 +4,20 @@ use crate::event::{DropReason, Event};
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::ip_settings::IpFields;
 use crate::stack::tcp::control_block::Reset;
-use crate::stack::tcp::settings::DEFAULT_TTL;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::Envelope;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 
-/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum.
+/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum. With a `gso_size` the device cuts it.
 #[inline]
 pub(crate) fn send_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
-    header: &TcpHeader,
-    len: usize,
-    copy: impl FnOnce(&mut [u8]) -> Sum,
-) {
-    send_marked_segment(lower, flow, (header, 0, DEFAULT_TTL), (len, 0), copy);
-}
-
-/// The same with ECN bits and a time to live in its IP header. With a `gso_size` the device cuts it.
-#[inline]
-pub(crate) fn send_marked_segment(
-    lower: &mut Lower<'_>,
-    flow: &FourTuple,
-    (header, ecn, hop_limit): (&TcpHeader, u8, u8),
+    (header, fields): (&TcpHeader, IpFields),
     (len, gso_size): (usize, u16),
     copy: impl FnOnce(&mut [u8]) -> Sum,
 ) {
@@ -59,8 +47,13 @@ pub(crate) fn send_marked_segment(
         ip.counters.count_many(Mib::TcpOutSegs, segs as u64 - 1);
     }
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
-    let envelope = Envelope { tos: ecn, hop_limit, ..Envelope::new(src, dst, protocol::TCP) };
+    let envelope = Envelope { tos: fields.tos, hop_limit: fields.hop_limit, ..Envelope::new(src, dst, protocol::TCP) };
     let _ = ip.send(packet, &envelope, lower.now, lower.fx);
+}
+
+/// Sends a segment without text.
+pub(crate) fn send_bare(lower: &mut Lower<'_>, flow: &FourTuple, header: &TcpHeader, fields: IpFields) {
+    send_segment(lower, flow, (header, fields), (0, 0), |_| Sum::default());
 }
 
 /// Sends a segment that only acknowledges; with timestamps where the connection has them.
@@ -70,14 +63,15 @@ pub(crate) fn send_ack(
     (seq, ack): (SeqNumber, SeqNumber),
     window: u16,
     timestamps: Option<(u32, u32)>,
+    fields: IpFields,
 ) {
     let options = TcpOptions { timestamps, ..TcpOptions::default() };
     let header = TcpHeader { window, options, ..bare(flow, seq, ack, TcpFlags::ACK) };
-    send_segment(lower, flow, &header, 0, |_| Sum::default());
+    send_bare(lower, flow, &header, fields);
 }
 
 /// Sends a reset.
-pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset) {
+pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset, fields: IpFields) {
     let header = match reset {
         Reset::At(seq) => bare(flow, seq, SeqNumber(0), TcpFlags::RST),
         Reset::Abort { seq, ack } => bare(flow, seq, ack, TcpFlags::RST | TcpFlags::ACK),
@@ -85,11 +79,11 @@ pub(crate) fn send_reset(lower: &mut Lower<'_>, flow: &FourTuple, reset: Reset) 
     lower.ip.counters.count(Mib::TcpOutRsts);
     let (sport, dport) = (header.src_port, header.dst_port);
     lower.fx.tracer.emit(|| Event::TcpSendReset { sport, dport });
-    send_segment(lower, flow, &header, 0, |_| Sum::default());
+    send_bare(lower, flow, &header, fields);
 }
 
 /// RFC 9293 3.10.7.1: the reset that answers a segment for which there is no connection. Never to a reset.
-pub(crate) fn refuse(lower: &mut Lower<'_>, flow: &FourTuple, header: &TcpHeader, text_len: usize) {
+pub(crate) fn refuse(lower: &mut Lower<'_>, flow: &FourTuple, header: &TcpHeader, text_len: usize, fields: IpFields) {
     if header.flags.contains(TcpFlags::RST) {
         return;
     }
@@ -98,7 +92,7 @@ pub(crate) fn refuse(lower: &mut Lower<'_>, flow: &FourTuple, header: &TcpHeader
     } else {
         Reset::Abort { seq: SeqNumber(0), ack: header.seq + header.sequence_len(text_len) }
     };
-    send_reset(lower, flow, reset);
+    send_reset(lower, flow, reset, fields);
 }
 
 fn bare(flow: &FourTuple, seq: SeqNumber, ack: SeqNumber, flags: TcpFlags) -> TcpHeader {

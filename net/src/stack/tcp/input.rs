@@ -90,7 +90,7 @@ impl ControlBlock {
         if has_ack {
             self.take_ack(at, false, done);
             self.step(Cause::SynAck);
-            self.ack = AckDue::Now;
+            self.acknowledge_syn_ack(at.now);
             done.notice |= Notice::CONNECTED | Notice::WRITABLE;
             Ok(())
         } else {

@@ -9,6 +9,7 @@ use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
+use crate::stack::ip_settings::IpFields;
 use crate::stack::report::Said;
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::challenge::ChallengeLimit;
@@ -16,7 +17,6 @@ use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::cookies::Cookies;
-use crate::stack::tcp::ecn::ECN_MASK;
 use crate::stack::tcp::emit::{refuse, send_ack};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::isn::Secrets;
@@ -29,7 +29,7 @@ use crate::stack::tcp::sysctl::TcpSysctls;
 use crate::stack::tcp::timewait::Substate;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
 use crate::stack::timers::{TimerHeap, earlier};
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{ECN_MASK, IpHeader};
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use slab::Slab;
@@ -60,9 +60,16 @@ pub(crate) struct TcpLayer {
 pub(crate) struct Segment<'a> {
     pub(super) flow: FourTuple,
     pub(super) header: &'a TcpHeader,
-    /// The ECN bits of its IP header.
-    pub(super) ecn: u8,
+    /// DSCP and ECN of its IP header.
+    pub(super) tos: u8,
     pub(super) text: PacketBuf,
+}
+
+impl Segment<'_> {
+    /// What a reset says that no socket sends: the DSCP of the segment that it answers (`ip_send_unicast_reply`).
+    pub(super) fn mirrored(&self) -> IpFields {
+        IpFields { tos: self.tos & !ECN_MASK, ..IpFields::DEFAULT }
+    }
 }
 
 /// A bound on the work of one call.
@@ -134,7 +141,7 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let Segment { header, ecn, text, .. } = segment;
+        let Segment { header, tos, text, .. } = segment;
         if self.memory.is_scarce() && !text.is_empty() && connection.block.readable() > 0 {
             // A simplification: with the text goes the acknowledgement, which the next segment brings again.
             lower.ip.counters.count(Mib::TcpExtTCPRcvQDrop);
@@ -146,7 +153,7 @@ impl TcpLayer {
         let before = block.state();
         let IpLayer { pool, counters, .. } = &mut *lower.ip;
         let done = block.on_segment(
-            Arrival { now: lower.now, header, ecn, pool, counters, challenges: &mut self.challenges },
+            Arrival { now: lower.now, header, ecn: tos & ECN_MASK, pool, counters, challenges: &mut self.challenges },
             text,
         );
         connection.apply(done, before, lower);
@@ -163,6 +170,7 @@ impl TcpLayer {
                 self.deferred.push(index);
             }
         } else {
+            connection.block.note_limit(connection.no_space, lower.now);
             self.timers.arm(index, connection.block.next_timer());
         }
     }
@@ -197,7 +205,7 @@ impl TcpLayer {
 
     fn enter_time_wait(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        let (flow, variables) = (connection.flow, connection.block.remains());
+        let (flow, variables) = (connection.flow, connection.block.remains(connection.ip_fields().tos));
         connection.block.abort(&mut lower.ip.pool);
         match self.time_wait.insert(flow, variables, lower.now) {
             Some(entry) => self.demux.redirect(&flow, Target::Connection(index), Target::TimeWait(entry)),
@@ -255,7 +263,8 @@ impl TcpLayer {
             Verdict::Acknowledge | Verdict::Reopen { .. } => {
                 let numbers = (entry.remains.snd_nxt, entry.remains.rcv_nxt);
                 let timestamps = entry.timestamps(self.secrets.ts_offset(&entry.flow), lower.now);
-                send_ack(lower, &entry.flow, numbers, entry.remains.window, timestamps);
+                let fields = IpFields { tos: entry.remains.tos, ..IpFields::DEFAULT };
+                send_ack(lower, &entry.flow, numbers, entry.remains.window, timestamps, fields);
             }
             Verdict::Skip(mib) => lower.ip.counters.count(mib),
             Verdict::Delete => self.forget_time_wait(index, &entry.flow),
@@ -272,7 +281,7 @@ impl TcpLayer {
     /// Answers a segment that has nobody to go to.
     #[cold]
     pub(super) fn refuse(&mut self, segment: Segment<'_>, lower: &mut Lower<'_>) {
-        refuse(lower, &segment.flow, segment.header, segment.text.len());
+        refuse(lower, &segment.flow, segment.header, segment.text.len(), segment.mirrored());
         lower.ip.drop_packet(segment.text, DropReason::NoSocket, lower.fx);
     }
 
@@ -465,7 +474,7 @@ fn segment<'a>(ip: &IpHeader, header: &'a TcpHeader, header_len: usize, mut pack
     packet.pull(header_len);
     let flow =
         FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
-    Segment { flow, header, ecn: ip.tos & ECN_MASK, text: packet }
+    Segment { flow, header, tos: ip.tos, text: packet }
 }
 
 /// Whether a segment asks for a connection.

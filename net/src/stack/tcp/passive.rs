@@ -9,13 +9,13 @@ use crate::stack::socket::{Socket, Sockets};
 use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::cookies::{VALID, stamp, unstamp};
-use crate::stack::tcp::emit::send_segment;
+use crate::stack::tcp::emit::send_bare;
 use crate::stack::tcp::layer::{Segment, TcpLayer, mind_path};
 use crate::stack::tcp::listen::{Listener, Request};
 use crate::stack::tcp::options::{Agreed, Features, syn_ecn, syn_options, syn_window};
+use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::sysctl::SynCookies;
 use crate::stack::tcp::timestamps::Timestamps;
-use crate::wire::checksum::Sum;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 use wakeline_runtime::clock::Instant;
@@ -82,7 +82,7 @@ impl TcpLayer {
             lower.ip.counters.count(Mib::TcpExtListenDrops);
             return lower.ip.drop_packet(segment.text, DropReason::TcpListenOverflow, lower.fx);
         }
-        let rcvbuf = listener.settings.rcvbuf;
+        let settings = listener.settings;
         let Segment { flow, header, text, .. } = segment;
         lower.ip.pool.free(text);
         let iss = iss.unwrap_or_else(|| self.secrets.isn(&flow, lower.now));
@@ -91,14 +91,14 @@ impl TcpLayer {
         let request = Request::new((flow, index), (iss, header.seq), agreed, lower.now);
         if admission == Admission::Cookie {
             listener.overflowed_at = Some(lower.now);
-            return self.send_cookie(&request, header, rcvbuf, lower);
+            return self.send_cookie(&request, header, &settings, lower);
         }
         listener.half_open += 1;
         listener.young += 1;
         let place = self.requests.insert(request) as u32;
         self.demux.insert(&flow, Target::Request(place));
         self.request_timers.arm(place, request.expires_at);
-        self.send_syn_ack(&request, rcvbuf, self.clock_of(&flow, lower.now), lower);
+        self.send_syn_ack(&request, &settings, self.clock_of(&flow, lower.now), lower);
     }
 
     /// Linux's order of the questions. One that takes the place of an entry in TIME-WAIT is not asked all of them.
@@ -132,7 +132,7 @@ impl TcpLayer {
         Timestamps::new(self.secrets.ts_offset(flow)).value(now)
     }
 
-    pub(super) fn send_syn_ack(&self, request: &Request, rcvbuf: u32, ts_value: u32, lower: &mut Lower<'_>) {
+    pub(super) fn send_syn_ack(&self, request: &Request, settings: &Settings, ts_value: u32, lower: &mut Lower<'_>) {
         let (offer, agreed) = (self.offer(lower.ip, &request.flow, (0, 0)), request.agreed);
         let timestamps = (ts_value, agreed.ts_recent);
         let header = TcpHeader {
@@ -141,15 +141,15 @@ impl TcpLayer {
             seq: request.iss,
             ack: request.irs + 1,
             flags: TcpFlags::SYN | TcpFlags::ACK | syn_ecn(agreed.features, true),
-            window: syn_window(rcvbuf),
+            window: syn_window(settings.rcvbuf),
             urgent: 0,
             options: syn_options(offer.mss, agreed.snd_wscale.is_some(), agreed.features, timestamps),
         };
-        send_segment(lower, &request.flow, &header, 0, |_| Sum::default());
+        send_bare(lower, &request.flow, &header, settings.ip.fields(request.flow.is_v4()));
     }
 
     /// Answers a SYN and forgets it.
-    fn send_cookie(&self, request: &Request, syn: &TcpHeader, rcvbuf: u32, lower: &mut Lower<'_>) {
+    fn send_cookie(&self, request: &Request, syn: &TcpHeader, settings: &Settings, lower: &mut Lower<'_>) {
         let mut request = *request;
         let (flow, now) = (request.flow, lower.now);
         let mss = syn.options.mss.unwrap_or(Agreed::default_mss(request.flow.is_v4()));
@@ -162,7 +162,7 @@ impl TcpLayer {
         lower.ip.counters.count(Mib::TcpExtSyncookiesSent);
         let offset = self.secrets.ts_offset(&flow);
         let stamp = stamp(Timestamps::new(0).value(now), &request.agreed).wrapping_add(offset);
-        self.send_syn_ack(&request, rcvbuf, stamp, lower);
+        self.send_syn_ack(&request, settings, stamp, lower);
     }
 
     /// `cookie_v4_check`: the request that a cookie stands for, if this segment brings one back and there was a reason

@@ -12,6 +12,7 @@ use crate::stack::tcp::layer::{Segment, TcpLayer, is_open};
 use crate::stack::tcp::listen::Request;
 use crate::stack::tcp::options::{Features, syn_window};
 use crate::stack::tcp::rto::RttEstimator;
+use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::timestamps::is_before;
 use crate::wire::tcp::{SeqNumber, TcpFlags};
 
@@ -25,18 +26,18 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         let Some(&request) = self.requests.get(index as usize) else { return };
-        let rcvbuf = sockets.listener_at(request.listener).map_or(0, |listener| listener.settings.rcvbuf);
+        let Some(settings) = sockets.listener_at(request.listener).map(|listener| listener.settings) else { return };
         let Segment { header, ref text, .. } = segment;
         let (flags, rcv_nxt) = (header.flags, request.irs + 1);
         if is_open(header) && header.seq == request.irs {
             // The SYN again: so is the SYN-ACK, but not at the peer's pace.
             if self.may_answer(index, lower) {
-                self.resend_syn_ack(index, rcvbuf, lower);
+                self.resend_syn_ack(index, &settings, lower);
             }
             return lower.ip.pool.free(segment.text);
         }
         // First, check the sequence number.
-        let window = u32::from(syn_window(rcvbuf));
+        let window = u32::from(syn_window(settings.rcvbuf));
         let end = header.seq + header.sequence_len(text.len());
         let old = request.agreed.features.contains(Features::TIMESTAMPS)
             && header.options.timestamps.is_some_and(|(value, _)| is_before(value, request.agreed.ts_recent));
@@ -53,8 +54,8 @@ impl TcpLayer {
             if answer {
                 let stamped = request.agreed.features.contains(Features::TIMESTAMPS);
                 let timestamps = (self.clock_of(&flow, lower.now), request.agreed.ts_recent);
-                let numbers = (request.iss + 1, rcv_nxt);
-                send_ack(lower, &flow, numbers, syn_window(rcvbuf), stamped.then_some(timestamps));
+                let (numbers, fields) = ((request.iss + 1, rcv_nxt), settings.ip.fields(flow.is_v4()));
+                send_ack(lower, &flow, numbers, syn_window(settings.rcvbuf), stamped.then_some(timestamps), fields);
             }
             return;
         }
@@ -72,7 +73,7 @@ impl TcpLayer {
             return lower.ip.drop_packet(segment.text, DropReason::TcpFlags, lower.fx);
         }
         if header.ack != request.iss + 1 {
-            send_reset(lower, &segment.flow, Reset::At(header.ack));
+            send_reset(lower, &segment.flow, Reset::At(header.ack), segment.mirrored());
             return lower.ip.drop_packet(segment.text, DropReason::TcpInvalidAck, lower.fx);
         }
         if self.is_deferred(sockets, &request) && end == rcv_nxt {
@@ -104,7 +105,7 @@ impl TcpLayer {
             return self.deliver_to_connection(sockets, place, segment, lower);
         }
         if self.sysctls.abort_on_overflow {
-            send_reset(lower, &request.flow, Reset::At(segment.header.ack));
+            send_reset(lower, &request.flow, Reset::At(segment.header.ack), segment.mirrored());
             self.abandon_request(sockets, index, request, lower);
         } else {
             // The request stays, and so does the peer's belief; the SYN-ACK asks again.
@@ -154,7 +155,7 @@ impl TcpLayer {
         self.requests.get_mut(index as usize).is_some_and(|request| request.may_answer(lower.now))
     }
 
-    fn resend_syn_ack(&mut self, index: u32, rcvbuf: u32, lower: &mut Lower<'_>) {
+    fn resend_syn_ack(&mut self, index: u32, settings: &Settings, lower: &mut Lower<'_>) {
         let Some(request) = self.requests.get_mut(index as usize) else { return };
         // From now on its round trip cannot be measured.
         request.is_repeated = true;
@@ -163,7 +164,7 @@ impl TcpLayer {
         // `tcp_rtx_synack`
         lower.ip.counters.count(Mib::TcpRetransSegs);
         lower.ip.counters.count(Mib::TcpExtTCPSynRetrans);
-        self.send_syn_ack(&request, rcvbuf, self.clock_of(&request.flow, lower.now), lower);
+        self.send_syn_ack(&request, settings, self.clock_of(&request.flow, lower.now), lower);
     }
 
     /// `reqsk_timer_handler`: the SYN-ACK again, with back-off, or the end of the request.
@@ -173,7 +174,7 @@ impl TcpLayer {
             return self.request_timers.arm(index, request.expires_at);
         }
         let Some(listener) = sockets.listener_at(request.listener) else { return };
-        let (defer, rcvbuf) = (listener.defer_accept(), listener.settings.rcvbuf);
+        let (defer, settings) = (listener.defer_accept(), listener.settings);
         let spent = request.timeouts >= listener.syn_ack_retries(self.sysctls.synack_retries);
         // `syn_ack_recalc`: who waits for data is not asked again until the last moment.
         let waits = request.is_acked && request.timeouts < defer;
@@ -193,7 +194,7 @@ impl TcpLayer {
         let expires_at = request.expires_at;
         self.request_timers.arm(index, expires_at);
         if resend {
-            self.resend_syn_ack(index, rcvbuf, lower);
+            self.resend_syn_ack(index, &settings, lower);
         }
     }
 }

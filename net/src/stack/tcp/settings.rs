@@ -5,6 +5,7 @@
 
 use crate::sockopt::{Name, Opt, Value};
 use crate::stack::error::SocketError;
+use crate::stack::ip_settings::IpSettings;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::defer::{retransmissions_in, time_of_retransmissions};
 use std::time::Duration;
@@ -18,14 +19,14 @@ pub(crate) struct Settings {
     pub(crate) rcvlowat: u32,
     pub(crate) notsent_lowat: u32,
     pub(crate) user_timeout_ms: u32,
-    /// `None` is off.
-    pub(crate) linger_s: Option<u32>,
+    /// [`NO_LINGER`] is off.
+    linger_s: u32,
     pub(crate) keep_idle_s: u16,
     pub(crate) keep_interval_s: u16,
     /// How long a SYN-ACK may be answered without data before the connection is accepted all the same; 0 is off.
     pub(crate) defer_accept_s: u16,
     pub(crate) keep_count: u8,
-    pub(crate) ttl: u8,
+    pub(crate) ip: IpSettings,
     pub(crate) congestion: CongestionChoice,
     pub(crate) flags: SettingFlags,
 }
@@ -48,8 +49,8 @@ bitflags::bitflags! {
     }
 }
 
-/// `sysctl_ip_default_ttl`
-pub(crate) const DEFAULT_TTL: u8 = 64;
+/// The one number of seconds that SO_LINGER does not have.
+const NO_LINGER: u32 = u32::MAX;
 /// `TCP_KEEPALIVE_TIME`
 const KEEP_IDLE_S: u16 = 7200;
 /// `TCP_KEEPALIVE_INTVL`
@@ -76,12 +77,12 @@ impl Settings {
             rcvlowat: 1,
             notsent_lowat: u32::MAX,
             user_timeout_ms: 0,
-            linger_s: None,
+            linger_s: NO_LINGER,
             keep_idle_s: KEEP_IDLE_S,
             keep_interval_s: KEEP_INTERVAL_S,
             defer_accept_s: 0,
             keep_count: KEEP_COUNT,
-            ttl: DEFAULT_TTL,
+            ip: IpSettings::new(),
             congestion,
             flags: SettingFlags::QUICK_ACK,
         }
@@ -110,7 +111,7 @@ impl Settings {
             (Opt::RcvLowat, Value::Number(n)) => self.rcvlowat = n.clamp(1, self.rcvlowat_max()),
             (Opt::NotSentLowat, Value::Number(n)) => self.notsent_lowat = if n == 0 { u32::MAX } else { n },
             (Opt::Linger, Value::Time(time)) => {
-                self.linger_s = time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+                self.linger_s = time.map_or(NO_LINGER, |time| time.as_secs().min(i32::MAX as u64) as u32);
             }
             (Opt::KeepIdle, Value::Time(Some(time))) => self.keep_idle_s = keep_seconds(time)?,
             (Opt::KeepInterval, Value::Time(Some(time))) => self.keep_interval_s = keep_seconds(time)?,
@@ -126,11 +127,10 @@ impl Settings {
                 let retransmissions = retransmissions_in(u16::try_from(seconds).unwrap_or(u16::MAX));
                 self.defer_accept_s = time_of_retransmissions(retransmissions);
             }
-            (Opt::Ttl, Value::Number(n)) => self.ttl = within(n, 1, 255)? as u8,
             (Opt::Congestion, Value::Name(name)) => {
                 self.congestion = CongestionChoice::by_name(name.as_str()).ok_or(SocketError::NotFound)?;
             }
-            _ => return Err(SocketError::OptionUnknown),
+            _ => self.ip.set(opt, value, true)?,
         }
         Ok(())
     }
@@ -153,23 +153,22 @@ impl Settings {
             Opt::SndBuf => Value::Number(self.sndbuf),
             Opt::RcvLowat => Value::Number(self.rcvlowat),
             Opt::NotSentLowat => Value::Number(if self.notsent_lowat == u32::MAX { 0 } else { self.notsent_lowat }),
-            Opt::Linger => Value::Time(self.linger_s.map(|s| Duration::from_secs(s.into()))),
+            Opt::Linger => Value::Time(self.linger().map(|s| Duration::from_secs(s.into()))),
             Opt::KeepIdle => seconds(self.keep_idle_s),
             Opt::KeepInterval => seconds(self.keep_interval_s),
             Opt::KeepCount => Value::Number(self.keep_count.into()),
             Opt::UserTimeout => unless_zero(Duration::from_millis(self.user_timeout_ms.into())),
             Opt::DeferAccept => unless_zero(Duration::from_secs(self.defer_accept_s.into())),
-            Opt::Ttl => Value::Number(self.ttl.into()),
             Opt::Congestion => Value::Name(Name::new(self.congestion.name()).ok_or(SocketError::OptionUnknown)?),
             // `TCP_MSS_DEFAULT`: what a socket without a peer says.
             Opt::MaxSeg => Value::Number(536),
-            Opt::OnlyV6
-            | Opt::Tos
-            | Opt::Broadcast
-            | Opt::MulticastTtlV4
-            | Opt::MulticastLoopV4
-            | Opt::MulticastLoopV6 => return Err(SocketError::OptionUnknown),
+            _ => self.ip.get(opt)?,
         })
+    }
+
+    /// SO_LINGER in seconds, if it is on.
+    pub(crate) fn linger(&self) -> Option<u32> {
+        (self.linger_s != NO_LINGER).then_some(self.linger_s)
     }
 
     fn rcvlowat_max(&self) -> u32 {
@@ -233,6 +232,6 @@ mod tests {
 
     #[test]
     fn they_cost_little() {
-        assert!(size_of::<Settings>() <= 48, "{}", size_of::<Settings>());
+        assert!(size_of::<Settings>() <= 40, "{}", size_of::<Settings>());
     }
 }

@@ -47,6 +47,7 @@ impl TcpLayer {
             Socket::Connection(connection) => match opt {
                 Opt::RcvBuf => Ok(Value::Number(connection.block.rcvbuf())),
                 Opt::SndBuf => Ok(Value::Number(connection.block.sndbuf())),
+                Opt::QuickAck => Ok(Value::Flag(connection.block.is_quick_ack())),
                 Opt::MaxSeg => Ok(Value::Number(connection.block.mss())),
                 opt => connection.settings.get(opt),
             },

@@ -5,7 +5,9 @@ use crate::event::DropReason;
 use crate::packet::PacketBuf;
 use crate::stack::counters::{Counters, Mib};
 use crate::stack::error::SocketError;
-use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK, Disposition, Notice, QUICK_ACKS, Reset};
+use crate::stack::tcp::control_block::{
+    ControlBlock, DELAYED_ACK, DELAYED_ACK_MAX, Disposition, Notice, QUICK_ACKS, Reset,
+};
 use crate::stack::tcp::flags::{AckDue, Flags};
 use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
@@ -30,8 +32,8 @@ impl ControlBlock {
             done.drop = Some(reason);
             return *done;
         }
-        if self.flags.contains(Flags::NO_USER) && end.is_after(self.rcv_nxt) {
-            // 3.10.7.4 with RFC 2525 2.17: nobody will read it.
+        if self.has_no_reader() && end.is_after(self.rcv_nxt) {
+            // 3.10.7.4 with RFC 2525 2.17 and RFC 1122 4.2.2.13: nobody will read it.
             at.counters.count(Mib::TcpExtTCPAbortOnData);
             at.pool.free(text);
             let reset = Some(Reset::At(header.ack));
@@ -43,8 +45,9 @@ impl ControlBlock {
             self.note_twice(seq, self.rcv_nxt, at.counters);
         }
         let (seq, text, fin) = self.trim(seq, text, fin);
-        if fin && self.fin_at.is_none() {
-            self.fin_at = Some(seq + text.len() as u32);
+        if fin && !self.flags.contains(Flags::FIN_SEEN) {
+            self.flags |= Flags::FIN_SEEN;
+            self.fin_at = seq + text.len() as u32;
         }
         self.note_arrival(at.now, text.len());
         if !text.is_empty() {
@@ -64,7 +67,7 @@ impl ControlBlock {
         } else {
             self.queue_out_of_order(at, seq, text, done);
         }
-        if self.fin_at == Some(self.rcv_nxt) && !self.peer_closed() {
+        if self.flags.contains(Flags::FIN_SEEN) && self.fin_at == self.rcv_nxt && !self.peer_closed() {
             if !fin {
                 // It came before the text that this segment brings, which so has filled a hole.
                 self.ack = AckDue::Now;
@@ -73,6 +76,13 @@ impl ControlBlock {
         }
         self.schedule_ack(at.now);
         *done
+    }
+
+    /// Whether text that comes now can not reach anybody: the user has closed, or has shut down both directions.
+    fn has_no_reader(&self) -> bool {
+        let shut_down =
+            self.flags.contains(Flags::NO_READER) && matches!(self.state, State::FinWait1 | State::FinWait2);
+        shut_down || self.flags.contains(Flags::NO_USER)
     }
 
     /// Why none of the text can be used; the peer is told where we stand.
@@ -241,6 +251,16 @@ impl ControlBlock {
         } else if self.ack == AckDue::No {
             self.ack = AckDue::Delayed;
             self.ack_at = now.saturating_add(DELAYED_ACK);
+        }
+    }
+
+    /// The handshake's last segment goes at once, or, where the program has turned TCP_QUICKACK off, with its first text
+    /// (`tcp_rcv_synsent_state_process`).
+    pub(super) fn acknowledge_syn_ack(&mut self, now: Instant) {
+        self.ack = AckDue::Now;
+        if self.flags.contains(Flags::PINGPONG) {
+            (self.ack, self.ack_at) = (AckDue::Delayed, now.saturating_add(DELAYED_ACK_MAX));
+            self.quicken();
         }
     }
 

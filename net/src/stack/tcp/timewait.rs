@@ -19,6 +19,8 @@ pub(crate) struct Remains {
     /// The window that the peer was told, in bytes and as it stands in a header.
     pub(crate) rcv_wnd: u32,
     pub(crate) window: u16,
+    /// IP_TOS, or IPV6_TCLASS (`tw_tos`).
+    pub(crate) tos: u8,
     /// TS.Recent, where both sides use timestamps.
     pub(crate) ts_recent: Option<u32>,
 }
@@ -360,6 +362,7 @@ mod tests {
         rcv_nxt: SeqNumber(500),
         rcv_wnd: 1000,
         window: 9,
+        tos: 0,
         ts_recent: None,
     };
 

@@ -137,9 +137,15 @@ impl ControlBlock {
     /// flows in both directions again.
     fn set_quick_ack(&mut self, on: bool) {
         self.flags.set(Flags::PINGPONG, !on);
-        if on && self.ack == AckDue::Delayed {
+        let open = matches!(self.state, State::Established | State::CloseWait);
+        if on && open && self.ack == AckDue::Delayed && self.recv.len() == 0 {
             self.ack = AckDue::Now;
         }
+    }
+
+    /// Whether acknowledgements do not wait for company now; it changes by itself.
+    pub(crate) fn is_quick_ack(&self) -> bool {
+        !self.flags.contains(Flags::PINGPONG)
     }
 
     /// Takes over all settings, of a listener or of a socket before it connects.
@@ -148,7 +154,7 @@ impl ControlBlock {
         for (flag, _) in locks.into_iter().filter(|&(_, setting)| settings.flags.contains(setting)) {
             self.flags |= flag;
         }
-        for opt in [Opt::NoDelay, Opt::Congestion, Opt::KeepAlive, Opt::UserTimeout] {
+        for opt in [Opt::NoDelay, Opt::Congestion, Opt::KeepAlive, Opt::UserTimeout, Opt::QuickAck] {
             self.configure(settings, opt);
         }
     }
@@ -165,6 +171,11 @@ impl ControlBlock {
         if self.state != before && self.state != State::Closed {
             self.flags |= Flags::FIN_QUEUED;
         }
+    }
+
+    /// The user will not read any more. What comes is still acknowledged, unless he will not write either.
+    pub(crate) fn shut_down_read(&mut self) {
+        self.flags |= Flags::NO_READER;
     }
 
     /// The user is gone. With text unread, or arriving later, the connection is reset (RFC 2525 2.17); otherwise the
@@ -189,7 +200,7 @@ impl ControlBlock {
     }
 
     /// What a compact entry needs that takes the connection's place.
-    pub(crate) fn remains(&self) -> Remains {
+    pub(crate) fn remains(&self, tos: u8) -> Remains {
         let (snd_nxt, rcv_nxt, window) = self.time_wait_variables();
         Remains {
             substate: if self.state == State::FinWait2 { Substate::FinWait2 } else { Substate::TimeWait },
@@ -197,6 +208,7 @@ impl ControlBlock {
             rcv_nxt,
             rcv_wnd: self.receive_window(),
             window,
+            tos,
             ts_recent: self.features.contains(Features::TIMESTAMPS).then(|| self.ts.recent()),
         }
     }
