@@ -10,6 +10,7 @@ use crate::load::schedule::Pace;
 use crate::load::{Load, Measured};
 use crate::model::{Model, PORT, Serve};
 use crate::server::{self, COUNTS, LEVELS, Server};
+use crate::syscalls::Counting;
 use crate::workload::{Pattern, Workload};
 use futures_lite::future::block_on;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -43,6 +44,10 @@ fn over_os(model: &Model, workload: Workload, time: Duration) -> io::Result<Figu
 impl Server for ServerProcess {
     fn ask(&mut self, question: &str) -> io::Result<Figures> {
         ServerProcess::ask(self, question)
+    }
+
+    fn process(&self) -> Option<u32> {
+        Some(self.id())
     }
 }
 
@@ -97,9 +102,13 @@ impl Server for EmulatedServer {
         }
         Ok(figures)
     }
+
+    fn process(&self) -> Option<u32> {
+        None
+    }
 }
 
-/// Warm-up, closed loop, fixed rate: the figures of each, under its name.
+/// Warm-up, closed loop, fixed rate, and a run in which system calls are counted: the figures of each, under its name.
 async fn runs(
     load: &mut impl Load,
     server: &mut impl Server,
@@ -123,8 +132,19 @@ async fn runs(
         figures.set("fixed.offered", rate);
         figures.set("fixed.rate", measured.messages as f64 / measured.elapsed.as_secs_f64());
     }
+    if let Some(process) = server.process().filter(|_| workload.connections <= COUNTED_CONNECTIONS_MAX)
+        && let Ok(counting) = Counting::of(process)
+    {
+        let measured = load.run(Pace::Closed, time / 4).await?;
+        for (name, count) in counting.finish()? {
+            figures.set(&format!("syscalls.{name}"), count as f64 / measured.messages as f64);
+        }
+    }
     Ok(figures)
 }
+
+/// A thread that is counted takes a descriptor for each name.
+const COUNTED_CONNECTIONS_MAX: usize = 512;
 
 /// The thread that answers; over the emulated network, the load's.
 const CONTROL_THREADS: f64 = 1.0;

@@ -16,12 +16,14 @@
 //! - Processor time and context switches are the kernel's (`clock_gettime`, `getrusage`) for the server's process; over the
 //!   emulated network for this process without the load's thread. A return is a waiter that comes back: a thread from the call
 //!   in which it waits, a task by being polled; it is spurious when nothing could be read, written or accepted.
+//! - System calls are counted by the kernel's tracepoints (`perf_event_open`), in a run of their own behind the others.
 //! - Memory of a connection is what the server's process has grown by (resident pages, page tables, kernel stacks) once each
 //!   was open and used; over the emulated network both ends are in it, and the sockets themselves. The kernel's socket
 //!   buffers are in no process and in no figure.
 
 mod cell;
 mod emulated;
+mod herd;
 mod load;
 mod machine;
 mod model;
@@ -30,6 +32,7 @@ mod plan;
 mod report;
 mod results;
 mod server;
+mod syscalls;
 mod table;
 mod tasks;
 mod workload;
@@ -96,6 +99,8 @@ enum Part {
         /// Of each run
         milliseconds: u64,
     },
+    /// One way to wait for one thing together, eight sleepers: os-epoll-lt
+    Herd { way: String },
     /// One server of the operating system's network, until its input ends
     Serve { model: String },
 }
@@ -109,6 +114,7 @@ fn main() -> ExitCode {
         }
         None => run(&arguments.options),
         Some(Part::Cell { model, workload, milliseconds }) => cell(&model, &workload, milliseconds),
+        Some(Part::Herd { way }) => herd::run(&way),
         Some(Part::Serve { model }) => serve(&model),
     };
     match result {
@@ -123,6 +129,9 @@ fn main() -> ExitCode {
 fn list() {
     for model in MODELS {
         println!("{:<24} {}", model.path(), model.title);
+    }
+    for way in herd::ways() {
+        println!("herd {}", way.name);
     }
     for workload in plan::FULL {
         let quick = if plan::QUICK.contains(workload) { "  (quick)" } else { "" };
@@ -169,7 +178,9 @@ fn run(options: &Options) -> io::Result<()> {
         None => {
             let plan = options.plan()?;
             eprintln!("contrast: about {} s", plan.estimate().as_secs());
-            plan.carry_out(command())
+            let mut results = plan.carry_out(command());
+            results.herd = herd::all();
+            results
         }
     };
     print!("{}", report::text(&results));

@@ -117,6 +117,20 @@ pub(crate) static MODELS: &[Model] = &[
         connections_max: None,
     },
     Model {
+        name: "select",
+        title: "select, two threads",
+        entry: POLLWAKE,
+        serve: Serve::Os(os::select::serve),
+        connections_max: Some((1000, "select ends at descriptor FD_SETSIZE, 1024")),
+    },
+    Model {
+        name: "poll",
+        title: "poll, two threads",
+        entry: POLLWAKE,
+        serve: Serve::Os(os::poll::serve),
+        connections_max: None,
+    },
+    Model {
         name: "epoll-lt",
         title: "epoll, level-triggered",
         entry: EPOLL,
@@ -128,6 +142,20 @@ pub(crate) static MODELS: &[Model] = &[
         title: "epoll, edge-triggered",
         entry: EPOLL,
         serve: Serve::Os(os::epoll::edge_triggered),
+        connections_max: None,
+    },
+    Model {
+        name: "sigio",
+        title: "SIGIO, sigwaitinfo",
+        entry: FASYNC,
+        serve: Serve::Os(os::sigio::serve),
+        connections_max: None,
+    },
+    Model {
+        name: "completion",
+        title: "io_uring",
+        entry: URING,
+        serve: Serve::Os(os::uring::serve),
         connections_max: None,
     },
     Model {
@@ -180,6 +208,48 @@ pub(crate) static MODELS: &[Model] = &[
         connections_max: None,
     },
     Model {
+        name: "select",
+        title: "select, two threads",
+        entry: POLLWAKE,
+        serve: Serve::Emulated(emulated::pool::with_select),
+        connections_max: Some((1000, "select has FD_SETSIZE, 1024")),
+    },
+    Model {
+        name: "poll",
+        title: "poll, two threads",
+        entry: POLLWAKE,
+        serve: Serve::Emulated(emulated::pool::with_poll),
+        connections_max: None,
+    },
+    Model {
+        name: "epoll-lt",
+        title: "epoll, level-triggered",
+        entry: EPOLL,
+        serve: Serve::Emulated(emulated::epoll::level_triggered),
+        connections_max: None,
+    },
+    Model {
+        name: "epoll-et",
+        title: "epoll, edge-triggered",
+        entry: EPOLL,
+        serve: Serve::Emulated(emulated::epoll::edge_triggered),
+        connections_max: None,
+    },
+    Model {
+        name: "sigio",
+        title: "fasync, sigwaitinfo",
+        entry: FASYNC,
+        serve: Serve::Missing(Network::Emulated, "the emulated network has no fasync yet"),
+        connections_max: None,
+    },
+    Model {
+        name: "completion",
+        title: "completion",
+        entry: URING,
+        serve: Serve::Missing(Network::Emulated, "the emulated network has no completions yet"),
+        connections_max: None,
+    },
+    Model {
         name: "wakeline-ct",
         title: "wakeline, one worker",
         entry: WAKER,
@@ -200,23 +270,12 @@ pub(crate) static MODELS: &[Model] = &[
         serve: Serve::EmulatedWithLoad(emulated::tasks::with_the_load),
         connections_max: None,
     },
-    Model {
-        name: "sigio",
-        title: "fasync",
-        entry: "none: the file stands in the socket's fasync list",
-        serve: Serve::Missing(Network::Emulated, "the emulated network has no fasync yet"),
-        connections_max: None,
-    },
-    Model {
-        name: "completion",
-        title: "completion",
-        entry: "the operation, once for each",
-        serve: Serve::Missing(Network::Emulated, "the emulated network has no completions yet"),
-        connections_max: None,
-    },
 ];
 
 const THREAD: &str = "the thread, on the socket that it reads; it sleeps there";
+const POLLWAKE: &str = "pollwake, in every socket for one call; the thread sleeps once for all of them";
+const FASYNC: &str = "none: the file stands in the socket's fasync list, and the thread sleeps on its signals";
+const URING: &str = "io_poll_wake, once for each operation; the thread sleeps on its completion queue";
 const EPOLL: &str = "ep_poll_callback, for good; the thread sleeps on the epoll's own queue";
 const EPOLL_OF_A_RUNTIME: &str =
     "ep_poll_callback, for good; it ends in a task's Waker. The worker sleeps on the epoll's own queue";

@@ -3,6 +3,7 @@
 use crate::machine;
 use crate::model::Model;
 use crate::results::{About, Line, Results};
+use crate::syscalls;
 use crate::workload::{Pattern, Workload};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +127,7 @@ impl Plan {
             rounds: self.rounds,
             run_ms: self.time.as_millis() as u64,
             elapsed_s: 0,
+            no_syscalls: syscalls::why_not(),
         }
     }
 }

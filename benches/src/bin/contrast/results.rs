@@ -28,6 +28,9 @@ pub(crate) struct About {
     /// Of one run of one cell.
     pub(crate) run_ms: u64,
     pub(crate) elapsed_s: u64,
+    /// Why system calls were not counted, if they were not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) no_syscalls: Option<String>,
 }
 
 /// One cell in one round.

@@ -18,6 +18,9 @@ use wakeline_benches::memory::Memory;
 pub(crate) trait Server {
     /// Answers [`COUNTS`] or [`LEVELS`].
     fn ask(&mut self, question: &str) -> io::Result<Figures>;
+
+    /// Its process, where the kernel can count its system calls: it makes nothing but those that serving takes.
+    fn process(&self) -> Option<u32>;
 }
 
 /// What only grows: processor time, context switches, returns from waiting.

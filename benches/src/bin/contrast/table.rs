@@ -156,6 +156,30 @@ pub(crate) fn headline(results: &Results, network: Network) -> Table {
         }
         table.rows.push(row);
     }
+    if network == Network::Os
+        && let Some(why) = &results.about.no_syscalls
+    {
+        table.note(why);
+    }
+    table
+}
+
+/// The system calls of a message, by name.
+fn syscalls(results: &Results) -> Table {
+    let title = format!("{}: system calls per message, {}", Network::Os.title(), work_text(HEADLINE));
+    let mut table = Table::new(title, ["model", "all", "by name"]);
+    for model in models(results, Network::Os) {
+        let Cell::Measured(figures) = results.cell(model, HEADLINE) else { continue };
+        let all = figures.get("syscalls.all").map(|samples| number(samples.median()));
+        let mut named: Vec<_> = figures
+            .iter()
+            .filter_map(|(name, samples)| Some((name.strip_prefix("syscalls.")?, samples.median())))
+            .filter(|(name, count)| *name != "all" && *count >= 0.005)
+            .collect();
+        named.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let named: Vec<_> = named.into_iter().map(|(name, count)| format!("{name} {}", number(count))).collect();
+        table.rows.push(vec![model.title.to_owned(), all.unwrap_or_default(), named.join(", ")]);
+    }
     table
 }
 
@@ -209,6 +233,9 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         format!("{}: {what}, by connections ({}, request and response)", network.title(), size_text(HEADLINE.size))
     };
     let mut tables = vec![headline(results, network)];
+    if network == Network::Os {
+        tables.push(syscalls(results));
+    }
     for (figure, what) in [
         ("closed.rate", "messages/s"),
         ("closed.p99_us", "p99, us, closed loop"),

@@ -1,19 +1,15 @@
 //! A blocking thread per connection. The host has a thread for its CPU.
 
-use crate::model::{PORT, READ_MAX};
+use super::host_and_listener;
+use crate::model::READ_MAX;
 use crate::server::returned;
 use std::io::{self, Read, Write};
-use std::net::Ipv4Addr;
 use std::thread::Builder;
 use wakeline::net::blocking::{TcpListener, TcpStream};
 use wakeline::net::emulated::{Host, Lan};
 
 pub(crate) fn serve(lan: &Lan) -> io::Result<Host> {
-    let host = lan.host("server").build_threaded()?;
-    let listener = {
-        let _here = host.enter();
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))?
-    };
+    let (host, listener) = host_and_listener(lan)?;
     Builder::new().spawn(move || accept(&listener))?;
     Ok(host)
 }

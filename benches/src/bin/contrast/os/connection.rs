@@ -41,6 +41,11 @@ impl Connection {
         Ok(Connection { stream, unsent: Vec::new() })
     }
 
+    /// Whether it waits for bytes, and not for room.
+    pub(crate) fn reads(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
     /// Writes what was left, then echoes what has come.
     pub(crate) fn turn(&mut self, amount: Amount, buf: &mut [u8]) -> Turn {
         self.try_turn(amount, buf).unwrap_or(Turn::Closed)

@@ -4,7 +4,12 @@
 pub(crate) mod blocking;
 pub(crate) mod connection;
 pub(crate) mod epoll;
+pub(crate) mod poll;
+pub(crate) mod pool;
+pub(crate) mod select;
+pub(crate) mod sigio;
 pub(crate) mod tasks;
+pub(crate) mod uring;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

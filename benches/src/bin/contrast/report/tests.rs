@@ -19,6 +19,7 @@ fn results() -> Results {
             rounds: 2,
             run_ms: 100,
             elapsed_s: 10,
+            no_syscalls: None,
         },
         ..Results::default()
     };
