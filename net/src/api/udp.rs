@@ -3,8 +3,7 @@
 use crate::api::budget::budgeted;
 use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::SpreadSlots;
+use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -244,11 +243,16 @@ impl UdpSocket {
         }
     }
 
-    pub(crate) fn file(&self) -> Option<SocketFile> {
+    /// The socket, if it is an emulated one.
+    pub(crate) fn emulated(&self) -> Option<&emulated::UdpSocket> {
         match &self.0 {
             Socket::Os(_) => None,
-            Socket::Emulated(socket) => Some(socket.file()),
+            Socket::Emulated(socket) => Some(socket),
         }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.emulated().map(emulated::UdpSocket::file)
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
@@ -317,12 +321,12 @@ fn many(count: usize, mut one: impl FnMut(usize) -> Poll<io::Result<()>>) -> Pol
 struct Slots<'a> {
     socket: &'a UdpSocket,
     os: WaitSlot,
-    emulated: SpreadSlots,
+    emulated: Places,
 }
 
 impl<'a> Slots<'a> {
     fn new(socket: &'a UdpSocket) -> Self {
-        Slots { socket, os: WaitSlot::new(), emulated: SpreadSlots::new() }
+        Slots { socket, os: WaitSlot::new(), emulated: Places::new() }
     }
 }
 

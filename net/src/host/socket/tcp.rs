@@ -3,8 +3,8 @@
 use crate::event::Event;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::Proto;
@@ -60,6 +60,11 @@ impl TcpStream {
         Ok(TcpStream { host, cpu, id })
     }
 
+    /// What came out of the accept queue of `cpu`.
+    pub(crate) fn accepted(host: Arc<Machine>, cpu: usize, id: SocketId) -> TcpStream {
+        TcpStream { host, cpu, id }
+    }
+
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
         self.try_connected(cx.waker(), slot)
     }
@@ -79,11 +84,7 @@ impl TcpStream {
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.attempt(Time::Recent, waker, slot, Events::READABLE | Events::RDHUP, |stack, id, now, fx| {
-            let n = stack.tcp_recv(now, id, buf, fx)?;
-            let ret = u32::try_from(n).unwrap_or(u32::MAX);
-            fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
-            fx.tracer.emit(|| Event::SockRecvLength { ret });
-            Ok(n)
+            recv(stack, id, now, buf, fx)
         })
     }
 
@@ -103,11 +104,7 @@ impl TcpStream {
     }
 
     fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| {
-            let n = stack.tcp_send(now, id, buf, fx)?;
-            fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
-            Ok(n)
-        })
+        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| send(stack, id, now, buf, fx))
     }
 
     /// Waits until one of `interest` holds; gives what holds.
@@ -208,6 +205,36 @@ impl TcpStream {
     }
 }
 
+/// `recv(2)` without waiting.
+#[inline]
+pub(crate) fn recv(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &mut [u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_recv(now, id, buf, fx)?;
+    let ret = u32::try_from(n).unwrap_or(u32::MAX);
+    fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+    fx.tracer.emit(|| Event::SockRecvLength { ret });
+    Ok(n)
+}
+
+/// `send(2)` without waiting.
+#[inline]
+pub(crate) fn send(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &[u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_send(now, id, buf, fx)?;
+    fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
+    Ok(n)
+}
+
 impl Drop for TcpStream {
     fn drop(&mut self) {
         self.host.with_stack(self.cpu, |stack, now, fx| stack.close(now, self.id, fx));
@@ -262,19 +289,19 @@ impl TcpListener {
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.try_accept(cx.waker(), slots)
     }
 
-    fn try_accept(&self, waker: &Waker, slots: &mut SpreadSlots) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.sockets
             .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
-            .map_ok(|(cpu, (id, peer))| (TcpStream { host: self.sockets.host().clone(), cpu, id }, peer))
+            .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 
     pub(crate) fn accept_blocking(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
+        let mut slots = Places::new();
         let result = block(None, |waker| self.try_accept(waker, &mut slots));
         self.release(&mut slots);
         result
@@ -284,7 +311,7 @@ impl TcpListener {
         self.sockets.query(|stack, id| stack.local_addr(id))
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
     }
 
