@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-pub use wakeline_runtime::{clock, coop, namespace, park, rng, sync, time, wait_queue};
+pub use wakeline_runtime::{clock, coop, fs, namespace, park, rng, sync, time, wait_queue};
 pub use wakeline_runtime::{join, pin, select, try_join};
 pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
 
@@ -34,9 +34,10 @@ pub mod net {
     pub use wakeline_net::*;
 }
 
-/// Asynchronous input and output: the traits of `futures-io`, and their extension methods.
+/// Asynchronous input and output: the traits of `futures-io` with the extension methods of `futures-lite`, and the streams
+/// that need the runtime.
 pub mod io {
     pub use futures_lite::future::try_zip;
     pub use futures_lite::io::*;
-    pub use wakeline_runtime::io::Source;
+    pub use wakeline_runtime::io::*;
 }

@@ -66,7 +66,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// No bound: it is the users' memory, as with tokio; each closure is one allocation that the user asked for.
-    queue: VecDeque<Notified>,
+    queue: VecDeque<Queued>,
     /// The waking side of each idle thread, with a number to find its own by.
     idle: Vec<(u64, Unparker)>,
     /// Started and not ended.
@@ -80,6 +80,21 @@ struct State {
     /// An idle thread looks for a call without sleeping.
     spinning: bool,
     closed: bool,
+}
+
+/// A closure that waits for a thread.
+struct Queued {
+    task: Notified,
+    fate: Fate,
+}
+
+/// What becomes of a closure that is still queued when the pool is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is cancelled.
+    Cancelled,
+    /// It is run all the same: its caller has been told that it will be, as who writes to a file is.
+    Run,
 }
 
 /// A thread to be called when the lock is released.
@@ -116,7 +131,7 @@ impl BlockingPool {
     /// # Panics
     /// When the operating system gives no thread and the pool has none.
     #[track_caller]
-    pub(crate) fn spawn<F, R>(&self, work: F, origin: Origin) -> JoinHandle<R>
+    pub(crate) fn spawn<F, R>(&self, work: F, origin: Origin, fate: Fate) -> JoinHandle<R>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
@@ -128,7 +143,7 @@ impl BlockingPool {
                 Err(task)
             } else {
                 self.inner.config.clock.hold();
-                Ok(state.submit(task, self.inner.config.threads_max))
+                Ok(state.submit(Queued { task, fate }, self.inner.config.threads_max))
             }
         };
         match submitted {
@@ -148,20 +163,24 @@ impl BlockingPool {
         PoolLoad { threads: state.threads, idle: state.idle.len(), queued: state.queue.len() }
     }
 
-    /// Cancels what is queued and tells the threads to end; what runs, runs on.
+    /// Cancels what is queued and need not run, and tells the threads to end; what runs, runs on.
     pub(crate) fn close(&self) {
-        let (queue, idle) = {
+        let (cancelled, idle) = {
             let mut state = self.inner.state.lock();
             state.closed = true;
             let idle = std::mem::take(&mut state.idle);
             // They are called, if only to end.
             state.coming += idle.len();
-            (std::mem::take(&mut state.queue), idle)
+            let queue = std::mem::take(&mut state.queue);
+            let (kept, cancelled) = queue.into_iter().partition(|queued| queued.fate == Fate::Run);
+            // As before, somebody is on the way to them, or all there may be are at work.
+            state.queue = kept;
+            (cancelled, idle)
         };
         for (_, unparker) in idle {
             unparker.unpark();
         }
-        self.inner.cancel(queue);
+        self.inner.cancel(cancelled);
     }
 
     /// Waits until all threads have ended, or for `limit`; says whether they have.
@@ -172,8 +191,8 @@ impl BlockingPool {
 
 impl State {
     /// Queues a closure; somebody may have to be called for it.
-    fn submit(&mut self, task: Notified, threads_max: usize) -> Option<Call> {
-        self.queue.push_back(task);
+    fn submit(&mut self, queued: Queued, threads_max: usize) -> Option<Call> {
+        self.queue.push_back(queued);
         if self.coming > 0 { None } else { self.call(threads_max) }
     }
 
@@ -209,9 +228,9 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Notified> {
-        let task = self.queue.pop_front()?;
+        let queued = self.queue.pop_front()?;
         self.taken += 1;
-        Some(task)
+        Some(queued.task)
     }
 
     /// A thread has nothing to do; says whether it may wait for its call without sleeping.
@@ -266,9 +285,9 @@ impl Inner {
     }
 
     /// Cancels what was queued.
-    fn cancel(&self, queue: VecDeque<Notified>) {
-        for task in queue {
-            task.cancel();
+    fn cancel(&self, queue: VecDeque<Queued>) {
+        for queued in queue {
+            queued.task.cancel();
             self.config.clock.let_go();
         }
     }

@@ -1,5 +1,6 @@
 //! The ambient runtime of a thread, and what of [`Handle`] needs it. Only the API reads it.
 
+use crate::blocking_pool::Fate;
 use crate::handle::Handle;
 use crate::namespace;
 use crate::scheduler::{self, OnlyThread};
@@ -43,7 +44,7 @@ pub(crate) fn no_runtime() -> ! {
 pub(crate) fn block_in_place<R>(work: impl FnOnce() -> R) -> Result<R, OnlyThread> {
     scheduler::block_in_place(work, |shared| {
         let worker = shared.clone();
-        drop(shared.blocking().spawn(move || scheduler::drive(worker), Origin::here(None)));
+        drop(shared.blocking().spawn(move || scheduler::drive(worker), Origin::here(None), Fate::Cancelled));
     })
 }
 
@@ -139,7 +140,18 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.shared.blocking().spawn(work, origin)
+        self.shared.blocking().spawn(work, origin, Fate::Cancelled)
+    }
+
+    /// As [`spawn_blocking`](Handle::spawn_blocking), for work that its caller has been told is done: once it is queued it
+    /// runs, even if the runtime ends before.
+    #[track_caller]
+    pub(crate) fn spawn_promised<F, R>(&self, work: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.shared.blocking().spawn(work, Origin::here(namespace::current()), Fate::Run)
     }
 }
 

@@ -30,6 +30,8 @@ mod context;
 #[cfg(not(loom))]
 mod crew;
 #[cfg(not(loom))]
+pub mod fs;
+#[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
 pub mod io;

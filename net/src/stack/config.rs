@@ -81,8 +81,8 @@ pub(crate) struct Limits {
     pub(crate) requests_max: usize,
     /// Neighbours (`gc_thresh3`).
     pub(crate) neigh_max: usize,
-    /// Packets that wait for one neighbour (`unres_qlen`).
-    pub(crate) neigh_queue_max: usize,
+    /// Packets that wait for one neighbour, in bytes of `truesize` (`unres_qlen_bytes`).
+    pub(crate) neigh_queue_max_bytes: usize,
     /// Segments that one connection holds out of order.
     pub(crate) out_of_order_max: usize,
     /// Which congestion control new connections have (`net.ipv4.tcp_congestion_control`).
@@ -103,7 +103,7 @@ impl Default for Limits {
             somaxconn: 4096,
             requests_max: 65_536,
             neigh_max: 1024,
-            neigh_queue_max: 101,
+            neigh_queue_max_bytes: 212_992,
             out_of_order_max: 1024,
             congestion: CongestionChoice::default(),
             paced: false,

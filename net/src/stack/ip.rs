@@ -71,7 +71,7 @@ impl IpLayer {
         let limits = &config.limits;
         let (addrs, routes) = (config.addrs.clone(), config.routes.clone());
         let mut layer = IpLayer {
-            neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max, config.secret),
+            neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max_bytes, config.secret),
             addresses: Addresses::default(),
             icmp_rate: RateLimit::new(),
             icmp_peers: PeerLimits::new(config.secret),

@@ -155,7 +155,7 @@ impl IpLayer {
         match self.neighbours.resolve(next_hop, packet, now) {
             Resolution::Known(mac, packet) => self.transmit(mac, packet, fx),
             Resolution::Queued { ask, displaced } => {
-                if let Some(packet) = displaced {
+                for packet in displaced {
                     self.drop_packet(packet, DropReason::NeighQueuefull, fx);
                 }
                 if ask {

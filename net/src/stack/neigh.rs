@@ -39,7 +39,7 @@ pub(crate) struct Neighbours {
     by_addr: HashMap<IpAddr, u32, RandomState>,
     timers: TimerHeap,
     max: usize,
-    queue_max: usize,
+    queue_max_bytes: usize,
     /// Where the search for an entry to evict goes on.
     hand: usize,
     /// The last address that was looked up and stands fast, and until when.
@@ -53,8 +53,9 @@ struct Neighbour {
     timer_at: Instant,
     /// When its link address was last told (`neigh->updated`).
     updated_at: Instant,
-    /// Packets that wait for the link address.
+    /// Packets that wait for the link address, and the sum of their `truesize`.
     queue: VecDeque<PacketBuf>,
+    queue_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,31 @@ enum State {
     Permanent {
         mac: MacAddr,
     },
+}
+
+impl Neighbour {
+    fn new(addr: IpAddr, state: State, timer_at: Instant, updated_at: Instant) -> Neighbour {
+        Neighbour { addr, state, timer_at, updated_at, queue: VecDeque::new(), queue_bytes: 0 }
+    }
+
+    /// `__neigh_event_send`: keeps a packet until the link address is known; the oldest make room, and are returned.
+    fn hold(&mut self, packet: PacketBuf, max_bytes: usize) -> Vec<PacketBuf> {
+        let mut displaced = Vec::new();
+        while self.queue_bytes + packet.truesize() > max_bytes
+            && let Some(oldest) = self.queue.pop_front()
+        {
+            self.queue_bytes -= oldest.truesize();
+            displaced.push(oldest);
+        }
+        self.queue_bytes += packet.truesize();
+        self.queue.push_back(packet);
+        displaced
+    }
+
+    fn take_held(&mut self) -> VecDeque<PacketBuf> {
+        self.queue_bytes = 0;
+        std::mem::take(&mut self.queue)
+    }
 }
 
 impl State {
@@ -134,8 +160,8 @@ pub(crate) enum WordKind {
 pub(crate) enum Resolution {
     /// Send it there.
     Known(MacAddr, PacketBuf),
-    /// It waits; ask, if `ask` is set. A packet that had to make room for it is lost.
-    Queued { ask: bool, displaced: Option<PacketBuf> },
+    /// It waits; ask, if `ask` is set. Packets that had to make room for it are lost.
+    Queued { ask: bool, displaced: Vec<PacketBuf> },
     /// The table is full of neighbours that are being asked.
     Full(PacketBuf),
 }
@@ -168,14 +194,14 @@ const GC_MIN: usize = 128;
 const GC_STALE: Duration = Duration::from_secs(60);
 
 impl Neighbours {
-    /// An empty table with at most `max` entries, each with at most `queue_max` waiting packets.
-    pub(crate) fn new(max: usize, queue_max: usize, [a, b, c, d]: [u64; 4]) -> Neighbours {
+    /// An empty table with at most `max` entries, each with waiting packets of at most `queue_max_bytes` of `truesize`.
+    pub(crate) fn new(max: usize, queue_max_bytes: usize, [a, b, c, d]: [u64; 4]) -> Neighbours {
         Neighbours {
             entries: Slab::new(),
             by_addr: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
             timers: TimerHeap::new(),
             max,
-            queue_max,
+            queue_max_bytes,
             hand: 0,
             last: None,
         }
@@ -210,11 +236,7 @@ impl Neighbours {
             }
             State::Delay { mac } | State::Probe { mac, .. } => Resolution::Known(mac, packet),
             State::Incomplete { .. } => {
-                // As Linux: the oldest makes room.
-                let full = entry.queue.len() >= self.queue_max;
-                let displaced = if full { entry.queue.pop_front() } else { None };
-                entry.queue.push_back(packet);
-                Resolution::Queued { ask: false, displaced }
+                Resolution::Queued { ask: false, displaced: entry.hold(packet, self.queue_max_bytes) }
             }
         }
     }
@@ -222,11 +244,11 @@ impl Neighbours {
     fn start(&mut self, addr: IpAddr, packet: PacketBuf, now: Instant) -> Resolution {
         let timer_at = now.saturating_add(RETRANS);
         let state = State::Incomplete { asked: 1 };
-        let entry = Neighbour { addr, state, timer_at, updated_at: now, queue: VecDeque::new() };
+        let entry = Neighbour::new(addr, state, timer_at, now);
         let Some(index) = self.insert(entry, true, now) else { return Resolution::Full(packet) };
-        self.entries[index as usize].queue.push_back(packet);
+        let displaced = self.entries[index as usize].hold(packet, self.queue_max_bytes);
         self.timers.arm(index, timer_at);
-        Resolution::Queued { ask: true, displaced: None }
+        Resolution::Queued { ask: true, displaced }
     }
 
     /// `neigh_update`: what the protocol says of `addr`. Returns the packets that waited for it.
@@ -239,7 +261,7 @@ impl Neighbours {
         let Some(&index) = self.by_addr.get(&addr) else {
             if create {
                 let (state, timer_at) = (State::Stale { mac }, Instant::FAR_FUTURE);
-                self.insert(Neighbour { addr, state, timer_at, updated_at: now, queue: VecDeque::new() }, false, now);
+                self.insert(Neighbour::new(addr, state, timer_at, now), false, now);
             }
             return VecDeque::new();
         };
@@ -261,7 +283,7 @@ impl Neighbours {
         (entry.state, entry.timer_at) = (next, Instant::FAR_FUTURE);
         self.timers.disarm(index);
         self.last = None;
-        let waiting = std::mem::take(&mut self.entries[index as usize].queue);
+        let waiting = self.entries[index as usize].take_held();
         if matches!(next, State::Stale { .. }) && !waiting.is_empty() {
             // It is used at once.
             self.entries[index as usize].state = State::Delay { mac };
@@ -451,8 +473,9 @@ mod tests {
     }
 
     impl World {
-        fn new(max: usize, queue_max: usize) -> World {
-            World { pool: Pool::new(1 << 20), table: Neighbours::new(max, queue_max, [1, 2, 3, 4]) }
+        /// With room for so many small packets.
+        fn new(max: usize, small: usize) -> World {
+            World { pool: Pool::new(1 << 20), table: Neighbours::new(max, small * 832, [1, 2, 3, 4]) }
         }
 
         fn send(&mut self, to: u8, payload: u8, ms: u64) -> Resolution {
@@ -473,16 +496,30 @@ mod tests {
     #[test]
     fn packets_wait_for_the_answer_and_the_oldest_makes_room() {
         let mut world = World::new(10, 2);
-        assert!(matches!(world.send(9, 1, 0), Resolution::Queued { ask: true, displaced: None }));
-        assert!(matches!(world.send(9, 2, 0), Resolution::Queued { ask: false, displaced: None }));
+        assert!(matches!(world.send(9, 1, 0), Resolution::Queued { ask: true, displaced } if displaced.is_empty()));
+        assert!(matches!(world.send(9, 2, 0), Resolution::Queued { ask: false, displaced } if displaced.is_empty()));
         match world.send(9, 3, 0) {
-            Resolution::Queued { ask: false, displaced: Some(packet) } => assert_eq!(packet.data(), [1]),
+            Resolution::Queued { ask: false, displaced } => {
+                assert_eq!((displaced.len(), displaced[0].data()), (1, &[1][..]))
+            }
             other => panic!("{other:?}"),
         }
         let waiting = world.table.learn(ip(9), ANSWER, at(5));
         assert_eq!(waiting.iter().map(|packet| packet.data()[0]).collect::<Vec<_>>(), [2, 3]);
         assert!(matches!(world.send(9, 4, 6), Resolution::Known(MAC, _)));
         assert_eq!(world.table.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_large_packet_takes_the_room_of_several() {
+        let mut world = World::new(10, 3);
+        (1..4).for_each(|n| drop(world.send(9, n, 0)));
+        let large = PacketBuf::from_bytes(&world.pool, &[9; 1000]).unwrap();
+        match world.table.resolve(ip(9), large, at(0)) {
+            Resolution::Queued { ask: false, displaced } => assert_eq!(displaced.len(), 3, "2624 bytes of 2496"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.table.learn(ip(9), ANSWER, at(5)).len(), 1, "one is always kept");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub mod futures {
 
 #[cfg(test)]
 #[path = "tests/support.rs"]
-mod test_support;
+pub(crate) mod test_support;
 
 #[cfg(all(test, not(loom)))]
 #[path = "tests/spy.rs"]

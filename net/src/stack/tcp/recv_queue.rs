@@ -1,12 +1,12 @@
 //! What has arrived in order and was not read yet: the very packets, read in place.
 
 use crate::packet::{LARGE, PacketBuf, PoolCache};
-use crate::stack::tcp::packet_queue::PacketQueue;
+use crate::stack::tcp::short_queue::ShortQueue;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct RecvQueue {
-    packets: PacketQueue,
+    packets: ShortQueue<PacketBuf>,
     len: u32,
     truesize: u32,
 }
@@ -18,7 +18,7 @@ const COALESCE_MAX: usize = 512;
 impl RecvQueue {
     /// Nothing to read.
     pub(crate) const fn new() -> RecvQueue {
-        RecvQueue { packets: PacketQueue::new(), len: 0, truesize: 0 }
+        RecvQueue { packets: ShortQueue::new(), len: 0, truesize: 0 }
     }
 
     /// How many bytes can be read.

@@ -4,13 +4,13 @@
 //! connection holds none. This file knows no sequence number.
 
 use crate::packet::{LARGE, PacketBuf, PoolCache, SMALL};
-use crate::stack::tcp::packet_queue::PacketQueue;
+use crate::stack::tcp::short_queue::ShortQueue;
 use crate::wire::checksum::Sum;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SendQueue {
-    blocks: PacketQueue,
+    blocks: ShortQueue<PacketBuf>,
     len: u32,
     /// Where the last read ended, so that the next one, which mostly goes on from there, need not search.
     cursor: Cursor,
@@ -26,7 +26,7 @@ struct Cursor {
 impl SendQueue {
     /// Nothing written.
     pub(crate) const fn new() -> SendQueue {
-        SendQueue { blocks: PacketQueue::new(), len: 0, cursor: Cursor { block: 0, start: 0 } }
+        SendQueue { blocks: ShortQueue::new(), len: 0, cursor: Cursor { block: 0, start: 0 } }
     }
 
     /// How many bytes it holds.

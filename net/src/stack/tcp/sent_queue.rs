@@ -1,10 +1,10 @@
 //! The segments that were sent and are not acknowledged: one record for each, in the order of the stream.
 //!
-//! A record has a number that stays the same, so that other tables can name it; numbers do not wrap. The first record has a
-//! place of its own: most connections have at most one segment out, and an idle one holds no memory.
+//! A record has a number that stays the same, so that other tables can name it; numbers do not wrap. Most connections have at
+//! most one segment out.
 
+use crate::stack::tcp::short_queue::ShortQueue;
 use crate::wire::tcp::SeqNumber;
-use std::collections::VecDeque;
 use wakeline_runtime::clock::Instant;
 
 /// See the [module](self).
@@ -14,8 +14,7 @@ pub(crate) struct SentQueue {
     start: SeqNumber,
     /// The first segment's number.
     base: u64,
-    first: Option<Sent>,
-    rest: VecDeque<Sent>,
+    records: ShortQueue<Sent>,
 }
 
 /// One segment.
@@ -69,18 +68,18 @@ impl Marks {
 impl SentQueue {
     /// Nothing sent; the first segment will begin at `start`.
     pub(crate) const fn new(start: SeqNumber) -> SentQueue {
-        SentQueue { start, base: 0, first: None, rest: VecDeque::new() }
+        SentQueue { start, base: 0, records: ShortQueue::new() }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.records.is_empty()
     }
 
     /// How many segments are out.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        self.records.len()
     }
 
     /// The number of the first segment, and the number after the last one's.
@@ -91,28 +90,20 @@ impl SentQueue {
 
     #[inline]
     pub(crate) fn push(&mut self, sent: Sent) {
-        if self.first.is_none() {
-            self.first = Some(sent);
-        } else {
-            self.rest.push_back(sent);
-        }
+        self.records.push_back(sent);
     }
 
     /// The first segment, and where it begins.
     #[inline]
     pub(crate) fn front(&self) -> Option<(SeqNumber, &Sent)> {
-        self.first.as_ref().map(|sent| (self.start, sent))
+        self.records.front().map(|sent| (self.start, sent))
     }
 
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<Sent> {
-        let sent = self.first.take()?;
+        let sent = self.records.pop_front()?;
         self.start = sent.end;
         self.base += 1;
-        self.first = self.rest.pop_front();
-        if self.first.is_none() && self.rest.capacity() > 0 {
-            self.rest = VecDeque::new();
-        }
         Some(sent)
     }
 
@@ -124,19 +115,13 @@ impl SentQueue {
     /// The segment with a number.
     #[inline]
     pub(crate) fn get(&self, number: u64) -> Option<&Sent> {
-        match number.checked_sub(self.base)? {
-            0 => self.first.as_ref(),
-            n => self.rest.get(n as usize - 1),
-        }
+        self.records.get(number.checked_sub(self.base)? as usize)
     }
 
     /// The same, to be marked.
     #[inline]
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Sent> {
-        match number.checked_sub(self.base)? {
-            0 => self.first.as_mut(),
-            n => self.rest.get_mut(n as usize - 1),
-        }
+        self.records.get_mut(number.checked_sub(self.base)? as usize)
     }
 
     /// Where the segment with a number begins.
@@ -175,9 +160,8 @@ impl SentQueue {
     pub(crate) fn cut(&mut self, most: u32) -> Vec<u64> {
         let (_, mut number) = self.numbers();
         let (mut start, mut pieces) = (self.start, Vec::new());
-        let whole: Vec<Sent> = self.first.take().into_iter().chain(self.rest.drain(..)).collect();
         self.base = number;
-        for sent in whole {
+        for sent in self.records.drain() {
             let fin = u32::from(sent.marks.contains(Marks::FIN));
             let mut cut = false;
             while sent.end - start > most + fin {
@@ -196,7 +180,7 @@ impl SentQueue {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.base += self.len() as u64;
-        (self.first, self.rest) = (None, VecDeque::new());
+        self.records = ShortQueue::new();
     }
 }
 
@@ -231,6 +215,6 @@ mod tests {
         assert_eq!((queue.numbers(), queue.start_of(1), queue.len_of(1), queue.len_of(2)), ((1, 5), at(13), 7, 10));
         assert!(queue.get(0).is_none() && queue.get(5).is_none());
         while queue.pop_front().is_some() {}
-        assert_eq!((queue.numbers(), queue.rest.capacity(), queue.start), ((5, 5), 0, at(50)));
+        assert_eq!((queue.numbers(), queue.start), ((5, 5), at(50)));
     }
 }

@@ -116,7 +116,7 @@ fn a_neighbour_that_does_not_answer_fails_the_attempt_after_three_seconds() {
 
 #[test]
 fn packets_that_wait_for_a_neighbour_are_bounded() {
-    let mut world = World::with(5, |config| config.limits.neigh_queue_max = 3);
+    let mut world = World::with(5, |config| config.limits.neigh_queue_max_bytes = 3 * 832);
     let client = world.stacks[CLIENT].udp_bind(any_addr(9)).unwrap();
     let to = Some(SocketAddr::new(ADDR[SERVER].into(), 9));
     let server = world.stacks[SERVER].udp_bind(any_addr(9)).unwrap();

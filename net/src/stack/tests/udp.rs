@@ -269,7 +269,7 @@ fn time_to_live_and_type_of_service_are_the_sockets() {
 /// Constant cost, however many: the last of ten thousand is found as the first.
 #[test]
 fn ten_thousand_sockets_are_told_apart() {
-    let mut world = World::with(13, |config| config.limits.neigh_queue_max = 20_000);
+    let mut world = World::new(13);
     world.introduce();
     let ids: Vec<_> = (0..10_000).map(|n| world.stacks[SERVER].udp_bind(any_addr(20_000 + n)).unwrap()).collect();
     let client = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();

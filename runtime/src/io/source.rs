@@ -1,8 +1,4 @@
-//! OS sources for whoever builds sockets and pipes on them: a [`Source`] is registered with the reactor of the runtime
-//! in which it was made, and tells when it is worth trying.
-//!
-//! The traits for reading and writing are those of `futures-io`; this module has only what stands between them and the
-//! operating system.
+//! A source of the operating system in the reactor, and the waiting for it.
 
 use crate::context;
 use crate::coop;
@@ -67,30 +63,51 @@ impl<S: mio::event::Source> Source<S> {
     /// # Panics
     /// Outside a runtime, or in one that was built without `enable_io`.
     #[track_caller]
-    pub fn new(mut io: S, interest: Events) -> io::Result<Self> {
+    pub fn new(io: S, interest: Events) -> io::Result<Self> {
+        Source::try_new(io, interest).map_err(|(_, error)| error)
+    }
+
+    /// As [`new`](Source::new), but gives `io` back when it can not be registered.
+    #[track_caller]
+    pub(crate) fn try_new(mut io: S, interest: Events) -> Result<Self, (S, io::Error)> {
         let handle = context::current();
         let Some(reactor) = handle.driver().reactor() else {
             panic!("this runtime has no I/O driver: call `enable_io()` or `enable_all()` on its Builder");
         };
-        let registered = reactor.register(&mut io, mio_interest(interest)?)?;
-        let registration = handle.driver().after_register(registered);
-        Ok(Source { io: Some(io), registration, handle })
+        match mio_interest(interest).and_then(|interest| reactor.register(&mut io, interest)) {
+            Ok(registered) => {
+                let registration = handle.driver().after_register(registered);
+                Ok(Source { io: Some(io), registration, handle })
+            }
+            Err(error) => Err((io, error)),
+        }
     }
 
     /// The source itself.
     #[must_use]
     pub fn get_ref(&self) -> &S {
-        self.io.as_ref().expect("only `into_inner` and `drop` take the source, and they own it")
+        self.io.as_ref().expect("only `into_parts` and `drop` take the source, and they own it")
+    }
+
+    /// The source itself. What is registered must stay the same.
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        self.io.as_mut().expect("only `into_parts` and `drop` take the source, and they own it")
     }
 
     /// Takes the source out of the reactor and gives it back.
     ///
     /// # Errors
     /// When the operating system does not know the source, which has been closed behind its owner's back then.
-    pub fn into_inner(mut self) -> io::Result<S> {
-        let mut io = self.io.take().expect("only `into_inner` and `drop` take the source, and they own it");
-        self.reactor().deregister(&self.registration, &mut io)?;
-        Ok(io)
+    pub fn into_inner(self) -> io::Result<S> {
+        let (io, deregistered) = self.into_parts();
+        deregistered.map(|()| io)
+    }
+
+    /// As [`into_inner`](Source::into_inner), and gives the source back in any case.
+    pub(crate) fn into_parts(mut self) -> (S, io::Result<()>) {
+        let mut io = self.io.take().expect("only `into_parts` and `drop` take the source, and they own it");
+        let deregistered = self.reactor().deregister(&self.registration, &mut io);
+        (io, deregistered)
     }
 
     /// Presumes that the source is ready for `events`, so that the next operation is tried without waiting to be told.
@@ -107,10 +124,41 @@ impl<S: mio::event::Source> Source<S> {
     /// # Errors
     /// When the runtime is shutting down.
     pub fn poll_ready(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Events>> {
+        self.poll_told(cx, slot, interest).map_ok(|ready| ready.events)
+    }
+
+    /// As [`poll_ready`](Source::poll_ready), with what [`clear`](Source::clear) needs.
+    pub(crate) fn poll_told(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+    ) -> Poll<io::Result<Ready>> {
         let progress = ready!(coop::poll_proceed(cx));
         let ready = ready!(self.poll_look(cx, slot, interest))?;
         progress.made();
-        Poll::Ready(Ok(ready.events))
+        Poll::Ready(Ok(ready))
+    }
+
+    /// As [`poll_told`](Source::poll_told), for who awaits.
+    pub(crate) async fn told(&self, interest: Events) -> io::Result<Ready> {
+        let mut place = Place { source: self, slot: WaitSlot::new() };
+        poll_fn(|cx| self.poll_told(cx, &mut place.slot, interest)).await
+    }
+
+    /// What of `interest` is known, without waiting.
+    pub(crate) fn look(&self, interest: Events) -> io::Result<Option<Ready>> {
+        self.registration.state().look(interest)
+    }
+
+    /// An operation for `interest` would have blocked.
+    pub(crate) fn clear(&self, ready: Ready, interest: Events) {
+        self.registration.state().clear(ready, interest);
+    }
+
+    /// An operation for `interest` took all there was, or its owner says so.
+    pub(crate) fn clear_drained(&self, ready: Ready, interest: Events) {
+        self.registration.state().clear_drained(ready, interest);
     }
 
     /// Waits until the source is ready for some of `interest`, and says for what.
@@ -121,8 +169,7 @@ impl<S: mio::event::Source> Source<S> {
     /// # Cancel safety
     /// Nothing is taken from the source.
     pub async fn ready(&self, interest: Events) -> io::Result<Events> {
-        let mut place = Place { source: self, slot: WaitSlot::new() };
-        poll_fn(|cx| self.poll_ready(cx, &mut place.slot, interest)).await
+        self.told(interest).await.map(|ready| ready.events)
     }
 
     /// Tries `op` whenever the source is ready for `interest`, until it does anything but fail with `WouldBlock`.
