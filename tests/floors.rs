@@ -48,6 +48,7 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
+                "fasync",                               // files with an owner, processes with signals
                 "event  sockopt  tcp_info",             // the tracepoints; what sockets are asked and tell, on either network
             ],
         },

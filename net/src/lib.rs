@@ -9,6 +9,7 @@ mod api;
 pub mod blocking;
 mod engine;
 pub mod event;
+pub mod fasync;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

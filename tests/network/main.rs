@@ -6,6 +6,7 @@ mod bad_links;
 mod capture;
 mod closing;
 mod emulated;
+mod fasync;
 mod flood;
 mod offloads;
 mod options;

@@ -4,6 +4,7 @@ use crate::api::budget::budgeted;
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
@@ -519,3 +520,25 @@ impl Drop for AcceptSlots<'_> {
         }
     }
 }
+
+impl Sealed for TcpStream {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.socket {
+            Connection::Emulated(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpStream {}
+
+impl Sealed for TcpListener {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Listener::Emulated(listener) => Some(listener.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpListener {}

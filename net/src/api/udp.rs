@@ -3,6 +3,7 @@
 use crate::api::budget::budgeted;
 use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -326,3 +327,14 @@ impl Drop for Slots<'_> {
         }
     }
 }
+
+impl Sealed for UdpSocket {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Socket::Emulated(socket) => Some(socket.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for UdpSocket {}

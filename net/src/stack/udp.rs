@@ -1,6 +1,6 @@
 //! UDP (RFC 768): datagrams in, queued and charged by `truesize`, and datagrams out.
 
-use crate::event::{DropReason, Event};
+use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
@@ -13,6 +13,7 @@ use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Said;
 use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
 use crate::wire::checksum::Sum;
@@ -22,7 +23,7 @@ use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use wakeline_runtime::wait_queue::{Events, WaitList};
+use wakeline_runtime::wait_queue::Events;
 
 /// One shard's UDP.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(crate) struct UdpSocket {
     pub(crate) binding: Binding,
     pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
-    pub(crate) wait: WaitList,
+    pub(crate) wq: SocketWq,
     pub(crate) error: Option<SocketError>,
     queue: VecDeque<Datagram>,
     charged: usize,
@@ -211,7 +212,7 @@ impl UdpLayer {
             && let Some(socket) = sockets.udp_at(index)
         {
             socket.error = Some(said.error);
-            socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+            socket.wq.error_report(lower.fx);
         }
     }
 
@@ -234,7 +235,7 @@ impl UdpLayer {
             binding,
             options: UdpOptions::new(rcvbuf),
             peer: None,
-            wait: WaitList::new(),
+            wq: SocketWq::new(),
             error: None,
             queue: VecDeque::new(),
             charged: 0,
@@ -377,7 +378,7 @@ impl UdpLayer {
                 lower.ip.leave_group(group, lower.now, lower.fx);
             }
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
-            socket.wait.wake_all(&mut lower.fx.wakes);
+            socket.wq.state_change(lower.fx);
         }
     }
 
@@ -387,7 +388,7 @@ impl UdpLayer {
         for index in sockets.indices() {
             if let Some(socket) = sockets.udp_at(index) {
                 socket.error = Some(SocketError::NetworkDown);
-                socket.wait.wake_all(&mut lower.fx.wakes);
+                socket.wq.state_change(lower.fx);
             }
         }
     }
@@ -407,8 +408,7 @@ fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mu
     socket.charged += truesize;
     socket.queue.push_back(Datagram { from, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
-    lower.fx.tracer.emit(|| Event::SkDataReady { protocol: "IPPROTO_UDP", func: "sock_def_readable" });
-    socket.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
+    socket.wq.data_ready("IPPROTO_UDP", lower.fx);
 }
 
 /// Counts one in the table of the datagram's family.

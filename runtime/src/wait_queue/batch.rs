@@ -54,7 +54,7 @@ impl WakeBatch {
     }
 
     /// Adds one callback, and what it is told.
-    pub(crate) fn push_call(&mut self, func: Arc<dyn WakeFn>, key: Events) {
+    pub fn push_call(&mut self, func: Arc<dyn WakeFn>, key: Events) {
         self.add(Call::Callback(func, key));
     }
 

@@ -5,6 +5,7 @@
 //! Because a waiter stands in several queues it may be told twice for two arrivals and take only one; what it leaves
 //! behind it passes on ([`Spread::release`]).
 
+use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
 use crate::sockopt::{Opt, Value};
@@ -160,6 +161,34 @@ fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects
     }
     if let Some(list) = stack.wait_list(id) {
         list.wake(interest, 1, &mut fx.wakes);
+    }
+}
+
+/// All members have the same file.
+impl AsFile for Spread {
+    fn file(&self) -> io::Result<Arc<File>> {
+        let mut file = None;
+        for (cpu, &id) in self.ids.iter().enumerate() {
+            self.host.with_stack_recent(cpu, |stack, _, fx| {
+                let wq = stack.wq(id).ok_or(SocketError::Stale)?;
+                let known = file.take();
+                file = Some(wq.file(|| known.unwrap_or_else(|| Arc::new(File::new(fx.tracer.clone())))).clone());
+                Ok::<_, SocketError>(())
+            })?;
+        }
+        file.ok_or_else(|| SocketError::Stale.into())
+    }
+
+    fn set_fasync(&self, on: bool) -> io::Result<()> {
+        self.file()?;
+        for (cpu, &id) in self.ids.iter().enumerate() {
+            self.host.with_stack_recent(cpu, |stack, _, _| {
+                if let Some(wq) = stack.wq(id) {
+                    wq.set_fasync(on);
+                }
+            });
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
+use crate::fasync::AsFile;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::spread::{Spread, SpreadSlots};
@@ -182,6 +183,10 @@ impl UdpSocket {
     /// What was reported about a datagram that was sent, once, by whichever CPU heard of it.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.sockets.find(|stack, id| stack.take_error(id)).map(Into::into)
+    }
+
+    pub(crate) fn as_file(&self) -> &dyn AsFile {
+        &self.sockets
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
