@@ -27,11 +27,7 @@ fn main() -> Result<()> {
             streams.insert(next, stream);
             next += 1;
         }
-        for (fd, mut stream) in std::mem::take(&mut streams) {
-            if echo(&mut stream)? {
-                streams.insert(fd, stream);
-            }
-        }
+        streams.retain(|_, stream| echo(stream).unwrap_or(false));
     }
     clients.join().expect("the clients do not panic")
 }

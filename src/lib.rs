@@ -3,6 +3,8 @@
 pub use wakeline_runtime::{clock, coop, fs, namespace, park, rng, sync, time, wait_queue};
 pub use wakeline_runtime::{join, pin, select, try_join};
 pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
+#[cfg(unix)]
+pub use wakeline_runtime::{process, signal};
 
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {

@@ -24,7 +24,7 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io  fs  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  fs  signal  process  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime  builder  builder_hooks", // Runtime, and how it is built
                 "context",                              // the ambient Handle
                 "handle",

@@ -44,8 +44,12 @@ mod local_set;
 #[doc(hidden)]
 #[cfg(not(loom))]
 pub mod macros;
+#[cfg(all(unix, not(loom)))]
+pub mod process;
 #[cfg(not(loom))]
 mod runtime;
+#[cfg(all(unix, not(loom)))]
+pub mod signal;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]

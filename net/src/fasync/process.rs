@@ -94,7 +94,6 @@ impl Process {
     }
 
     /// The signals of `set`, one after the other, for tasks. The stream does not end.
-    #[must_use]
     pub fn signals(&self, set: SigSet) -> Signals {
         Signals { process: self.clone(), set, slot: WaitSlot::new() }
     }

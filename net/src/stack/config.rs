@@ -95,8 +95,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             sockets_max: 1 << 21,
-            rcvbuf: 512 << 10,
-            sndbuf: 256 << 10,
+            rcvbuf: 128 << 10,
+            sndbuf: 128 << 10,
             buffers_grow: true,
             udp_rcvbuf: 212_992,
             time_wait_max: 262_144,

@@ -362,11 +362,12 @@ impl ControlBlock {
 
     /// `tcp_dsack_seen`: believed only as far as there was something to get twice.
     fn note_duplicate(&mut self, from: SeqNumber, to: SeqNumber, counters: &mut Counters, news: &mut News) {
-        let (mss, total) = (u32::from(self.snd_mss), self.stats.total_retrans);
+        let mss = u32::from(self.snd_mss);
         let len = to.distance(from).max(0).cast_unsigned();
         let Some(loss) = &mut self.loss else { return counters.count(Mib::TcpExtTCPDSACKIgnoredDubious) };
         let segments = len.div_ceil(mss);
-        let dubious = len == 0 || len > self.max_window || loss.duplicates.saturating_add(segments) > total;
+        let dubious =
+            len == 0 || len > self.max_window || loss.duplicates.saturating_add(segments) > loss.total_retrans;
         if dubious || to.is_after(self.snd_nxt) {
             return counters.count(Mib::TcpExtTCPDSACKIgnoredDubious);
         }

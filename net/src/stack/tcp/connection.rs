@@ -100,6 +100,7 @@ impl Connection {
             let header = (&outgoing.header, IpFields { tos: fields.tos | outgoing.ecn, ..fields });
             send_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
         }
+        self.block.note_limit(self.no_space, lower.now);
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.
             self.no_space = false;

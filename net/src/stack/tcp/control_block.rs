@@ -13,6 +13,7 @@
 
 use crate::event::DropReason;
 use crate::stack::error::SocketError;
+use crate::stack::tcp::chrono::{Chrono, Limit};
 use crate::stack::tcp::congestion::Congestion;
 use crate::stack::tcp::delivery_rate::Delivery;
 use crate::stack::tcp::flags::{AckDue, Flags, Timer};
@@ -56,8 +57,8 @@ pub(crate) struct ControlBlock {
     /// RCV.NXT when the window was last told, and the window that was told then.
     pub(super) rcv_wup: SeqNumber,
     pub(super) rcv_wnd: u32,
-    /// Where the peer's stream ends, once its FIN has been seen.
-    pub(super) fin_at: Option<SeqNumber>,
+    /// Where the peer's stream ends, with [`Flags::FIN_SEEN`].
+    pub(super) fin_at: SeqNumber,
 
     pub(super) src_port: u16,
     pub(super) dst_port: u16,
@@ -106,6 +107,9 @@ pub(crate) struct ControlBlock {
     /// TCP_USER_TIMEOUT.
     pub(super) patience: Option<Box<Patience>>,
     pub(super) stats: Stats,
+    pub(super) chrono: Chrono,
+    /// What holds back the sender now.
+    pub(super) limit: Limit,
     pub(super) sndbuf: u32,
     pub(super) rcvbuf: u32,
     pub(super) out_of_order_max: u32,
@@ -237,7 +241,7 @@ impl ControlBlock {
             irs: SeqNumber(0),
             rcv_wup: SeqNumber(0),
             rcv_wnd: 0,
-            fin_at: None,
+            fin_at: SeqNumber(0),
             src_port,
             dst_port,
             snd_mss: offer.mss,
@@ -268,6 +272,8 @@ impl ControlBlock {
             keep: None,
             patience: None,
             stats: Stats::default(),
+            chrono: Chrono::new(),
+            limit: Limit::Idle,
             sndbuf: offer.sndbuf,
             rcvbuf: offer.rcvbuf,
             out_of_order_max: offer.out_of_order_max,

@@ -48,6 +48,8 @@ bitflags::bitflags! {
         const SNDBUF_LOCK = 1 << 20;
         /// Segments become smaller when large ones seem to vanish.
         const MTU_PROBING = 1 << 21;
+        /// The peer's FIN has been seen, in order or not.
+        const FIN_SEEN = 1 << 22;
     }
 }
 

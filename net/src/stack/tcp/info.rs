@@ -1,7 +1,4 @@
-//! A snapshot of a control block in the terms of `TCP_INFO`.
-//!
-//! Not there: the times for which something held the sender back (`busy_time`, `rwnd_limited`, `sndbuf_limited` are zero),
-//! and a bound on pacing.
+//! A snapshot of a control block in the terms of `TCP_INFO`. There is no bound on pacing to tell of.
 
 use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK};
 use crate::stack::tcp::flags::{Flags, Timer};
@@ -18,7 +15,7 @@ impl ControlBlock {
     /// `tcp_get_info`
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let mss = u32::from(self.snd_mss).max(1);
-        let stats = &self.stats;
+        let (stats, times) = (&self.stats, self.chrono.times(self.limit, now));
         let probing = self.timer == Timer::Persist;
         let [sacked, lost, retrans] = self
             .loss
@@ -59,7 +56,7 @@ impl ControlBlock {
             reordering: self.loss.as_ref().map_or(REORDERING, |loss| loss.rack.reordering),
             rcv_rtt: Duration::from_micros(self.tuning.as_ref().map_or(0, |tuning| tuning.rtt_us()).into()),
             rcv_space: self.tuning.as_ref().map_or(0, |tuning| tuning.space),
-            total_retrans: stats.total_retrans,
+            total_retrans: self.loss.as_ref().map_or(0, |loss| loss.total_retrans),
             pacing_rate: self.congestion.pacing_rate(self.rtt.srtt()).unwrap_or(u64::MAX),
             max_pacing_rate: u64::MAX,
             bytes_acked: self.bytes_acked,
@@ -74,13 +71,15 @@ impl ControlBlock {
             delivered: stats.delivered,
             delivered_ce: stats.delivered_ce,
             bytes_sent: stats.bytes_sent,
-            bytes_retrans: stats.bytes_retrans,
+            bytes_retrans: self.loss.as_ref().map_or(0, |loss| loss.bytes_retrans),
             dsack_dups: self.loss.as_ref().map_or(0, |loss| loss.duplicates),
             reord_seen: self.loss.as_ref().map_or(0, |loss| loss.rack.reordering_seen),
             rcv_ooopack: stats.rcv_ooopack,
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.receive_window(),
-            ..TcpInfo::default()
+            busy_time: times.busy,
+            rwnd_limited: times.rwnd_limited,
+            sndbuf_limited: times.sndbuf_limited,
         }
     }
 

@@ -170,6 +170,7 @@ impl TcpLayer {
                 self.deferred.push(index);
             }
         } else {
+            connection.block.note_limit(connection.no_space, lower.now);
             self.timers.arm(index, connection.block.next_timer());
         }
     }

@@ -17,6 +17,9 @@ pub(crate) struct Loss {
     pub(crate) probe: Option<Probe>,
     /// How many segments the peer says it got twice (`dsack_dups`).
     pub(crate) duplicates: u32,
+    /// How many segments were sent again, and how much text.
+    pub(crate) total_retrans: u32,
+    pub(crate) bytes_retrans: u64,
     /// The peer acknowledges its own first block no more.
     pub(crate) is_reneging: bool,
 }
@@ -63,6 +66,8 @@ impl Loss {
             frto: Frto::Off,
             probe: None,
             duplicates: 0,
+            total_retrans: 0,
+            bytes_retrans: 0,
             is_reneging: false,
         }
     }

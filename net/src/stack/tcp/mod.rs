@@ -9,6 +9,7 @@
 pub(crate) mod acknowledge;
 pub(crate) mod calls;
 pub(crate) mod challenge;
+pub(crate) mod chrono;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod control_block;

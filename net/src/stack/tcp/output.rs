@@ -351,8 +351,9 @@ impl ControlBlock {
         stats.data_segs_out = stats.data_segs_out.wrapping_add(segments);
         stats.segs_out = stats.segs_out.wrapping_add(segments.saturating_sub(1));
         if again {
-            stats.total_retrans = stats.total_retrans.saturating_add(1);
-            stats.bytes_retrans += u64::from(len);
+            let loss = self.loss_mut();
+            loss.total_retrans = loss.total_retrans.saturating_add(1);
+            loss.bytes_retrans += u64::from(len);
         }
     }
 

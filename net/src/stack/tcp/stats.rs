@@ -8,8 +8,6 @@ pub(super) struct Stats {
     pub(super) data_segs_in: u32,
     pub(super) data_segs_out: u32,
     pub(super) bytes_sent: u64,
-    pub(super) bytes_retrans: u64,
-    pub(super) total_retrans: u32,
     pub(super) delivered: u32,
     pub(super) delivered_ce: u32,
     pub(super) rcv_ooopack: u32,

@@ -45,8 +45,9 @@ impl ControlBlock {
             self.note_twice(seq, self.rcv_nxt, at.counters);
         }
         let (seq, text, fin) = self.trim(seq, text, fin);
-        if fin && self.fin_at.is_none() {
-            self.fin_at = Some(seq + text.len() as u32);
+        if fin && !self.flags.contains(Flags::FIN_SEEN) {
+            self.flags |= Flags::FIN_SEEN;
+            self.fin_at = seq + text.len() as u32;
         }
         self.note_arrival(at.now, text.len());
         if !text.is_empty() {
@@ -66,7 +67,7 @@ impl ControlBlock {
         } else {
             self.queue_out_of_order(at, seq, text, done);
         }
-        if self.fin_at == Some(self.rcv_nxt) && !self.peer_closed() {
+        if self.flags.contains(Flags::FIN_SEEN) && self.fin_at == self.rcv_nxt && !self.peer_closed() {
             if !fin {
                 // It came before the text that this segment brings, which so has filled a hole.
                 self.ack = AckDue::Now;

@@ -177,7 +177,7 @@ fn a_dry_pool_delays_and_loses_nothing() {
     let hoard: Vec<_> = std::iter::from_fn(|| cache.alloc(0, 2000)).collect();
     assert!(hoard.len() > 1000);
     // What the client's own cache still holds runs out first.
-    let bytes = pattern(200_000);
+    let bytes = pattern(50_000);
     let sent = world.send(CLIENT, client, &bytes).unwrap();
     world.run_ms(1000);
     assert!(world.stacks[CLIENT].drops().get(DropReason::Nomem) > 0);

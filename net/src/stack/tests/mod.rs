@@ -13,6 +13,7 @@ mod syn_queue;
 mod tcp;
 mod tcp_close;
 mod tcp_ecn;
+mod tcp_limits;
 mod tcp_listen;
 mod tcp_patience;
 mod tcp_recovery;

@@ -80,7 +80,7 @@ fn half_closed_the_other_direction_goes_on() {
 fn text_before_the_end_can_be_read_after_it() {
     let mut world = World::new(4);
     let (client, server, _) = world.establish();
-    let bytes = pattern(100_000);
+    let bytes = pattern(50_000);
     assert_eq!(world.send(CLIENT, client, &bytes), Ok(bytes.len()));
     world.close(CLIENT, client);
     world.run_ms(200);

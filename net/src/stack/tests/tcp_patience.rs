@@ -114,6 +114,25 @@ fn the_receive_buffer_grows_with_the_reader_unless_it_was_set() {
     assert_eq!(run(true).0, 128 << 10);
 }
 
+/// Close to the sender a reader that takes 64 KiB at a time sets the pace: more in flight would not be faster, so the window
+/// stays near what the reader takes, and does not fill memory up to its bound.
+#[test]
+fn the_receive_buffer_does_not_grow_for_nothing() {
+    let mut world = World::new(5);
+    let (client, server, _) = world.establish();
+    world.wire.delay_us = 10;
+    let (bytes, mut buf) = (pattern(64 << 10), vec![0; 64 << 10]);
+    for _ in 0..2000 {
+        let _ = world.send(CLIENT, client, &bytes);
+        world.run(Duration::from_micros(40));
+        let _ = world.call(SERVER, |stack, now, fx| stack.tcp_recv(now, server, &mut buf, fx));
+    }
+    let rcvbuf = block_of(&mut world, SERVER, server).rcvbuf();
+    assert!((128 << 10..=1 << 20).contains(&rcvbuf), "{rcvbuf}");
+    let sndbuf = block_of(&mut world, CLIENT, client).sndbuf();
+    assert!(sndbuf <= 1 << 20, "{sndbuf}");
+}
+
 /// RFC 1191: what is out is cut and sent again, and congestion is not blamed.
 #[test]
 fn a_smaller_path_mtu_cuts_what_is_out() {
