@@ -40,7 +40,7 @@ const LAW: Law = Law {
             src: "net/src",
             floors: &[
                 "lib",
-                "api  blocking  epoll  sim  fuzzing",   // what users call; what fuzzers call
+                "api  blocking  poll  epoll  sim  fuzzing",   // what users call; what fuzzers call
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",
@@ -49,7 +49,7 @@ const LAW: Law = Law {
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
                 "fasync",                               // files with an owner, processes with signals
-                "event  sockopt  tcp_info",             // the tracepoints; what sockets are asked and tell, on either network
+                "event  halt  sockopt  tcp_info",       // the tracepoints; what starts an engine again; what sockets are asked and tell
             ],
         },
     ],
@@ -134,10 +134,13 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/timer/place.rs", why: "the next number of a thread that is no worker" },
         Listed { file: "runtime/src/timer/shard.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
+        Listed { file: "net/src/halt.rs", why: "whether an engine has halted" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
         Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
+        Listed { file: "net/src/epoll/sleepers.rs", why: "how many sleep on an epoll, asked under a socket's lock" },
+        Listed { file: "net/src/link/switch.rs", why: "the version of the table: one load a batch" },
         Listed { file: "net/src/host/counters.rs", why: "counters" },
         Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
         Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },

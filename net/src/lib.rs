@@ -8,17 +8,20 @@
 mod api;
 pub mod blocking;
 mod engine;
+pub mod epoll;
 pub mod event;
 pub mod fasync;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod halt;
 mod host;
 mod link;
 mod netns;
 mod nic;
 pub mod os;
 mod packet;
+pub mod poll;
 mod sockopt;
 mod stack;
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ mod closing;
 mod emulated;
 mod fasync;
 mod flood;
+mod multiplex;
 mod offloads;
 mod options;
 mod parity;

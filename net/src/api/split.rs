@@ -1,6 +1,7 @@
 //! The two halves of a connection.
 
 use crate::api::tcp::{Connection, TcpStream};
+use crate::host::socket::file::SocketFile;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -55,6 +56,10 @@ impl OwnedReadHalf {
         OwnedReadHalf { socket, slot: WaitSlot::new() }
     }
 
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
+    }
+
     /// Puts the two halves of one stream together again.
     ///
     /// # Errors
@@ -89,6 +94,10 @@ impl OwnedReadHalf {
 impl OwnedWriteHalf {
     pub(crate) fn new(socket: Arc<Connection>) -> OwnedWriteHalf {
         OwnedWriteHalf { socket, slot: WaitSlot::new(), shut_down_on_drop: true }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
     }
 
     /// Drops the half without closing the writing direction: it stays open until the read half is dropped too.

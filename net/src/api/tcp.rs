@@ -5,6 +5,7 @@ use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
@@ -134,6 +135,14 @@ impl Connection {
         match self {
             Connection::Os(stream) => stream.release(slot),
             Connection::Emulated(stream) => stream.release(slot),
+        }
+    }
+
+    /// The socket as `poll` sees it; none on the operating system's network.
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match self {
+            Connection::Os(_) => None,
+            Connection::Emulated(stream) => Some(stream.file()),
         }
     }
 
@@ -301,6 +310,10 @@ impl TcpStream {
     pub(crate) fn from_halves(socket: Connection) -> TcpStream {
         TcpStream::new(socket)
     }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
+    }
 }
 
 tcp_options!(TcpStream);
@@ -456,6 +469,13 @@ impl TcpListener {
 
     pub(crate) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
         TcpListener(Listener::Emulated(listener))
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Listener::Os(_) => None,
+            Listener::Emulated(listener) => Some(listener.file()),
+        }
     }
 
     /// The error that is pending on the socket, which is cleared (`SO_ERROR`).

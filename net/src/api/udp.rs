@@ -4,6 +4,7 @@ use crate::api::budget::budgeted;
 use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -241,6 +242,13 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.take_error(),
             Socket::Emulated(socket) => Ok(socket.take_error()),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Socket::Os(_) => None,
+            Socket::Emulated(socket) => Some(socket.file()),
         }
     }
 

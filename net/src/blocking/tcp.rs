@@ -3,6 +3,7 @@
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, resolve_blocking, target_of};
 use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -11,6 +12,7 @@ use crate::tcp_info::TcpInfo;
 use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,31 +28,48 @@ pub struct TcpStream(Stream);
 #[derive(Debug)]
 enum Stream {
     Os(std::net::TcpStream),
-    Emulated(Arc<Emulated>),
+    Emulated(Descriptor),
+}
+
+/// One of the descriptors of a socket.
+#[derive(Debug)]
+struct Descriptor {
+    file: Arc<Emulated>,
+    number: u32,
+}
+
+impl Deref for Descriptor {
+    type Target = Emulated;
+
+    fn deref(&self) -> &Emulated {
+        &self.file
+    }
 }
 
 #[derive(Debug)]
 struct Emulated {
     socket: emulated::TcpStream,
-    timeouts: Mutex<Timeouts>,
+    state: Mutex<State>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Timeouts {
-    read: Option<Duration>,
-    write: Option<Duration>,
+struct State {
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     nonblocking: bool,
+    /// How many descriptors were made.
+    descriptors: u32,
 }
 
-impl Timeouts {
+impl State {
     /// How long a read may sleep.
-    fn of_read(self) -> Option<Duration> {
-        if self.nonblocking { Some(Duration::ZERO) } else { self.read }
+    fn read(self) -> Option<Duration> {
+        if self.nonblocking { Some(Duration::ZERO) } else { self.read_timeout }
     }
 
     /// How long a write may sleep.
-    fn of_write(self) -> Option<Duration> {
-        if self.nonblocking { Some(Duration::ZERO) } else { self.write }
+    fn write(self) -> Option<Duration> {
+        if self.nonblocking { Some(Duration::ZERO) } else { self.write_timeout }
     }
 }
 
@@ -75,7 +94,8 @@ impl TcpStream {
     }
 
     pub(super) fn emulated(socket: emulated::TcpStream) -> TcpStream {
-        TcpStream(Stream::Emulated(Arc::new(Emulated { socket, timeouts: Mutex::default() })))
+        let file = Arc::new(Emulated { socket, state: Mutex::default() });
+        TcpStream(Stream::Emulated(Descriptor { file, number: 0 }))
     }
 
     /// Another handle to the same connection.
@@ -85,7 +105,7 @@ impl TcpStream {
     pub fn try_clone(&self) -> io::Result<TcpStream> {
         match &self.0 {
             Stream::Os(stream) => Ok(TcpStream(Stream::Os(stream.try_clone()?))),
-            Stream::Emulated(stream) => Ok(TcpStream(Stream::Emulated(stream.clone()))),
+            Stream::Emulated(stream) => Ok(TcpStream(Stream::Emulated(stream.dup()))),
         }
     }
 
@@ -144,6 +164,14 @@ impl TcpStream {
         }
     }
 
+    /// The socket as `poll` sees it, and which of its descriptors this is.
+    pub(crate) fn file(&self) -> Option<(SocketFile, u32)> {
+        match &self.0 {
+            Stream::Os(_) => None,
+            Stream::Emulated(stream) => Some((stream.socket.file(), stream.number)),
+        }
+    }
+
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
         match &self.0 {
             Stream::Os(stream) => os::options::get(SockRef::from(stream), opt),
@@ -166,7 +194,7 @@ impl TcpStream {
         match &self.0 {
             Stream::Os(stream) => stream.set_read_timeout(timeout),
             Stream::Emulated(stream) => {
-                stream.timeouts().read = not_zero(timeout)?;
+                stream.state().read_timeout = not_zero(timeout)?;
                 Ok(())
             }
         }
@@ -180,7 +208,7 @@ impl TcpStream {
         match &self.0 {
             Stream::Os(stream) => stream.set_write_timeout(timeout),
             Stream::Emulated(stream) => {
-                stream.timeouts().write = not_zero(timeout)?;
+                stream.state().write_timeout = not_zero(timeout)?;
                 Ok(())
             }
         }
@@ -196,7 +224,7 @@ impl TcpStream {
         match &self.0 {
             Stream::Os(stream) => stream.set_nonblocking(nonblocking),
             Stream::Emulated(stream) => {
-                stream.timeouts().nonblocking = nonblocking;
+                stream.state().nonblocking = nonblocking;
                 Ok(())
             }
         }
@@ -205,9 +233,18 @@ impl TcpStream {
 
 tcp_options!(TcpStream);
 
+impl Descriptor {
+    /// `dup(2)`
+    fn dup(&self) -> Descriptor {
+        let mut state = self.state();
+        state.descriptors += 1;
+        Descriptor { file: self.file.clone(), number: state.descriptors }
+    }
+}
+
 impl Emulated {
-    fn timeouts(&self) -> MutexGuard<'_, Timeouts> {
-        self.timeouts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -223,7 +260,7 @@ impl Read for &TcpStream {
         match &self.0 {
             Stream::Os(stream) => (&mut &*stream).read(buf),
             Stream::Emulated(stream) => {
-                let timeout = stream.timeouts().of_read();
+                let timeout = stream.state().read();
                 stream.socket.recv_blocking(buf, timeout)
             }
         }
@@ -235,7 +272,7 @@ impl Write for &TcpStream {
         match &self.0 {
             Stream::Os(stream) => (&mut &*stream).write(buf),
             Stream::Emulated(stream) => {
-                let timeout = stream.timeouts().of_write();
+                let timeout = stream.state().write();
                 stream.socket.send_blocking(buf, timeout)
             }
         }
@@ -337,6 +374,13 @@ impl TcpListener {
 impl TcpListener {
     pub(super) fn of_os(listener: std::net::TcpListener) -> TcpListener {
         TcpListener(Listener::Os(listener))
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Listener::Os(_) => None,
+            Listener::Emulated { listener, .. } => Some(listener.file()),
+        }
     }
 
     pub(super) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {

@@ -4,6 +4,7 @@ use crate::api::options::udp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
 use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -152,6 +153,13 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.take_error(),
             Socket::Emulated { socket, .. } => Ok(socket.take_error()),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Socket::Os(_) => None,
+            Socket::Emulated { socket, .. } => Some(socket.file()),
         }
     }
 

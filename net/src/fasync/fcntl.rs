@@ -12,7 +12,7 @@ pub trait AsFile {
     ///
     /// # Errors
     /// That the socket is closed.
-    fn file(&self) -> io::Result<Arc<File>>;
+    fn fasync_file(&self) -> io::Result<Arc<File>>;
 
     /// `sock_fasync`
     ///
@@ -45,18 +45,18 @@ pub trait Fcntl: sealed::Sealed {
     ///
     /// A process that is gone is sent nothing, as is a `pid` that nobody has.
     fn set_owner(&self, processes: &[&Process]) -> io::Result<()> {
-        self.to_file(|socket| socket.file()).map(|file| file.set_owner(processes))
+        self.to_file(|socket| socket.fasync_file()).map(|file| file.set_owner(processes))
     }
 
     /// `F_SETSIG`: which signal is sent. `None` (0 in Linux) is a plain [`SIGIO`](Signal::IO), which does not say what happened
     /// on which socket; any other one does, `SIGIO` included.
     fn set_sig(&self, signal: Option<Signal>) -> io::Result<()> {
-        self.to_file(|socket| socket.file()).map(|file| file.set_sig(signal))
+        self.to_file(|socket| socket.fasync_file()).map(|file| file.set_sig(signal))
     }
 
     /// `F_GETSIG`
     fn sig(&self) -> io::Result<Option<Signal>> {
-        self.to_file(|socket| socket.file()).map(|file| file.sig())
+        self.to_file(|socket| socket.fasync_file()).map(|file| file.sig())
     }
 
     /// `F_SETFL` with `O_ASYNC` when `fd` is given, and without it otherwise. `fd` is what the socket is called in
@@ -67,7 +67,7 @@ pub trait Fcntl: sealed::Sealed {
     fn set_async(&self, fd: Option<i32>) -> io::Result<()> {
         self.to_file(|socket| {
             if let Some(fd) = fd {
-                socket.file()?.set_fd(fd);
+                socket.fasync_file()?.set_fd(fd);
             }
             socket.set_fasync(fd.is_some())
         })

@@ -25,7 +25,7 @@
 //! use wakeline_net::{TcpListener, TcpStream};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let runtime = wakeline_runtime::Builder::new_current_thread().build()?;
+//! let runtime = wakeline_runtime::Builder::new_current_thread().enable_all().build()?;
 //! runtime.block_on(async {
 //!     let lan = Lan::new();
 //!     let host = lan.host("host").build()?;

@@ -9,7 +9,7 @@ use crate::stack::udp::UdpSocket;
 use slab::Slab;
 
 /// Names a socket to the program that owns it. When the socket is closed, its name means nothing for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SocketId {
     index: u32,
     generation: u32,

@@ -87,6 +87,12 @@ impl SocketWq {
         self.wait.wake_all(&mut fx.wakes);
     }
 
+    /// The file is gone: nobody is told any more, and it sends no more signals.
+    pub(crate) fn close(&mut self, fx: &mut Effects) {
+        self.set_fasync(false);
+        self.wait.close(&mut fx.wakes);
+    }
+
     /// `sock_wake_async`
     #[inline]
     pub(crate) fn wake_async(&mut self, how: How, band: Events, fx: &mut Effects) {

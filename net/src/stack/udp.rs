@@ -64,7 +64,7 @@ impl UdpSocket {
 
     /// `udp_poll`
     pub(crate) fn readiness(&self) -> Events {
-        let mut events = Events::OUT | Events::WRNORM;
+        let mut events = Events::OUT | Events::WRNORM | Events::WRBAND;
         if !self.queue.is_empty() {
             events |= Events::IN | Events::RDNORM;
         }
@@ -378,7 +378,7 @@ impl UdpLayer {
                 lower.ip.leave_group(group, lower.now, lower.fx);
             }
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
-            socket.wq.state_change(lower.fx);
+            socket.wq.close(lower.fx);
         }
     }
 

@@ -338,6 +338,23 @@ impl WaitList {
         self.wake(Events::ANY, usize::MAX, out)
     }
 
+    /// Tells every waiter that the resource is gone, and lets go of all: permanent entries too hear of it, without a key and
+    /// for the last time.
+    pub fn close(&mut self, out: &mut WakeBatch) {
+        let mut at = std::mem::replace(&mut self.head, NIL);
+        while at != NIL {
+            let Entry { state, next, .. } = self.entries.remove(at as usize);
+            match state {
+                State::Waiting(Func::Waker(waker)) => out.push(waker),
+                // It leaves the lock with the call, and is dropped outside.
+                State::Waiting(Func::Callback(func)) => out.push_call(func, Events::ANY),
+                State::Told(_) => {}
+            }
+            at = next;
+        }
+        (self.tail, self.waiting) = (NIL, 0);
+    }
+
     fn entry(&self, key: WaitKey) -> Option<&Entry> {
         self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
     }

@@ -8,6 +8,7 @@
 use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::host::socket::file::SocketFile;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -57,6 +58,11 @@ impl Spread {
 
     pub(crate) fn host(&self) -> &Arc<Machine> {
         &self.host
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        SocketFile::new(self.host.clone(), self.ids.iter().copied().enumerate())
     }
 
     /// Tries `call` on each member; when all would block, the caller waits in all their queues. Gives the CPU as well.
@@ -166,7 +172,7 @@ fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects
 
 /// All members have the same file.
 impl AsFile for Spread {
-    fn file(&self) -> io::Result<Arc<File>> {
+    fn fasync_file(&self) -> io::Result<Arc<File>> {
         let mut file = None;
         for (cpu, &id) in self.ids.iter().enumerate() {
             self.host.with_stack_recent(cpu, |stack, _, fx| {
@@ -180,7 +186,7 @@ impl AsFile for Spread {
     }
 
     fn set_fasync(&self, on: bool) -> io::Result<()> {
-        self.file()?;
+        self.fasync_file()?;
         for (cpu, &id) in self.ids.iter().enumerate() {
             self.host.with_stack_recent(cpu, |stack, _, _| {
                 if let Some(wq) = stack.wq(id) {

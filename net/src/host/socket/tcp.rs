@@ -4,6 +4,7 @@ use crate::event::Event;
 use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
@@ -209,13 +210,18 @@ impl TcpStream {
         attempt(self.place(), time, Waiting { waker, slot, interest, mode: Mode::Shared }, call)
     }
 
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        SocketFile::new(self.host.clone(), [(self.cpu, self.id)])
+    }
+
     fn place(&self) -> Place<'_> {
         Place { host: &self.host, cpu: self.cpu, id: self.id }
     }
 }
 
 impl AsFile for TcpStream {
-    fn file(&self) -> io::Result<Arc<File>> {
+    fn fasync_file(&self) -> io::Result<Arc<File>> {
         let file = self.host.with_stack_recent(self.cpu, |stack, _, fx| {
             Some(stack.wq(self.id)?.file(|| Arc::new(File::new(fx.tracer.clone()))).clone())
         });
@@ -223,7 +229,7 @@ impl AsFile for TcpStream {
     }
 
     fn set_fasync(&self, on: bool) -> io::Result<()> {
-        self.file()?;
+        self.fasync_file()?;
         self.host.with_stack_recent(self.cpu, |stack, _, _| {
             if let Some(wq) = stack.wq(self.id) {
                 wq.set_fasync(on);
@@ -315,6 +321,11 @@ impl TcpListener {
 
     pub(crate) fn release(&self, slots: &mut SpreadSlots) {
         self.sockets.release(slots);
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        self.sockets.file()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::fasync::AsFile;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
 use crate::sockopt::{Opt, Value};
@@ -199,6 +200,11 @@ impl UdpSocket {
 
     pub(crate) fn release(&self, slots: &mut SpreadSlots) {
         self.sockets.release(slots);
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        self.sockets.file()
     }
 
     fn peer(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {

@@ -271,11 +271,16 @@ impl TcpLayer {
     ) -> Result<(), SocketError> {
         let connection = sockets.connection(id)?;
         let before = connection.block.state();
+        if before == State::Closed {
+            // `inet_shutdown`: in vain, and yet whoever waits looks again.
+            connection.wq.state_change(lower.fx);
+        }
         if matches!(before, State::Closed | State::SynSent) {
             return Err(SocketError::NotConnected);
         }
         if how != Shutdown::Write {
             connection.read_shut_down = true;
+            connection.block.shut_down_read();
         }
         if how != Shutdown::Read {
             connection.block.shut_down_write();
@@ -303,9 +308,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
         connection.owner = Owner::Nobody;
-        // The file is gone: it sends no more signals.
-        connection.wq.set_fasync(false);
-        connection.wq.state_change(lower.fx);
+        connection.wq.close(lower.fx);
         let reset = if abort {
             let reset = connection.block.abort_reset();
             connection.block.abort(&mut lower.ip.pool);
@@ -345,7 +348,7 @@ impl TcpLayer {
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
         self.demux.unbind(listener.local, index, listener.binding.family);
-        listener.wq.state_change(lower.fx);
+        listener.wq.close(lower.fx);
         for child in listener.accept_queue {
             self.close_connection(sockets, child, true, lower);
         }
@@ -355,10 +358,14 @@ impl TcpLayer {
 impl Connection {
     /// What reading an empty queue means.
     fn nothing_to_read(&mut self) -> Result<usize, SocketError> {
+        if self.block.peer_closed() {
+            // `SOCK_DONE`: the end was reached, whatever has happened to the other direction since.
+            return Ok(0);
+        }
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let ended = self.block.peer_closed() || self.read_shut_down || self.is_done;
+        let ended = self.read_shut_down || self.is_done;
         match self.block.state() {
             _ if ended => Ok(0),
             State::Closed => Err(SocketError::NotConnected),
