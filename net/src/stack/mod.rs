@@ -53,6 +53,7 @@ pub(crate) mod socket_wq;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_errors;
 pub(crate) mod udp_options;
 
 #[cfg(any(test, fuzzing))]
