@@ -33,6 +33,8 @@ mod crew;
 pub mod fs;
 #[cfg(not(loom))]
 mod handle;
+#[cfg(all(feature = "hyper", not(loom)))]
+pub mod hyper;
 #[cfg(not(loom))]
 pub mod io;
 #[cfg(not(loom))]

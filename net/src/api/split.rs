@@ -3,7 +3,7 @@
 use crate::api::tcp::{Connection, TcpStream};
 use crate::host::socket::file::SocketFile;
 use futures_io::{AsyncRead, AsyncWrite};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -162,12 +162,28 @@ macro_rules! read_half {
                 let this = self.get_mut();
                 this.socket.poll_read(cx, &mut this.slot, buf)
             }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let this = self.get_mut();
+                this.socket.poll_read_vectored(cx, &mut this.slot, bufs)
+            }
         }
     };
 }
 
 macro_rules! write_half {
     ($half:ty) => {
+        impl $half {
+            #[cfg(any(feature = "tokio", feature = "hyper"))]
+            pub(crate) fn is_write_vectored(&self) -> bool {
+                self.socket.is_write_vectored()
+            }
+        }
+
         impl AsyncWrite for $half {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 let this = self.get_mut();

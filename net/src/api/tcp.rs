@@ -4,6 +4,7 @@ use crate::api::budget::budgeted;
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
@@ -13,7 +14,7 @@ use crate::tcp_info::TcpInfo;
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -92,6 +93,27 @@ impl Connection {
                 budgeted(cx, |cx| stream.poll_send(cx, slot, first))
             }
         }
+    }
+
+    pub(crate) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Connection::Os(stream) => stream.poll_read_vectored(cx, slot, bufs),
+            Connection::Emulated(stream) => {
+                let first = bufs.iter_mut().find(|buf| !buf.is_empty()).map_or(&mut [][..], |buf| buf);
+                budgeted(cx, |cx| stream.poll_recv(cx, slot, first))
+            }
+        }
+    }
+
+    /// Whether several buffers go down in one call; the emulated network takes the first only.
+    #[cfg(any(feature = "tokio", feature = "hyper"))]
+    pub(crate) fn is_write_vectored(&self) -> bool {
+        matches!(self, Connection::Os(_))
     }
 
     fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -296,6 +318,11 @@ impl TcpStream {
         (OwnedReadHalf::new(socket.clone()), OwnedWriteHalf::new(socket))
     }
 
+    #[cfg(any(feature = "tokio", feature = "hyper"))]
+    pub(crate) fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
     pub(crate) fn of_os(stream: os::TcpStream) -> TcpStream {
         TcpStream::new(Connection::Os(stream))
     }
@@ -324,6 +351,15 @@ impl AsyncRead for TcpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.socket.poll_read(cx, &mut this.read, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.socket.poll_read_vectored(cx, &mut this.read, bufs)
     }
 }
 
@@ -542,3 +578,25 @@ impl Drop for AcceptSlots<'_> {
         }
     }
 }
+
+impl Sealed for TcpStream {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.socket {
+            Connection::Emulated(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpStream {}
+
+impl Sealed for TcpListener {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Listener::Emulated(listener) => Some(listener.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpListener {}

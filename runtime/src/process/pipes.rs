@@ -1,6 +1,7 @@
 //! The parent's ends of a child's standard streams.
 
 use crate::io::Source;
+use crate::io::ecosystem::{reader, writer};
 use crate::wait_queue::{Events, WaitSlot};
 use futures_io::{AsyncRead, AsyncWrite};
 use mio::unix::pipe::{Receiver, Sender};
@@ -176,6 +177,9 @@ impl TryFrom<ChildStdin> for Stdio {
         pipe.into_owned_fd().map(Stdio::from)
     }
 }
+
+reader!(ChildStdout, ChildStderr);
+writer!(ChildStdin: |_this| true);
 
 /// An operation that was interrupted by a signal before it did anything is done again.
 fn retry<R>(mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {

@@ -5,6 +5,7 @@
 //! Because a waiter stands in several queues it may be told twice for two arrivals and take only one; what it leaves
 //! behind it passes on ([`SocketFile::release`]).
 
+use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::Time;
 use crate::host::socket::file::{Places, SocketFile};
@@ -108,6 +109,34 @@ impl Spread {
     /// Leaves every queue. Where the waiter had been told and something is still there, the next one is told.
     pub(crate) fn release(&self, places: &mut Places) {
         self.file.release(places);
+    }
+}
+
+/// All members have the same file.
+impl AsFile for Spread {
+    fn fasync_file(&self) -> io::Result<Arc<File>> {
+        let mut file = None;
+        for (cpu, id) in self.file.heads.iter().copied() {
+            self.file.host.with_stack_recent(cpu, |stack, _, fx| {
+                let wq = stack.wq(id).ok_or(SocketError::Stale)?;
+                let known = file.take();
+                file = Some(wq.file(|| known.unwrap_or_else(|| Arc::new(File::new(fx.tracer.clone())))).clone());
+                Ok::<_, SocketError>(())
+            })?;
+        }
+        file.ok_or_else(|| SocketError::Stale.into())
+    }
+
+    fn set_fasync(&self, on: bool) -> io::Result<()> {
+        self.fasync_file()?;
+        for (cpu, id) in self.file.heads.iter().copied() {
+            self.file.host.with_stack_recent(cpu, |stack, _, _| {
+                if let Some(wq) = stack.wq(id) {
+                    wq.set_fasync(on);
+                }
+            });
+        }
+        Ok(())
     }
 }
 

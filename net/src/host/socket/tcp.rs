@@ -1,6 +1,7 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
 use crate::event::Event;
+use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::file::{Places, SocketFile};
@@ -11,6 +12,7 @@ use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::IN_WAIT_DATA;
 use crate::stack::tcp::settings::Settings;
 use crate::tcp_info::TcpInfo;
 use std::io;
@@ -83,9 +85,13 @@ impl TcpStream {
     }
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Recent, waker, slot, Events::READABLE | Events::RDHUP, |stack, id, now, fx| {
-            recv(stack, id, now, buf, fx)
-        })
+        self.attempt(
+            Time::Recent,
+            waker,
+            slot,
+            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
+            |stack, id, now, fx| recv(stack, id, now, buf, fx),
+        )
     }
 
     pub(crate) fn poll_peek(
@@ -94,9 +100,13 @@ impl TcpStream {
         slot: &mut WaitSlot,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Recent, cx.waker(), slot, Events::READABLE | Events::RDHUP, |stack, id, _, _| {
-            stack.tcp_peek(id, buf)
-        })
+        self.attempt(
+            Time::Recent,
+            cx.waker(),
+            slot,
+            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
+            |stack, id, _, _| stack.tcp_peek(id, buf),
+        )
     }
 
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -235,6 +245,25 @@ pub(crate) fn send(
     Ok(n)
 }
 
+impl AsFile for TcpStream {
+    fn fasync_file(&self) -> io::Result<Arc<File>> {
+        let file = self.host.with_stack_recent(self.cpu, |stack, _, fx| {
+            Some(stack.wq(self.id)?.file(|| Arc::new(File::new(fx.tracer.clone()))).clone())
+        });
+        file.ok_or_else(|| SocketError::Stale.into())
+    }
+
+    fn set_fasync(&self, on: bool) -> io::Result<()> {
+        self.fasync_file()?;
+        self.host.with_stack_recent(self.cpu, |stack, _, _| {
+            if let Some(wq) = stack.wq(self.id) {
+                wq.set_fasync(on);
+            }
+        });
+        Ok(())
+    }
+}
+
 impl Drop for TcpStream {
     fn drop(&mut self) {
         self.host.with_stack(self.cpu, |stack, now, fx| stack.close(now, self.id, fx));
@@ -300,11 +329,15 @@ impl TcpListener {
             .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 
-    pub(crate) fn accept_blocking(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept_blocking(&self, timeout: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
         let mut slots = Places::new();
-        let result = block(None, |waker| self.try_accept(waker, &mut slots));
+        let result = block(timeout, |waker| self.try_accept(waker, &mut slots));
         self.release(&mut slots);
         result
+    }
+
+    pub(crate) fn as_file(&self) -> &dyn AsFile {
+        &self.sockets
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
