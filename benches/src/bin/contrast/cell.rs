@@ -19,7 +19,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan};
+use wakeline::net::event::Record;
 use wakeline::runtime::Builder;
+use wakeline::time::sleep;
 use wakeline_benches::child::{Figures, ServerProcess};
 
 /// Measures `model` under `workload`: each of its runs takes `time`.
@@ -28,7 +30,6 @@ pub(crate) fn measure(model: &Model, workload: Workload, time: Duration) -> io::
         Serve::Os(_) => over_os(model, workload, time),
         Serve::Emulated(start) => over_emulated(start, false, workload, time),
         Serve::EmulatedWithLoad(start) => over_emulated(start, true, workload, time),
-        Serve::Missing(_, why) => Err(io::Error::new(io::ErrorKind::Unsupported, why)),
     }
 }
 
@@ -79,6 +80,28 @@ fn over_emulated(
         runs(&mut load, &mut server, &before, workload, time).await
     })
 }
+
+/// What the emulated network does for one message, once everything is warm.
+pub(crate) fn trace(model: &Model) -> io::Result<Vec<Record>> {
+    let (Serve::Emulated(start) | Serve::EmulatedWithLoad(start)) = model.serve else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "only the emulated network tells what it does"));
+    };
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let lan = Lan::with_seed(1);
+        let host = start(&lan)?;
+        let client = lan.host("client").build()?;
+        let workload = Workload::new(Pattern::Request, 1, 64);
+        let mut load = EmulatedLoad::connect(client, SocketAddr::new(host.addr(), PORT), workload).await?;
+        load.run(Pace::Closed, WARM_UP).await?;
+        lan.trace().start();
+        load.run(Pace::Once, Duration::ZERO).await?;
+        // The server still goes to sleep.
+        sleep(WARM_UP).await;
+        Ok(lan.trace().stop())
+    })
+}
+
+const WARM_UP: Duration = Duration::from_millis(50);
 
 /// What stands beside the load in this process.
 struct EmulatedServer {

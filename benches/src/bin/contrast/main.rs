@@ -84,6 +84,9 @@ struct Options {
     /// Writes the tables as Markdown, too
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Renews the tables between the marks of this document; may be given several times
+    #[arg(long, value_name = "FILE")]
+    update: Vec<PathBuf>,
     /// Lists models and workloads
     #[arg(long)]
     list: bool,
@@ -101,6 +104,8 @@ enum Part {
     },
     /// One way to wait for one thing together, eight sleepers: os-epoll-lt
     Herd { way: String },
+    /// What the server's host does for one message, event by event: emulated/epoll-lt
+    Trace { model: String },
     /// One server of the operating system's network, until its input ends
     Serve { model: String },
 }
@@ -115,6 +120,7 @@ fn main() -> ExitCode {
         None => run(&arguments.options),
         Some(Part::Cell { model, workload, milliseconds }) => cell(&model, &workload, milliseconds),
         Some(Part::Herd { way }) => herd::run(&way),
+        Some(Part::Trace { model }) => trace(&model),
         Some(Part::Serve { model }) => serve(&model),
     };
     match result {
@@ -188,6 +194,9 @@ fn run(options: &Options) -> io::Result<()> {
     if let Some(file) = &options.markdown {
         std::fs::write(file, report::markdown(&results))?;
     }
+    for file in &options.update {
+        std::fs::write(file, report::updated(&std::fs::read_to_string(file)?, &results)?)?;
+    }
     eprintln!("contrast: {}", options.out.join("report.html").display());
     match results.unexpected() {
         0 => Ok(()),
@@ -220,6 +229,20 @@ fn cell(model: &str, workload: &str, milliseconds: u64) -> io::Result<()> {
     // Threads that wait hold nothing that must be put in order.
     std::process::exit(0)
 }
+
+fn trace(model: &str) -> io::Result<()> {
+    let records = cell::trace(Model::by_path(model)?)?;
+    let records: Vec<_> = records.iter().filter(|record| &*record.host == "server").collect();
+    let Some(first) = records.first() else { return Err(io::Error::other("there was no event")) };
+    for record in records.iter().take_while(|record| record.at - first.at < ONE_MESSAGE_MAX) {
+        println!("{:>8} ns  {}", (record.at - first.at).as_nanos(), record.event);
+    }
+    // Threads that wait hold nothing that must be put in order.
+    std::process::exit(0)
+}
+
+/// Behind it comes the delayed acknowledgement.
+const ONE_MESSAGE_MAX: Duration = Duration::from_millis(10);
 
 fn serve(path: &str) -> io::Result<()> {
     let model = Model::by_path(path)?;

@@ -31,8 +31,6 @@ pub(crate) enum Serve {
     Emulated(fn(&Lan) -> io::Result<Host>),
     /// The same on the very worker that the load has.
     EmulatedWithLoad(fn(&Lan) -> io::Result<Host>),
-    /// Nobody can be measured yet.
-    Missing(Network, &'static str),
 }
 
 impl fmt::Debug for Serve {
@@ -46,7 +44,6 @@ impl Serve {
         match self {
             Serve::Os(_) => Network::Os,
             Serve::Emulated(_) | Serve::EmulatedWithLoad(_) => Network::Emulated,
-            Serve::Missing(network, _) => network,
         }
     }
 }
@@ -98,9 +95,6 @@ impl Model {
 
     /// Why it can not be given `workload`, if that is known beforehand.
     pub(crate) fn can_not(&self, workload: Workload) -> Option<String> {
-        if let Serve::Missing(_, why) = self.serve {
-            return Some(format!("not available: {why}"));
-        }
         let (most, why) = self.connections_max?;
         let many = workload.connections > most && workload.pattern != Pattern::Connect;
         many.then(|| format!("at most {most} connections: {why}"))
@@ -239,14 +233,14 @@ pub(crate) static MODELS: &[Model] = &[
         name: "sigio",
         title: "fasync, sigwaitinfo",
         entry: FASYNC,
-        serve: Serve::Missing(Network::Emulated, "the emulated network has no fasync yet"),
+        serve: Serve::Emulated(emulated::fasync::serve),
         connections_max: None,
     },
     Model {
         name: "completion",
-        title: "completion",
-        entry: URING,
-        serve: Serve::Missing(Network::Emulated, "the emulated network has no completions yet"),
+        title: "completion ring",
+        entry: OPERATION,
+        serve: Serve::Emulated(emulated::completion::serve),
         connections_max: None,
     },
     Model {
@@ -276,6 +270,7 @@ const THREAD: &str = "the thread, on the socket that it reads; it sleeps there";
 const POLLWAKE: &str = "pollwake, in every socket for one call; the thread sleeps once for all of them";
 const FASYNC: &str = "none: the file stands in the socket's fasync list, and the thread sleeps on its signals";
 const URING: &str = "io_poll_wake, once for each operation; the thread sleeps on its completion queue";
+const OPERATION: &str = "the operation itself: whoever brings the bytes moves them; the thread sleeps on the ring";
 const EPOLL: &str = "ep_poll_callback, for good; the thread sleeps on the epoll's own queue";
 const EPOLL_OF_A_RUNTIME: &str =
     "ep_poll_callback, for good; it ends in a task's Waker. The worker sleeps on the epoll's own queue";

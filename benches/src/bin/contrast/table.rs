@@ -187,6 +187,53 @@ fn models(results: &Results, network: Network) -> impl Iterator<Item = &'static 
     results.models().into_iter().filter(move |model| model.network() == network)
 }
 
+/// The headline of both networks, a line for each way to wait.
+pub(crate) fn summary(results: &Results) -> Table {
+    const COLUMNS: [Column; 4] = [
+        ("closed.rate", "messages/s"),
+        ("closed.p99_us", "p99, us"),
+        ("closed.cpu_us", "CPU, us"),
+        ("closed.voluntary", "switches"),
+    ];
+    let head =
+        Network::ALL.iter().flat_map(|network| COLUMNS.map(|(_, heading)| format!("{}: {heading}", network.name())));
+    let mut table = Table::new("both networks", std::iter::once("way to wait".to_owned()).chain(head));
+    let mut names: Vec<&str> = Vec::new();
+    for model in results.models() {
+        if names.contains(&model.name) {
+            continue;
+        }
+        names.push(model.name);
+        let mut row = vec![model.title.to_owned()];
+        for network in Network::ALL {
+            let fellow = models(results, network).find(|fellow| fellow.name == model.name);
+            let cell = fellow.map_or(Cell::Empty, |fellow| results.cell(fellow, HEADLINE));
+            for (figure, _) in COLUMNS {
+                row.push(table.text(&cell, figure));
+            }
+        }
+        table.rows.push(row);
+    }
+    table
+}
+
+/// A table of a document: `os headline`, `os syscalls`, `emulated closed.rate` by connections, `os work closed.rate` by work.
+pub(crate) fn named(results: &Results, name: &str) -> Option<Table> {
+    let (network, what) = name.split_once(' ')?;
+    let network = Network::ALL.into_iter().find(|known| known.name() == network)?;
+    if what == "syscalls" {
+        return Some(syscalls(results));
+    }
+    if what == "headline" {
+        return Some(headline(results, network));
+    }
+    if let Some(figure) = what.strip_prefix("work ") {
+        return Some(matrix(results, network, String::new(), &by_work(results), work_text, figure));
+    }
+    let count = |workload: Workload| grouped(workload.connections as f64);
+    Some(matrix(results, network, String::new(), &by_connections(results), count, what))
+}
+
 /// One figure of several workloads.
 fn matrix(
     results: &Results,

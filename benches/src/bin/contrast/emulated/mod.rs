@@ -6,7 +6,9 @@
 //! takes its answers, so none does for long.
 
 pub(crate) mod blocking;
+pub(crate) mod completion;
 pub(crate) mod epoll;
+pub(crate) mod fasync;
 pub(crate) mod pool;
 pub(crate) mod tasks;
 
@@ -16,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use wakeline::net::blocking::{TcpListener, TcpStream};
 use wakeline::net::emulated::{Host, Lan};
-use wakeline::net::poll::{Events, PollFd, poll_blocking};
+use wakeline::net::poll::{Events, PollFd, Source, poll_blocking};
 
 /// A host whose CPU has a thread, and its listener.
 fn host_and_listener(lan: &Lan) -> io::Result<(Host, TcpListener)> {
@@ -39,14 +41,15 @@ fn echo_all(stream: &mut TcpStream, buf: &mut [u8]) -> bool {
         match echoed(stream, buf) {
             Ok(0) | Err(_) => return false,
             Ok(n) if n < buf.len() => return true,
+            Ok(_) if !is_ready(&*stream) => return true,
             Ok(_) => {}
-        }
-        match poll_blocking(&mut [PollFd::new(&*stream, Events::IN)], Some(Duration::ZERO)) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
         }
     }
+}
+
+/// Whether a read, or an accept, would not block.
+fn is_ready(socket: &dyn Source) -> bool {
+    poll_blocking(&mut [PollFd::new(socket, Events::IN)], Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
 }
 
 fn echoed(stream: &mut TcpStream, buf: &mut [u8]) -> io::Result<usize> {

@@ -66,7 +66,7 @@ fn accept() -> io::Result<Count> {
 }
 
 /// A socket that receives, and what sends it a datagram.
-fn datagrams() -> io::Result<(Arc<UdpSocket>, impl FnOnce() -> io::Result<()>)> {
+fn datagrams() -> io::Result<(Arc<UdpSocket>, impl Fn() -> io::Result<()>)> {
     let (server, client) = hosts()?;
     let receiver = on(&server, || UdpSocket::bind(ANY))?;
     let sender = on(&client, || UdpSocket::bind(ANY))?;
@@ -80,7 +80,8 @@ fn udp() -> io::Result<Count> {
         let receiver = receiver.clone();
         Ok(move || receiver.recv(&mut [0]).map(|_| true))
     };
-    threads(wait, send)
+    // By reference: a host goes with its last socket, and a datagram that waits for ARP with it.
+    threads(wait, &send)
 }
 
 fn tcp() -> io::Result<Count> {
@@ -116,7 +117,7 @@ fn polled() -> io::Result<Count> {
             take(&receiver)
         })
     };
-    threads(wait, send)
+    threads(wait, &send)
 }
 
 fn each(interest: EpollFlags) -> io::Result<Count> {
@@ -141,7 +142,7 @@ fn epolled(epolls: &[Arc<Epoll>], interest: EpollFlags) -> io::Result<Count> {
             take(&receiver)
         })
     };
-    threads(wait, send)
+    threads(wait, &send)
 }
 
 /// Tasks of one worker instead of threads; woken is who was polled again.

@@ -80,12 +80,9 @@ where
     let (tell, told) = channel();
     let sleepers = (0..SLEEPERS).map(|number| Sleeper::start(wait(number)?, tell.clone()));
     let sleepers = sleepers.collect::<io::Result<Vec<_>>>()?;
-    all_asleep(&sleepers)?;
-    let before = switches(&sleepers)?;
+    let before = when_all_sleep(&sleepers)?;
     event()?;
-    // Whoever has taken something tells; the others, and those that went to sleep again, are looked at when all is quiet.
-    thread::sleep(3 * PATIENCE);
-    let after = switches(&sleepers)?;
+    let after = when_all_sleep(&sleepers)?;
     let returned: Vec<(i32, bool)> = told.try_iter().collect::<io::Result<_>>()?;
     let has_returned = |sleeper: &Sleeper| returned.iter().any(|(thread, _)| *thread == sleeper.thread);
     let woken = sleepers.iter().zip(before.iter().zip(&after));
@@ -138,16 +135,17 @@ fn switches(sleepers: &[Sleeper]) -> io::Result<Vec<u64>> {
     sleepers.iter().map(Sleeper::switches).collect()
 }
 
-/// Waits until every one sleeps, and has slept for a while.
-fn all_asleep(sleepers: &[Sleeper]) -> io::Result<()> {
+/// Waits until every one sleeps, and has slept for longer than [`PATIENCE`]; gives how often each has gone to sleep.
+fn when_all_sleep(sleepers: &[Sleeper]) -> io::Result<Vec<u64>> {
     let began = Instant::now();
-    let mut before = switches(sleepers)?;
+    let (mut before, mut same) = (switches(sleepers)?, 0);
     while began.elapsed() < Duration::from_secs(5) {
         thread::sleep(PATIENCE);
         let now = switches(sleepers)?;
         let all = sleepers.iter().map(Sleeper::is_asleep).collect::<io::Result<Vec<_>>>()?;
-        if now == before && all.iter().all(|is_asleep| *is_asleep) {
-            return Ok(());
+        same = if now == before && all.iter().all(|is_asleep| *is_asleep) { same + 1 } else { 0 };
+        if same == 3 {
+            return Ok(now);
         }
         before = now;
     }

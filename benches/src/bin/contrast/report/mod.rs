@@ -40,6 +40,38 @@ pub(crate) fn markdown(results: &Results) -> String {
     text
 }
 
+/// A document with its tables made anew: each stands between `<!-- contrast: NAME -->` and `<!-- /contrast -->`.
+pub(crate) fn updated(document: &str, results: &Results) -> io::Result<String> {
+    let mut text = String::new();
+    let mut rest = document;
+    while let Some((before, behind)) = rest.split_once(BEGIN) {
+        let wrong =
+            |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{what} behind a mark of the document"));
+        let (name, behind) = behind.split_once(" -->\n").ok_or_else(|| wrong("no name"))?;
+        let (_, behind) = behind.split_once(END).ok_or_else(|| wrong("no end"))?;
+        let block = block(results, name).ok_or_else(|| wrong(&format!("no table called {name:?}")))?;
+        text += &format!("{before}{BEGIN}{name} -->\n{block}{END}");
+        rest = behind;
+    }
+    Ok(text + rest)
+}
+
+const BEGIN: &str = "<!-- contrast: ";
+const END: &str = "<!-- /contrast -->";
+
+fn block(results: &Results, name: &str) -> Option<String> {
+    if name == "about" {
+        let about = &results.about;
+        return Some(format!("{}, {}, {}: `{}`\n", about.machine, about.date, page::rounds_text(about), about.command));
+    }
+    let table = match name {
+        "summary" => table::summary(results),
+        "herd" => table::herd(results),
+        _ => table::named(results, name)?,
+    };
+    Some(table.to_markdown())
+}
+
 fn tables(results: &Results) -> Vec<Table> {
     let mut tables: Vec<Table> = Network::ALL.iter().flat_map(|&network| table::all(results, network)).collect();
     tables.push(table::herd(results));

@@ -65,6 +65,23 @@ fn results() -> Results {
 }
 
 #[test]
+fn a_document_gets_its_tables_and_keeps_its_words() {
+    let document = "one\n<!-- contrast: herd -->\nold\n<!-- /contrast -->\ntwo\n<!-- contrast: os closed.rate -->\n<!-- /contrast -->\n";
+    let results = results();
+    let updated = super::updated(document, &results).unwrap();
+    assert!(
+        updated.starts_with("one\n<!-- contrast: herd -->\n| way to wait |") && !updated.contains("old"),
+        "{updated}"
+    );
+    assert!(
+        updated.contains("| thread per connection | 105 |") && updated.ends_with("<!-- /contrast -->\n"),
+        "{updated}"
+    );
+    assert_eq!(super::updated(&updated, &results).unwrap(), updated);
+    assert!(super::updated("<!-- contrast: pigeons -->\n<!-- /contrast -->", &results).is_err());
+}
+
+#[test]
 fn the_page_is_whole_at_both_widths_and_in_both_schemes() {
     let Some(browser) = browser() else { return };
     let results = results();
