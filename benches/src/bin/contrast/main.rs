@@ -22,6 +22,7 @@
 //!   buffers are in no process and in no figure.
 
 mod cell;
+mod connection;
 mod emulated;
 mod herd;
 mod load;

@@ -1,7 +1,7 @@
 //! Signal-driven: every socket is in its own fasync list, and one thread sleeps in the emulated `sigwaitinfo`.
 
-use super::{echo_all, host_and_listener, is_ready};
-use crate::model::READ_MAX;
+use super::host_and_listener;
+use crate::connection::{Amount, Connection, Turn, buffer};
 use crate::server::returned;
 use slab::Slab;
 use std::io;
@@ -12,6 +12,7 @@ use wakeline::net::fasync::{Fcntl, Process, SigSet, Signal};
 
 pub(crate) fn serve(lan: &Lan) -> io::Result<Host> {
     let (host, listener) = host_and_listener(lan)?;
+    listener.set_nonblocking(true)?;
     Builder::new().spawn(move || turn_forever(listener))?;
     Ok(host)
 }
@@ -21,7 +22,7 @@ const LISTENER: i32 = -1;
 fn turn_forever(listener: TcpListener) -> io::Result<()> {
     let process = Process::new("server");
     signal_for(&listener, &process, LISTENER)?;
-    let mut server = Server { listener, process, connections: Slab::new(), buf: [0; READ_MAX] };
+    let mut server = Server { listener, process, connections: Slab::new(), buf: buffer() };
     server.accept()?;
     loop {
         let signal = server.process.sigwaitinfo(SigSet::all());
@@ -44,37 +45,40 @@ fn signal_for(socket: &impl Fcntl, process: &Process, fd: i32) -> io::Result<()>
 struct Server {
     listener: TcpListener,
     process: Process,
-    connections: Slab<TcpStream>,
-    buf: [u8; READ_MAX],
+    connections: Slab<Connection<TcpStream>>,
+    buf: Vec<u8>,
 }
 
 impl Server {
     fn accept(&mut self) -> io::Result<bool> {
         let mut is_useful = false;
-        while is_ready(&self.listener) {
-            let (stream, _) = self.listener.accept()?;
-            stream.set_nodelay(true)?;
-            let entry = self.connections.vacant_entry();
-            let key = entry.key();
-            signal_for(&stream, &self.process, i32::try_from(key).map_err(io::Error::other)?)?;
-            entry.insert(stream);
-            // What came before there was an owner has sent no signal.
-            self.turn(key);
-            is_useful = true;
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    let entry = self.connections.vacant_entry();
+                    let key = entry.key();
+                    signal_for(&stream, &self.process, i32::try_from(key).map_err(io::Error::other)?)?;
+                    entry.insert(Connection::new(stream)?);
+                    // What came before there was an owner has sent no signal.
+                    self.turn(key);
+                    is_useful = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(is_useful),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(is_useful)
     }
 
     fn turn(&mut self, key: usize) -> bool {
         // Its last signal may stand behind the one at which it was closed.
-        let Some(stream) = self.connections.get_mut(key) else { return false };
-        if !is_ready(&*stream) {
-            return false;
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        match connection.turn(Amount::All, &mut self.buf) {
+            Turn::Waits { got, .. } => got,
+            Turn::Closed => {
+                self.connections.remove(key);
+                true
+            }
         }
-        if !echo_all(stream, &mut self.buf) {
-            self.connections.remove(key);
-        }
-        true
     }
 
     fn look_at_all(&mut self) -> io::Result<bool> {

@@ -1,8 +1,8 @@
 //! Two threads that each wait for half of all connections at once: with the emulated `select`, with the emulated `poll`. A third
 //! accepts, and rings at the thread to which it gives a connection: with a datagram over the host's own loopback.
 
-use super::{echo_once, host_and_listener};
-use crate::model::READ_MAX;
+use super::host_and_listener;
+use crate::connection::{Amount, Connection, Turn, buffer};
 use crate::server::returned;
 use slab::Slab;
 use std::io;
@@ -14,7 +14,7 @@ use wakeline::net::emulated::{Host, Lan};
 use wakeline::net::poll::{Events, FdSet, PollFd, poll_blocking, select_blocking};
 
 /// Waits until something holds: puts the keys of connections that can go on into `ready`, and says whether the bell rings.
-type Wait = fn(&UdpSocket, &Slab<TcpStream>, ready: &mut Vec<usize>) -> io::Result<bool>;
+type Wait = fn(&UdpSocket, &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool>;
 
 const THREADS: usize = 2;
 
@@ -63,48 +63,54 @@ impl Thread {
     }
 
     fn give(&self, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
         self.give.send(stream).map_err(|_| io::Error::other("a thread of the pool has ended"))?;
         self.bell.send_to(&[1], self.rings_at).map(drop)
     }
 }
 
 fn turn_forever(wait: Wait, given: &Receiver<TcpStream>, bell: &UdpSocket) -> io::Result<()> {
-    let (mut connections, mut ready, mut buf) = (Slab::new(), Vec::new(), [0; READ_MAX]);
+    let (mut connections, mut ready, mut buf) = (Slab::new(), Vec::new(), buffer());
     loop {
         ready.clear();
-        let rings = wait(bell, &connections, &mut ready)?;
-        returned(rings || !ready.is_empty());
-        if rings {
+        let mut is_useful = wait(bell, &connections, &mut ready)?;
+        if is_useful {
             bell.recv(&mut [0])?;
             // A ring may have been lost when many came at once: whoever is there is taken.
             for stream in given.try_iter() {
-                connections.insert(stream);
+                connections.insert(Connection::new(stream)?);
             }
         }
         for &key in &ready {
-            if !echo_once(&mut connections[key], &mut buf) {
-                connections.remove(key);
+            match connections[key].turn(Amount::Once, &mut buf) {
+                Turn::Waits { got, .. } => is_useful |= got,
+                Turn::Closed => {
+                    is_useful = true;
+                    connections.remove(key);
+                }
             }
         }
+        returned(is_useful);
     }
 }
 
-fn select(bell: &UdpSocket, connections: &Slab<TcpStream>, ready: &mut Vec<usize>) -> io::Result<bool> {
-    let mut read = FdSet::new();
+fn select(bell: &UdpSocket, connections: &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool> {
+    let (mut read, mut write) = (FdSet::new(), FdSet::new());
     read.set(bell)?;
     for (_, connection) in connections {
-        read.set(connection)?;
+        if connection.reads() { &mut read } else { &mut write }.set(connection.stream())?;
     }
-    select_blocking(Some(&mut read), None, None, None)?;
-    ready.extend(connections.iter().filter(|(_, connection)| read.is_set(*connection)).map(|(key, _)| key));
+    select_blocking(Some(&mut read), Some(&mut write), None, None)?;
+    let holds =
+        |connection: &Connection<TcpStream>| read.is_set(connection.stream()) || write.is_set(connection.stream());
+    ready.extend(connections.iter().filter(|(_, connection)| holds(connection)).map(|(key, _)| key));
     Ok(read.is_set(bell))
 }
 
-fn poll(bell: &UdpSocket, connections: &Slab<TcpStream>, ready: &mut Vec<usize>) -> io::Result<bool> {
+fn poll(bell: &UdpSocket, connections: &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool> {
+    let wants = |connection: &Connection<TcpStream>| if connection.reads() { Events::IN } else { Events::OUT };
     let mut fds = Vec::with_capacity(1 + connections.len());
     fds.push(PollFd::new(bell, Events::IN));
-    fds.extend(connections.iter().map(|(_, connection)| PollFd::new(connection, Events::IN)));
+    fds.extend(connections.iter().map(|(_, connection)| PollFd::new(connection.stream(), wants(connection))));
     poll_blocking(&mut fds, None)?;
     ready.extend(connections.iter().zip(&fds[1..]).filter(|(_, fd)| !fd.revents.is_empty()).map(|((key, _), _)| key));
     Ok(!fds[0].revents.is_empty())

@@ -1,13 +1,13 @@
 //! One thread, one epoll: level-triggered and edge-triggered.
 
-use super::connection::{Amount, Connection, Turn, buffer};
 use super::listen;
+use crate::connection::{Amount, Connection, Turn, buffer};
 use crate::server::returned;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 pub(crate) fn level_triggered(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
     Loop::new(false)?.serve(ready)
@@ -20,7 +20,7 @@ pub(crate) fn edge_triggered(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()
 struct Loop {
     epoll: Epoll,
     is_edge: bool,
-    connections: Slab<(Connection, EpollFlags)>,
+    connections: Slab<(Connection<TcpStream>, EpollFlags)>,
     buf: Vec<u8>,
 }
 

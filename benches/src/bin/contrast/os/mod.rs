@@ -2,7 +2,6 @@
 //! back until the peer closes.
 
 pub(crate) mod blocking;
-pub(crate) mod connection;
 pub(crate) mod epoll;
 pub(crate) mod poll;
 pub(crate) mod pool;

@@ -1,12 +1,12 @@
 //! `poll`: an array with an entry for each connection, looked through after every call.
 
-use super::connection::Connection;
 use super::pool;
+use crate::connection::Connection;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use slab::Slab;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -14,8 +14,9 @@ pub(crate) fn serve(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
     pool::serve(wait, ready)
 }
 
-fn wait(bell: &UnixStream, connections: &Slab<Connection>, ready: &mut Vec<usize>) -> io::Result<bool> {
-    let wants = |connection: &Connection| if connection.reads() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
+fn wait(bell: &UnixStream, connections: &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool> {
+    let wants =
+        |connection: &Connection<TcpStream>| if connection.reads() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
     let mut fds = Vec::with_capacity(1 + connections.len());
     fds.push(PollFd::new(bell.as_fd(), PollFlags::POLLIN));
     fds.extend(connections.iter().map(|(_, connection)| PollFd::new(connection.as_fd(), wants(connection))));

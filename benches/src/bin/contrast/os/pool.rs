@@ -1,8 +1,8 @@
 //! Two threads that each wait for half of all connections at once: with `select`, with `poll`. The main thread accepts, and
 //! rings at the thread to which it gives a connection.
 
-use super::connection::{Amount, Connection, Turn, buffer};
 use super::listen;
+use crate::connection::{Amount, Connection, Turn, buffer};
 use crate::server::returned;
 use slab::Slab;
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
 
 /// Waits until something holds: puts the keys of connections that can go on into `ready`, and says whether the bell rings.
-pub(crate) type Wait = fn(&UnixStream, &Slab<Connection>, ready: &mut Vec<usize>) -> io::Result<bool>;
+pub(crate) type Wait = fn(&UnixStream, &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool>;
 
 const THREADS: usize = 2;
 

@@ -3,14 +3,14 @@
 //! The thread stands in no socket's wait queue. Each arrival at a socket of which it is the owner queues a real-time signal,
 //! which names the descriptor; when the queue is full a plain `SIGIO` comes instead, and every connection is looked at.
 
-use super::connection::{Amount, Connection, Turn, buffer};
 use super::listen;
+use crate::connection::{Amount, Connection, Turn, buffer};
 use crate::server::returned;
 use nix::unistd::gettid;
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 pub(crate) fn serve(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
@@ -32,7 +32,7 @@ pub(crate) fn serve(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
 
 struct Server {
     listener: TcpListener,
-    connections: BTreeMap<RawFd, Connection>,
+    connections: BTreeMap<RawFd, Connection<TcpStream>>,
     buf: Vec<u8>,
 }
 

@@ -2,12 +2,32 @@
 
 use crate::model::READ_MAX;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use wakeline::net::blocking;
+
+/// A socket of either network.
+pub(crate) trait Stream: Read + Write {
+    /// Says `WouldBlock` from now on where it would wait, and sends at once.
+    fn prepare(&self) -> io::Result<()>;
+}
+
+/// The two call it the same.
+macro_rules! stream {
+    ($($stream:ty),*) => {$(
+        impl Stream for $stream {
+            fn prepare(&self) -> io::Result<()> {
+                self.set_nodelay(true)?;
+                self.set_nonblocking(true)
+            }
+        }
+    )*};
+}
+
+stream!(std::net::TcpStream, blocking::TcpStream);
 
 /// One of a loop's connections.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S> {
+    stream: S,
     unsent: Vec<u8>,
 }
 
@@ -34,11 +54,14 @@ pub(crate) fn buffer() -> Vec<u8> {
     vec![0; READ_MAX]
 }
 
-impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+impl<S: Stream> Connection<S> {
+    pub(crate) fn new(stream: S) -> io::Result<Connection<S>> {
+        stream.prepare()?;
         Ok(Connection { stream, unsent: Vec::new() })
+    }
+
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Whether it waits for bytes, and not for room.
@@ -77,7 +100,7 @@ impl Connection {
 }
 
 /// As much as there is room for.
-fn written(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn written(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < bytes.len() {
         match stream.write(&bytes[done..]) {
@@ -89,7 +112,7 @@ fn written(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-impl AsFd for Connection {
+impl<S: AsFd> AsFd for Connection<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
@@ -99,6 +122,7 @@ impl AsFd for Connection {
 mod tests {
     use super::*;
     use crate::os::listen;
+    use std::net::TcpStream;
 
     #[test]
     fn what_finds_no_room_is_kept_and_written_later() {
