@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "hyper")]
+pub use wakeline_runtime::hyper;
 pub use wakeline_runtime::{clock, coop, fs, namespace, park, rng, sync, time, wait_queue};
 pub use wakeline_runtime::{join, pin, select, try_join};
 pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
+#[cfg(unix)]
+pub use wakeline_runtime::{process, signal};
 
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
@@ -36,6 +40,9 @@ pub mod net {
 
 /// Asynchronous input and output: the traits of `futures-io` with the extension methods of `futures-lite`, and the streams
 /// that need the runtime.
+///
+/// The feature `tokio` gives every stream of wakeline tokio's `AsyncRead` and `AsyncWrite` beside these, and a
+/// [`File`](crate::fs::File) its `AsyncSeek`; the feature `hyper` gives them hyper's `Read` and `Write`.
 pub mod io {
     pub use futures_lite::future::try_zip;
     pub use futures_lite::io::*;

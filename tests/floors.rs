@@ -24,7 +24,7 @@ const LAW: Law = Law {
             src: "runtime/src",
             floors: &[
                 "lib",
-                "spawn  time  io  fs  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
+                "spawn  time  io  fs  signal  process  hyper  macros  join_set  local_set  task_group  task_builder",  // the API: here, and only here, the ambient Handle is read
                 "runtime  local_runtime  builder  builder_hooks", // Runtime, and how it is built
                 "context",                              // the ambient Handle
                 "handle",
@@ -40,7 +40,7 @@ const LAW: Law = Law {
             src: "net/src",
             floors: &[
                 "lib",
-                "api  blocking  epoll  sim  fuzzing",   // what users call; what fuzzers call
+                "api  blocking  poll  epoll  completion  sim  fuzzing",   // what users call; what fuzzers call
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",
@@ -48,7 +48,8 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
-                "event  sockopt  tcp_info",             // the tracepoints; what sockets are asked and tell, on either network
+                "fasync",                               // files with an owner, processes with signals
+                "event  halt  sockopt  tcp_info  extended_error", // the tracepoints; what starts an engine again; what sockets are asked and tell
             ],
         },
     ],
@@ -133,10 +134,13 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/timer/place.rs", why: "the next number of a thread that is no worker" },
         Listed { file: "runtime/src/timer/shard.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
+        Listed { file: "net/src/halt.rs", why: "whether an engine has halted" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
         Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
+        Listed { file: "net/src/epoll/sleepers.rs", why: "how many sleep on an epoll, asked under a socket's lock" },
+        Listed { file: "net/src/link/switch.rs", why: "the version of the table: one load a batch" },
         Listed { file: "net/src/host/counters.rs", why: "counters" },
         Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
         Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },
@@ -148,6 +152,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock/system/linux.rs", why: "a look at the clock as a number, and the cheap look" },
         Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
+        Listed { file: "runtime/src/io/ecosystem/hyper.rs", why: "hyper's buffer, told how far it is filled; the safe way copies" },
         Listed { file: "runtime/src/local_scheduler.rs", why: "tasks that are not `Send`, kept on their thread" },
         Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
         Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },
@@ -174,6 +179,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/wait_queue/queue.rs", why: "so does a blocking wait's timeout" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "an alarm is set in the system's time" },
         Listed { file: "runtime/src/time/mod.rs", why: "the API's own `Instant::now`, which asks the ambient clock" },
+        Listed { file: "runtime/src/hyper.rs", why: "that one, for hyper" },
         Listed { file: "runtime/src/scheduler/detector.rs", why: "how long a poll has held its thread" },
         Listed { file: "runtime/src/scheduler/observe.rs", why: "how long polls take, and how long a worker is awake" },
         Listed { file: "runtime/src/blocking_pool.rs", why: "how long a thread has waited for its call" },

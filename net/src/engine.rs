@@ -4,6 +4,7 @@
 //! waits for. [`Spawner`] runs it as a task on a runtime, or on a thread of its own where there is no executor. The engine
 //! can not tell which.
 
+use crate::halt::Halt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,15 +13,14 @@ use wakeline_runtime::clock::{Clock, Instant};
 use wakeline_runtime::namespace;
 use wakeline_runtime::park::Parker;
 use wakeline_runtime::time::{Sleep, sleep_until};
-use wakeline_runtime::wait_queue::{Events, Mode, WaitQueue, WaitSlot};
 
 /// Something that is turned until it is done.
 pub(crate) trait Engine: Send + Unpin + 'static {
     /// Does a bounded piece of work.
     fn turn(&mut self, now: Instant) -> Turn;
-    /// Where whoever runs the engine waits while there is nothing to do.
-    fn idle(&self) -> &WaitQueue;
-    /// Whether work has come since the last turn: tested after joining `idle`.
+    /// Where the engine halts while there is nothing to do.
+    fn halt(&self) -> &Halt;
+    /// Whether work has come since the last turn: tested after the engine has halted, with `SeqCst` loads.
     fn has_work(&self) -> bool;
     /// Whoever ran the engine has gone, and nobody will turn it again.
     fn abandoned(&mut self);
@@ -30,7 +30,7 @@ pub(crate) trait Engine: Send + Unpin + 'static {
 pub(crate) enum Turn {
     /// More work is ready; others may go first.
     Again,
-    /// Nothing to do until `idle` is woken or the moment comes.
+    /// Nothing to do until `halt` rings or the moment comes.
     Idle(Option<Instant>),
     /// Never again.
     Done,
@@ -70,7 +70,6 @@ const THREAD_STACK_BYTES: usize = 256 * 1024;
 struct Driven<E: Engine> {
     engine: E,
     clock: Clock,
-    slot: WaitSlot,
     sleep: Option<Sleep>,
     /// When `sleep` fires; it is left alone while it fires early enough, because an early turn is harmless and rearming
     /// it for every packet is not.
@@ -80,7 +79,7 @@ struct Driven<E: Engine> {
 
 impl<E: Engine> Driven<E> {
     fn new(engine: E, clock: Clock) -> Driven<E> {
-        Driven { engine, clock, slot: WaitSlot::new(), sleep: None, armed: None, done: false }
+        Driven { engine, clock, sleep: None, armed: None, done: false }
     }
 
     fn arm(&mut self, deadline: Instant, now: Instant, cx: &mut Context<'_>) {
@@ -107,6 +106,7 @@ impl<E: Engine> Future for Driven<E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.engine.halt().wake_up();
         let now = this.clock.now();
         match this.engine.turn(now) {
             Turn::Done => {
@@ -115,7 +115,7 @@ impl<E: Engine> Future for Driven<E> {
             }
             Turn::Again => cx.waker().wake_by_ref(),
             Turn::Idle(deadline) => {
-                this.engine.idle().prepare(&mut this.slot, cx.waker(), Events::IN, Mode::Exclusive);
+                this.engine.halt().halt(cx.waker());
                 if this.engine.has_work() {
                     cx.waker().wake_by_ref();
                 } else if let Some(deadline) = deadline {
@@ -129,7 +129,6 @@ impl<E: Engine> Future for Driven<E> {
 
 impl<E: Engine> Drop for Driven<E> {
     fn drop(&mut self) {
-        let _ = self.engine.idle().finish(&mut self.slot);
         if !self.done {
             self.engine.abandoned();
         }
@@ -139,13 +138,13 @@ impl<E: Engine> Drop for Driven<E> {
 fn run_on_this_thread(mut engine: impl Engine, clock: &Clock) {
     let parker = Parker::new();
     let waker = parker.waker();
-    let mut slot = WaitSlot::new();
     loop {
+        engine.halt().wake_up();
         match engine.turn(clock.now()) {
             Turn::Done => break,
             Turn::Again => std::thread::yield_now(),
             Turn::Idle(deadline) => {
-                engine.idle().prepare(&mut slot, &waker, Events::IN, Mode::Exclusive);
+                engine.halt().halt(&waker);
                 if engine.has_work() {
                     continue;
                 }
@@ -158,5 +157,59 @@ fn run_on_this_thread(mut engine: impl Engine, clock: &Clock) {
             }
         }
     }
-    let _ = engine.idle().finish(&mut slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Counts up to what is asked for, one a turn.
+    struct Counting {
+        halt: Arc<Halt>,
+        asked: Arc<AtomicU32>,
+        counted: Arc<AtomicU32>,
+        last: u32,
+    }
+
+    impl Engine for Counting {
+        fn turn(&mut self, _now: Instant) -> Turn {
+            if self.asked.load(Ordering::SeqCst) > self.counted.load(Ordering::SeqCst) {
+                self.counted.fetch_add(1, Ordering::SeqCst);
+            }
+            if self.counted.load(Ordering::SeqCst) == self.last { Turn::Done } else { Turn::Idle(None) }
+        }
+
+        fn halt(&self) -> &Halt {
+            &self.halt
+        }
+
+        fn has_work(&self) -> bool {
+            self.asked.load(Ordering::SeqCst) > self.counted.load(Ordering::SeqCst)
+        }
+
+        fn abandoned(&mut self) {}
+    }
+
+    /// Each of many rings finds the engine halted, halting or running; none is lost, or this would never end.
+    #[test]
+    fn no_ring_is_lost() {
+        let (asked, counted, last) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)), 2000);
+        let halt = Arc::new(Halt::default());
+        let engine = Counting { halt: halt.clone(), asked: asked.clone(), counted: counted.clone(), last };
+        std::thread::scope(|scope| {
+            scope.spawn(|| run_on_this_thread(engine, &Clock::Real));
+            for n in 1..=last {
+                asked.store(n, Ordering::SeqCst);
+                halt.ring();
+                if n % 2 == 0 {
+                    while counted.load(Ordering::SeqCst) < n {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        assert_eq!(counted.load(Ordering::SeqCst), last);
+    }
 }

@@ -33,6 +33,8 @@ mod crew;
 pub mod fs;
 #[cfg(not(loom))]
 mod handle;
+#[cfg(all(feature = "hyper", not(loom)))]
+pub mod hyper;
 #[cfg(not(loom))]
 pub mod io;
 #[cfg(not(loom))]
@@ -44,8 +46,12 @@ mod local_set;
 #[doc(hidden)]
 #[cfg(not(loom))]
 pub mod macros;
+#[cfg(all(unix, not(loom)))]
+pub mod process;
 #[cfg(not(loom))]
 mod runtime;
+#[cfg(all(unix, not(loom)))]
+pub mod signal;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]

@@ -5,9 +5,13 @@
 mod bad_links;
 mod capture;
 mod closing;
+mod completion;
 mod emulated;
+mod fasync;
 mod flood;
+mod multiplex;
 mod offloads;
 mod options;
 mod parity;
 mod routing;
+mod udp_options;

@@ -4,6 +4,8 @@
 //! stands on. The emulated arm pays the task's budget in [`budget`], the operating system's in its source.
 
 pub(crate) mod budget;
+#[cfg(any(feature = "tokio", feature = "hyper"))]
+mod ecosystem;
 pub(crate) mod options;
 pub(crate) mod prepared;
 pub(crate) mod resolve;

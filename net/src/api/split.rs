@@ -1,8 +1,9 @@
 //! The two halves of a connection.
 
 use crate::api::tcp::{Connection, TcpStream};
+use crate::host::socket::file::SocketFile;
 use futures_io::{AsyncRead, AsyncWrite};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,6 +56,10 @@ impl OwnedReadHalf {
         OwnedReadHalf { socket, slot: WaitSlot::new() }
     }
 
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
+    }
+
     /// Puts the two halves of one stream together again.
     ///
     /// # Errors
@@ -89,6 +94,10 @@ impl OwnedReadHalf {
 impl OwnedWriteHalf {
     pub(crate) fn new(socket: Arc<Connection>) -> OwnedWriteHalf {
         OwnedWriteHalf { socket, slot: WaitSlot::new(), shut_down_on_drop: true }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
     }
 
     /// Drops the half without closing the writing direction: it stays open until the read half is dropped too.
@@ -153,12 +162,28 @@ macro_rules! read_half {
                 let this = self.get_mut();
                 this.socket.poll_read(cx, &mut this.slot, buf)
             }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let this = self.get_mut();
+                this.socket.poll_read_vectored(cx, &mut this.slot, bufs)
+            }
         }
     };
 }
 
 macro_rules! write_half {
     ($half:ty) => {
+        impl $half {
+            #[cfg(any(feature = "tokio", feature = "hyper"))]
+            pub(crate) fn is_write_vectored(&self) -> bool {
+                self.socket.is_write_vectored()
+            }
+        }
+
         impl AsyncWrite for $half {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 let this = self.get_mut();

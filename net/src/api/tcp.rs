@@ -4,7 +4,8 @@ use crate::api::budget::budgeted;
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::host::socket::spread::SpreadSlots;
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -13,7 +14,7 @@ use crate::tcp_info::TcpInfo;
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,6 +95,27 @@ impl Connection {
         }
     }
 
+    pub(crate) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Connection::Os(stream) => stream.poll_read_vectored(cx, slot, bufs),
+            Connection::Emulated(stream) => {
+                let first = bufs.iter_mut().find(|buf| !buf.is_empty()).map_or(&mut [][..], |buf| buf);
+                budgeted(cx, |cx| stream.poll_recv(cx, slot, first))
+            }
+        }
+    }
+
+    /// Whether several buffers go down in one call; the emulated network takes the first only.
+    #[cfg(any(feature = "tokio", feature = "hyper"))]
+    pub(crate) fn is_write_vectored(&self) -> bool {
+        matches!(self, Connection::Os(_))
+    }
+
     fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Connection::Os(stream) => stream.poll_peek(cx, slot, buf),
@@ -133,6 +155,14 @@ impl Connection {
         match self {
             Connection::Os(stream) => stream.release(slot),
             Connection::Emulated(stream) => stream.release(slot),
+        }
+    }
+
+    /// The socket as `poll` sees it; none on the operating system's network.
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match self {
+            Connection::Os(_) => None,
+            Connection::Emulated(stream) => Some(stream.file()),
         }
     }
 
@@ -288,6 +318,11 @@ impl TcpStream {
         (OwnedReadHalf::new(socket.clone()), OwnedWriteHalf::new(socket))
     }
 
+    #[cfg(any(feature = "tokio", feature = "hyper"))]
+    pub(crate) fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
     pub(crate) fn of_os(stream: os::TcpStream) -> TcpStream {
         TcpStream::new(Connection::Os(stream))
     }
@@ -297,8 +332,16 @@ impl TcpStream {
         Ok(TcpStream::new(Connection::finish(stream).await?))
     }
 
+    pub(crate) fn of_emulated(stream: emulated::TcpStream) -> TcpStream {
+        TcpStream::new(Connection::Emulated(stream))
+    }
+
     pub(crate) fn from_halves(socket: Connection) -> TcpStream {
         TcpStream::new(socket)
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.socket.file()
     }
 }
 
@@ -308,6 +351,15 @@ impl AsyncRead for TcpStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.socket.poll_read(cx, &mut this.read, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.socket.poll_read_vectored(cx, &mut this.read, bufs)
     }
 }
 
@@ -405,7 +457,7 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() };
+        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() };
         poll_fn(|cx| self.poll_accept(cx, &mut wait)).await
     }
 
@@ -414,7 +466,7 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the stream loses no connection.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() } }
+        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() } }
     }
 
     fn poll_accept(
@@ -455,6 +507,13 @@ impl TcpListener {
 
     pub(crate) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
         TcpListener(Listener::Emulated(listener))
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        match &self.0 {
+            Listener::Os(_) => None,
+            Listener::Emulated(listener) => Some(listener.file()),
+        }
     }
 
     /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
@@ -508,7 +567,7 @@ impl Stream for Incoming<'_> {
 struct AcceptSlots<'a> {
     listener: &'a TcpListener,
     os: WaitSlot,
-    emulated: SpreadSlots,
+    emulated: Places,
 }
 
 impl Drop for AcceptSlots<'_> {
@@ -519,3 +578,25 @@ impl Drop for AcceptSlots<'_> {
         }
     }
 }
+
+impl Sealed for TcpStream {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.socket {
+            Connection::Emulated(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpStream {}
+
+impl Sealed for TcpListener {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Listener::Emulated(listener) => Some(listener.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpListener {}

@@ -104,6 +104,10 @@ impl TcpSocket {
         }
     }
 
+    pub(crate) fn is_emulated(&self) -> bool {
+        matches!(self.0, Prepared::Emulated(_))
+    }
+
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
         self.0.get_option(opt)
     }

@@ -1,8 +1,11 @@
 //! UDP for threads.
 
-use crate::api::options::udp_options;
+use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
+use crate::extended_error::ExtendedError;
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -20,7 +23,14 @@ pub struct UdpSocket(Socket);
 #[derive(Debug)]
 enum Socket {
     Os(std::net::UdpSocket),
-    Emulated { socket: emulated::UdpSocket, read_timeout: Mutex<Option<Duration>> },
+    Emulated { socket: emulated::UdpSocket, timeout: Mutex<Timeout> },
+}
+
+/// How long a receive may sleep.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timeout {
+    read: Option<Duration>,
+    nonblocking: bool,
 }
 
 impl UdpSocket {
@@ -29,11 +39,19 @@ impl UdpSocket {
     /// # Errors
     /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
     pub fn bind(target: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        UdpSocket::bind_with(target, UdpBindOptions::new())
+    }
+
+    /// The same with options that an address is bound with.
+    ///
+    /// # Errors
+    /// As [`bind`](UdpSocket::bind); `Unsupported` where the operating system has no such option.
+    pub fn bind_with(target: impl ToSocketAddrs, options: UdpBindOptions) -> io::Result<UdpSocket> {
         first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
-            Netns::Os => Ok(UdpSocket(Socket::Os(std::net::UdpSocket::bind(addr)?))),
+            Netns::Os => Ok(UdpSocket(Socket::Os(os::options::udp_socket(addr, options.sharing)?))),
             Netns::Emulated(host) => {
-                let socket = emulated::UdpSocket::bind(host, addr)?;
-                Ok(UdpSocket(Socket::Emulated { socket, read_timeout: Mutex::new(None) }))
+                let socket = emulated::UdpSocket::bind(host, addr, options.sharing)?;
+                Ok(UdpSocket(Socket::Emulated { socket, timeout: Mutex::default() }))
             }
         })
     }
@@ -100,9 +118,24 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) if peek => socket.peek_from(buf),
             Socket::Os(socket) => socket.recv_from(buf),
-            Socket::Emulated { socket, read_timeout } => {
-                let timeout = *read_timeout.lock().unwrap_or_else(PoisonError::into_inner);
+            Socket::Emulated { socket, timeout } => {
+                let Timeout { read, nonblocking } = *timeout.lock().unwrap_or_else(PoisonError::into_inner);
+                let timeout = if nonblocking { Some(Duration::ZERO) } else { read };
                 socket.recv_from_blocking(buf, peek, timeout)
+            }
+        }
+    }
+
+    /// Whether a receive that would sleep fails with `WouldBlock` instead (`O_NONBLOCK`).
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.set_nonblocking(nonblocking),
+            Socket::Emulated { timeout, .. } => {
+                timeout.lock().unwrap_or_else(PoisonError::into_inner).nonblocking = nonblocking;
+                Ok(())
             }
         }
     }
@@ -114,8 +147,8 @@ impl UdpSocket {
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match &self.0 {
             Socket::Os(socket) => socket.set_read_timeout(timeout),
-            Socket::Emulated { read_timeout, .. } => {
-                *read_timeout.lock().unwrap_or_else(PoisonError::into_inner) = not_zero(timeout)?;
+            Socket::Emulated { timeout: kept, .. } => {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).read = not_zero(timeout)?;
                 Ok(())
             }
         }
@@ -130,6 +163,30 @@ impl UdpSocket {
             Socket::Os(socket) => socket.take_error(),
             Socket::Emulated { socket, .. } => Ok(socket.take_error()),
         }
+    }
+
+    /// Takes what the network has said about one datagram of the socket's, as
+    /// [the task's](crate::UdpSocket::try_recv_error).
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; `Unsupported` where the operating system has no such queue.
+    pub fn try_recv_error(&self) -> io::Result<ExtendedError> {
+        match &self.0 {
+            Socket::Os(socket) => os::error_queue::recv_error(SockRef::from(socket)),
+            Socket::Emulated { socket, .. } => socket.try_recv_error(),
+        }
+    }
+
+    /// The socket, if it is an emulated one.
+    pub(crate) fn emulated(&self) -> Option<&emulated::UdpSocket> {
+        match &self.0 {
+            Socket::Os(_) => None,
+            Socket::Emulated { socket, .. } => Some(socket),
+        }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.emulated().map(emulated::UdpSocket::file)
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
@@ -215,3 +272,14 @@ impl UdpSocket {
 }
 
 udp_options!(UdpSocket);
+
+impl Sealed for UdpSocket {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Socket::Emulated { socket, .. } => Some(socket.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for UdpSocket {}

@@ -13,6 +13,7 @@ use crate::link::port::{Port, Sink};
 use crate::link::switch::{Direction, PortId};
 use crate::nic::irq::IrqLine;
 use crate::nic::offloads::Offloads;
+use crate::nic::ring::TxQueue;
 use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::nic::{Nic, NicConfig};
 use crate::stack::addresses::Cidr;
@@ -259,7 +260,7 @@ impl HostBuilder {
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
             let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
-            Shard::new(stack, tracer.clone(), now)
+            Shard::new(stack, TxQueue::new(self.tx_ring), tracer.clone(), now)
         });
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
@@ -278,7 +279,7 @@ impl HostBuilder {
         for (index, shared) in cpus.into_iter().enumerate() {
             let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
             let gro = merges.then(Gro::default);
-            let cpu = CpuEngine::new(index, shared, Arc::downgrade(&machine), gro);
+            let cpu = CpuEngine::new(index, shared, machine.works(), gro);
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
         self.start_delay_lines(spawner, &port, port_id)?;
@@ -354,8 +355,8 @@ impl HostBuilder {
         };
         let lines = cpus.iter().enumerate().map(line).collect();
         let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
-        let Self { rx_ring, tx_ring, offloads, mtu, .. } = *self;
-        Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, tx_ring, offloads, mtu })
+        let Self { rx_ring, offloads, mtu, .. } = *self;
+        Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, offloads, mtu })
     }
 
     fn stack_config(

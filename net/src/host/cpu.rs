@@ -7,21 +7,23 @@
 //!
 //! # References
 //! [`CpuShared`](crate::host::softnet::CpuShared) is what others may touch: raising softirqs, the backlog, the counters. [`CpuEngine`] runs the CPU and holds
-//! its host weakly, so that a host goes away with its last handle or socket.
+//! the host's [`Works`], which nobody's hold on the host depends on: when its last handle or socket goes, the CPU is told so,
+//! and lets go of them.
 
 use crate::engine::{Engine, Turn};
 use crate::event::Event;
+use crate::halt::Halt;
 use crate::host::driver;
 use crate::host::gro::Gro;
-use crate::host::machine::Machine;
+use crate::host::machine::Works;
 use crate::host::napi::Completed;
-use crate::host::softnet::{CpuShared, Instance, PollList, Softirq};
+use crate::host::softnet::{BACKLOG_LISTED, CpuShared, Instance, Softirq};
 use crate::packet::PacketBuf;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
-use wakeline_runtime::wait_queue::WaitQueue;
 
 /// Passes over the pending softirqs in one turn (`MAX_SOFTIRQ_RESTART`).
 const SOFTIRQ_PASSES_MAX: u32 = 10;
@@ -45,8 +47,17 @@ pub(crate) struct CpuEngine {
 }
 
 impl CpuEngine {
-    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Weak<Machine>, gro: Option<Gro>) -> CpuEngine {
-        let cpu = Cpu { index, shared: shared.clone(), host, armed: None, frames: Vec::new(), gro };
+    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Arc<Works>, gro: Option<Gro>) -> CpuEngine {
+        let cpu = Cpu {
+            index,
+            shared: shared.clone(),
+            host,
+            raised: 0,
+            poll_list: PollList::new(),
+            armed: None,
+            frames: Vec::new(),
+            gro,
+        };
         let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
         let preempted = Arc::downgrade(&engine.cpu);
         engine.shared.irq.on_pressure(move || preempt(&preempted));
@@ -58,8 +69,8 @@ impl CpuEngine {
 fn preempt(cpu: &Weak<Mutex<Cpu>>) {
     let Some(cpu) = cpu.upgrade() else { return };
     let Some(mut running) = cpu.try_lock() else { return };
-    let Some(host) = running.host.upgrade() else { return };
-    running.turn(&host, host.clock.now());
+    let now = running.host.clock.now();
+    running.turn(now);
     let shared = running.shared.clone();
     drop(running);
     // The engine sets its timer anew, and goes on with what is left.
@@ -70,7 +81,10 @@ fn preempt(cpu: &Weak<Mutex<Cpu>>) {
 struct Cpu {
     index: usize,
     shared: Arc<CpuShared>,
-    host: Weak<Machine>,
+    host: Arc<Works>,
+    /// Softirqs that the CPU has raised itself, a bit for each.
+    raised: u32,
+    poll_list: PollList,
     /// What the CPU's timer is set to. Only the TIMER softirq sets it: an earlier deadline raises that softirq, and a
     /// later one can wait until this moment has come.
     armed: Option<Instant>,
@@ -80,72 +94,94 @@ struct Cpu {
     gro: Option<Gro>,
 }
 
+/// Instances that wait to be polled: each of a CPU's two at most once.
+type PollList = SmallVec<[Instance; 2]>;
+
 impl Cpu {
-    fn turn(&mut self, host: &Machine, now: Instant) -> Turn {
+    fn turn(&mut self, now: Instant) -> Turn {
         if self.shared.is_paused() {
             return Turn::Idle(None);
         }
-        self.do_irqs(host);
+        self.do_irqs();
         if self.armed.is_some_and(|armed| armed <= now) {
-            self.shared.raise_softirq_irqoff(Softirq::Timer);
+            self.raise_softirq_irqoff(Softirq::Timer);
         }
-        if self.do_softirqs(host, now) {
+        if self.do_softirqs(now) {
             self.shared.counters.ksoftirqd.add(1);
             return Turn::Again;
         }
         Turn::Idle(self.armed)
     }
 
-    fn do_irqs(&self, host: &Machine) {
+    /// Raises a softirq in interrupt or softirq context: the running turn will see it.
+    fn raise_softirq_irqoff(&mut self, vector: Softirq) {
+        self.raised |= 1 << vector as u32;
+    }
+
+    /// The raised softirqs as a bit set, which is emptied. What others have put up to be polled joins the poll list.
+    fn take_softirqs(&mut self) -> u32 {
+        let by_others = self.shared.take_raised();
+        if by_others & BACKLOG_LISTED != 0 {
+            self.poll_list.push(Instance::Backlog);
+        }
+        std::mem::take(&mut self.raised) | (by_others & !BACKLOG_LISTED)
+    }
+
+    fn do_irqs(&mut self) {
         let mut delivered = self.shared.irq.take();
         while delivered != 0 {
             // A CPU has one line so far: that of its queue pair.
             delivered &= delivered - 1;
-            let line = host.nic.line(self.index);
+            let line = self.host.nic.line(self.index);
             if line.take() {
+                let tracer = &self.host.tracer;
                 self.shared.counters.irqs.add(1);
-                host.tracer.emit(|| Event::IrqHandlerEntry { irq: line.number(), name: line.name().clone() });
-                let handled = driver::interrupt(host, self.index, &self.shared);
-                host.tracer.emit(|| Event::IrqHandlerExit { irq: line.number(), handled });
+                tracer.emit(|| Event::IrqHandlerEntry { irq: line.number(), name: line.name().clone() });
+                if driver::interrupt(self.shared.napi(Instance::Queue)) {
+                    tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
+                    self.poll_list.push(Instance::Queue);
+                    self.raised |= 1 << Softirq::NetRx as u32;
+                }
+                tracer.emit(|| Event::IrqHandlerExit { irq: line.number(), handled: true });
             }
         }
     }
 
     /// Runs pending softirqs; `true` when some are left for `ksoftirqd`.
-    fn do_softirqs(&mut self, host: &Machine, started: Instant) -> bool {
+    fn do_softirqs(&mut self, started: Instant) -> bool {
         let mut now = started;
         for _pass in 0..SOFTIRQ_PASSES_MAX {
-            let pending = self.shared.take_softirqs();
+            let pending = self.take_softirqs();
             if pending == 0 {
                 return false;
             }
             for vector in [Softirq::Timer, Softirq::NetRx] {
                 if pending & (1 << vector as u32) != 0 {
                     self.shared.counters.softirqs.add(1);
-                    host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
+                    self.host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
                     match vector {
-                        Softirq::Timer => self.armed = host.on_timer(self.index, now),
-                        Softirq::NetRx => self.net_rx_action(host, now),
+                        Softirq::Timer => self.armed = self.host.on_timer(self.index, now),
+                        Softirq::NetRx => self.net_rx_action(now),
                     }
-                    host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
+                    self.host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
                 }
             }
-            if !self.shared.has_softirqs() {
+            if self.raised == 0 && !self.shared.is_raised() {
                 return false;
             }
-            now = host.clock.now();
+            now = self.host.clock.now();
             if now - started >= SOFTIRQ_TIME_MAX {
                 break;
             }
             // Interrupts are on between passes: a handler may run and raise more.
-            self.do_irqs(host);
+            self.do_irqs();
         }
         true
     }
 
     /// Polls the listed instances under the budget.
-    fn net_rx_action(&mut self, host: &Machine, started: Instant) {
-        let mut unpolled = self.shared.take_poll_list().into_iter();
+    fn net_rx_action(&mut self, started: Instant) {
+        let mut unpolled = std::mem::take(&mut self.poll_list).into_iter();
         if unpolled.len() == 0 {
             // An earlier round of this softirq has polled what this one was raised for.
             return;
@@ -153,7 +189,7 @@ impl Cpu {
         let mut repoll = PollList::new();
         let mut budget = NETDEV_BUDGET;
         while let Some(instance) = unpolled.next() {
-            let work = self.napi_poll(host, instance, started);
+            let work = self.napi_poll(instance, started);
             budget = budget.saturating_sub(work.packets);
             if work.again {
                 repoll.push(instance);
@@ -161,19 +197,23 @@ impl Cpu {
             if unpolled.len() == 0 && repoll.is_empty() {
                 return;
             }
-            if budget == 0 || host.clock.now() - started >= NETDEV_BUDGET_TIME {
+            if budget == 0 || self.host.clock.now() - started >= NETDEV_BUDGET_TIME {
                 self.shared.counters.time_squeeze.add(1);
                 break;
             }
         }
         // Put back in order: not polled yet, newly scheduled, to be polled again.
-        self.shared.put_back(unpolled, repoll);
-        host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
-        self.shared.raise_softirq_irqoff(Softirq::NetRx);
+        let newly = std::mem::take(&mut self.poll_list);
+        self.poll_list = unpolled.chain(newly).chain(repoll).collect();
+        self.host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
+        self.raise_softirq_irqoff(Softirq::NetRx);
     }
 
-    fn napi_poll(&mut self, host: &Machine, instance: Instance, now: Instant) -> Work {
-        let napi = self.shared.napi(instance);
+    fn napi_poll(&mut self, instance: Instance, now: Instant) -> Work {
+        let (host, napi) = (&*self.host, self.shared.napi(instance));
+        if napi.is_disabled() {
+            return Work { packets: 0, again: false };
+        }
         let packets;
         let dev = match instance {
             Instance::Queue => {
@@ -231,24 +271,21 @@ impl Engine for CpuEngine {
     fn turn(&mut self, now: Instant) -> Turn {
         // Held by a sender that the CPU has preempted: it will be done in a moment.
         let Some(mut cpu) = self.cpu.try_lock() else { return Turn::Again };
-        let Some(host) = cpu.host.upgrade() else { return Turn::Done };
-        cpu.turn(&host, now)
+        if self.shared.is_orphaned() { Turn::Done } else { cpu.turn(now) }
     }
 
-    fn idle(&self) -> &WaitQueue {
-        &self.shared.irq.idle
+    fn halt(&self) -> &Halt {
+        &self.shared.irq.halt
     }
 
     fn has_work(&self) -> bool {
-        if self.shared.is_paused() {
-            return false;
-        }
-        self.shared.irq.has_delivered() || self.shared.has_softirqs() || self.shared.is_orphaned()
+        let stands = self.shared.is_paused();
+        self.shared.is_orphaned() || (!stands && (self.shared.irq.has_delivered() || self.shared.is_raised()))
     }
 
     fn abandoned(&mut self) {
-        let host = self.cpu.lock().host.upgrade();
-        if let Some(host) = host {
+        if !self.shared.is_orphaned() {
+            let host = self.cpu.lock().host.clone();
             host.shut_down();
         }
     }

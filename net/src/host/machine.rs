@@ -1,12 +1,13 @@
 //! A host's inside: its CPUs, its device, and one stack per CPU behind a lock.
 //!
 //! # The wake discipline
-//! [`Machine::with_stack`] is the only way into a stack: lock the shard; run the stack; post frames to the transmit ring,
-//! still under the lock, so that they keep their order; unlock; ring the doorbell; put what the host sends to itself into
-//! the backlog; wake. No waker is called and no frame travels under the lock.
+//! [`Works::with_stack`] is the only way into a stack: lock the shard; run the stack; post frames to the transmit ring,
+//! which is behind the same lock, so that they keep their order; unlock; ring the doorbell; put what the host sends to itself
+//! into the backlog; wake. No waker is called and no frame travels under the lock.
 //!
-//! # Lock order
-//! shard, then transmit ring. Every other lock is taken alone.
+//! # References
+//! Handles and sockets hold the [`Machine`]; when the last of them goes, the host leaves its LAN and its CPUs end. The CPUs,
+//! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
 use crate::host::counters::HostCounters;
@@ -14,8 +15,9 @@ use crate::host::lan::LanInner;
 use crate::host::softnet::{BACKLOG_DROP, CpuShared, Softirq};
 use crate::link::capture::{Capture, Scope};
 use crate::link::port::Port;
-use crate::link::switch::PortId;
+use crate::link::switch::{PortId, Track};
 use crate::nic::Nic;
+use crate::nic::ring::TxQueue;
 use crate::packet::PacketBuf;
 use crate::stack::effects::{Effects, Fact, Inward};
 use crate::stack::error::SocketError;
@@ -23,12 +25,16 @@ use crate::stack::shard::Stack;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
 
-/// One host: what its handles, its sockets and, weakly, its CPUs share.
-pub(crate) struct Machine {
+/// One host, as its handles and its sockets hold it.
+pub(crate) struct Machine(Arc<Works>);
+
+/// What a host is made of: what its handles, its sockets and its CPUs share.
+pub(crate) struct Works {
     pub(crate) name: Arc<str>,
     /// Its addresses, the one that it is known by first.
     pub(crate) addrs: Vec<IpAddr>,
@@ -48,6 +54,10 @@ pub(crate) struct Machine {
 /// One CPU's share of the stack, and what is kept with it under its lock.
 pub(crate) struct Shard {
     stack: Stack,
+    /// The transmit ring of the CPU's queue, to which only this stack posts.
+    tx: TxQueue,
+    /// Where its last frames went; on loan to whoever drains the ring.
+    track: Track,
     /// The time of the last entry that read the clock.
     recent: Instant,
     /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
@@ -58,8 +68,9 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(stack: Stack, tracer: Tracer, now: Instant) -> Shard {
-        Shard { stack, recent: now, armed: None, wakeups: 0, fx: Effects::new(tracer) }
+    pub(crate) fn new(stack: Stack, tx: TxQueue, tracer: Tracer, now: Instant) -> Shard {
+        let (track, fx) = (Track::default(), Effects::new(tracer));
+        Shard { stack, tx, track, recent: now, armed: None, wakeups: 0, fx }
     }
 }
 
@@ -80,7 +91,7 @@ pub(crate) struct Parts {
 
 impl Machine {
     pub(crate) fn new(parts: Parts) -> Machine {
-        Machine {
+        let works = Works {
             name: parts.name,
             addrs: parts.addrs,
             nic: parts.nic,
@@ -93,9 +104,26 @@ impl Machine {
             cpus: parts.cpus.into(),
             shards: parts.shards.into_iter().map(Mutex::new).collect(),
             next_cpu: AtomicUsize::new(0),
-        }
+        };
+        Machine(Arc::new(works))
     }
 
+    /// What its CPUs hold of it.
+    pub(crate) fn works(&self) -> Arc<Works> {
+        self.0.clone()
+    }
+}
+
+impl Deref for Machine {
+    type Target = Works;
+
+    #[inline]
+    fn deref(&self) -> &Works {
+        &self.0
+    }
+}
+
+impl Works {
     /// How many CPUs, and so queue pairs and shards, the host has.
     pub(crate) fn cpu_count(&self) -> usize {
         self.cpus.len()
@@ -136,16 +164,20 @@ impl Machine {
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        let Shard { stack, fx, recent, armed, wakeups } = &mut *shard;
+        let Shard { stack, tx, track, fx, recent, armed, wakeups } = &mut *shard;
         // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
         *recent = (*recent).max(now);
         let now = *recent;
         let result = f(stack, now, fx);
 
-        let transmits = !fx.tx.is_empty();
-        if transmits {
+        let mut drains = None;
+        if !fx.tx.is_empty() {
             self.trace_tx(&fx.tx);
-            self.nic.post_tx(cpu, &mut fx.tx);
+            for frame in fx.tx.drain(..) {
+                tx.driver_post(frame);
+            }
+            // Who finds the ring being drained leaves its frames to the one that does.
+            drains = tx.device_begin().map(|batch| (batch, std::mem::take(track)));
         }
         let deadline = stack.next_deadline();
         let rearm = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
@@ -159,8 +191,8 @@ impl Machine {
         let inward = fx.take_inward();
         drop(shard);
 
-        if transmits {
-            self.nic.start_tx(cpu, |batch| self.lan.switch.send(self.port_id, &self.port, batch));
+        if let Some((batch, track)) = drains {
+            self.start_tx(cpu, batch, track);
         }
         if let Some(inward) = inward {
             self.deliver_inward(cpu, inward);
@@ -173,6 +205,19 @@ impl Machine {
             wakes.wake_all();
         }
         result
+    }
+
+    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.
+    fn start_tx(&self, cpu: usize, mut batch: Vec<PacketBuf>, mut track: Track) {
+        loop {
+            self.lan.switch.send_along(&mut track, self.port_id, &self.port, &mut batch);
+            batch.clear();
+            let mut shard = self.lock(cpu);
+            if shard.tx.device_continue(&mut batch) {
+                shard.track = track;
+                return;
+            }
+        }
     }
 
     /// What a shard has for its own host.
@@ -248,6 +293,14 @@ impl Machine {
     /// Everything the host counts, now.
     pub(crate) fn counters(&self) -> HostCounters {
         let mut sum = HostCounters { nic: self.nic.stats(), drops: Drops::new(), ..HostCounters::default() };
+        for shard in &self.shards {
+            let shard = shard.lock();
+            shard.tx.add_stats(&mut sum.nic);
+            sum.wakeups += shard.wakeups;
+            sum.sockets += shard.stack.socket_count();
+            sum.drops.add(shard.stack.drops());
+            sum.stack.add(shard.stack.counters());
+        }
         for (reason, n) in sum.nic.drops() {
             sum.drops.count_many(reason, n);
         }
@@ -261,13 +314,6 @@ impl Machine {
             sum.time_squeeze += cpu.counters.time_squeeze.get();
             sum.ksoftirqd += cpu.counters.ksoftirqd.get();
             sum.drops.count_many(BACKLOG_DROP, cpu.counters.backlog_drops.get());
-        }
-        for shard in &self.shards {
-            let shard = shard.lock();
-            sum.wakeups += shard.wakeups;
-            sum.sockets += shard.stack.socket_count();
-            sum.drops.add(shard.stack.drops());
-            sum.stack.add(shard.stack.counters());
         }
         sum
     }

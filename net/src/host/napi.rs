@@ -56,6 +56,11 @@ impl Napi {
         }
     }
 
+    /// Whether it is never polled again.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.0.load(Ordering::Acquire) & DISABLE != 0
+    }
+
     /// Nobody can become the owner from here on.
     pub(crate) fn disable(&self) {
         self.0.fetch_or(DISABLE, Ordering::AcqRel);

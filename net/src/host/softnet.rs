@@ -1,4 +1,6 @@
-//! What others see of a CPU, after the kernel's `softnet_data`: the softirq mask, the poll list, the backlog.
+//! What others see of a CPU, after the kernel's `softnet_data`: the softirqs that they raise, the backlog.
+//!
+//! What a CPU raises itself, and its poll list, is its own (`host/cpu.rs`).
 
 use crate::event::DropReason;
 use crate::host::counters::CpuCounters;
@@ -6,7 +8,6 @@ use crate::host::napi::Napi;
 use crate::nic::irq::IrqController;
 use crate::packet::PacketBuf;
 use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,18 +32,18 @@ pub(crate) enum Instance {
     Backlog,
 }
 
-/// Instances that wait to be polled: each of a CPU's two at most once.
-pub(crate) type PollList = SmallVec<[Instance; 2]>;
+/// Beside the softirqs' bits: the backlog waits to be polled, and the CPU is to put it on its poll list.
+pub(crate) const BACKLOG_LISTED: u32 = 1 << 31;
 
 /// The part of a CPU that others see.
 #[derive(Debug, Default)]
 pub(crate) struct CpuShared {
     pub(crate) irq: Arc<IrqController>,
     pub(crate) counters: CpuCounters,
-    softirq_pending: AtomicU32,
+    /// Softirqs that others have raised, and [`BACKLOG_LISTED`].
+    raised: AtomicU32,
     queue: Napi,
     backlog: Napi,
-    poll_list: Mutex<PollList>,
     /// `softnet_data.input_pkt_queue`.
     input_queue: Mutex<VecDeque<PacketBuf>>,
     paused: AtomicBool,
@@ -51,46 +52,25 @@ pub(crate) struct CpuShared {
 }
 
 impl CpuShared {
-    /// Raises a softirq in interrupt or softirq context: the running turn will see it.
-    pub(crate) fn raise_softirq_irqoff(&self, vector: Softirq) {
-        self.softirq_pending.fetch_or(1 << vector as u32, Ordering::AcqRel);
+    /// Raises a softirq from outside of the CPU, which starts when it has halted.
+    pub(crate) fn raise_softirq(&self, vector: Softirq) {
+        self.raise(1 << vector as u32);
     }
 
-    /// Raises a softirq from anywhere else: wakes the CPU when it is idle.
-    pub(crate) fn raise_softirq(&self, vector: Softirq) {
-        self.raise_softirq_irqoff(vector);
+    fn raise(&self, bits: u32) {
+        // SeqCst, as `Halt` asks.
+        self.raised.fetch_or(bits, Ordering::SeqCst);
         self.irq.kick();
     }
 
-    /// The raised softirqs as a bit set, which is emptied.
-    pub(crate) fn take_softirqs(&self) -> u32 {
-        self.softirq_pending.swap(0, Ordering::AcqRel)
+    /// What others have raised, which is raised no more: a bit for each softirq, and [`BACKLOG_LISTED`].
+    pub(crate) fn take_raised(&self) -> u32 {
+        if !self.is_raised() { 0 } else { self.raised.swap(0, Ordering::AcqRel) }
     }
 
-    /// Whether a softirq is raised.
-    pub(crate) fn has_softirqs(&self) -> bool {
-        self.softirq_pending.load(Ordering::Acquire) != 0
-    }
-
-    /// The instances that wait to be polled, which wait no more.
-    pub(crate) fn take_poll_list(&self) -> PollList {
-        std::mem::take(&mut *self.poll_list.lock())
-    }
-
-    /// Puts instances back around those that were scheduled meanwhile: not polled yet, new, to be polled again.
-    pub(crate) fn put_back(&self, unpolled: impl Iterator<Item = Instance>, repoll: PollList) {
-        let mut listed = self.poll_list.lock();
-        let newly = std::mem::take(&mut *listed);
-        listed.extend(unpolled.chain(newly).chain(repoll));
-    }
-
-    /// `napi_schedule`: makes an instance be polled, unless it is scheduled already. Says whether it newly was.
-    pub(crate) fn napi_schedule(&self, instance: Instance) -> bool {
-        if !self.napi(instance).schedule_prep() {
-            return false;
-        }
-        self.poll_list.lock().push(instance);
-        true
+    /// Whether others have raised a softirq.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst) != 0
     }
 
     /// Puts frames that the host sends to itself into the backlog, as `netif_rx` does; the rest is dropped and counted.
@@ -105,29 +85,29 @@ impl CpuShared {
         if dropped > 0 {
             self.counters.backlog_drops.add_shared(dropped as u64);
         }
-        if self.napi_schedule(Instance::Backlog) {
-            self.raise_softirq(Softirq::NetRx);
+        if self.backlog.schedule_prep() {
+            self.raise(1 << Softirq::NetRx as u32 | BACKLOG_LISTED);
         }
     }
 
     /// Stops or starts the taking of interrupts and the running of softirqs.
     pub(crate) fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
+        self.paused.store(paused, Ordering::SeqCst);
         self.irq.kick();
     }
 
     /// The host goes away: the engine ends at its next turn.
     pub(crate) fn orphan(&self) {
-        self.orphaned.store(true, Ordering::Release);
+        self.orphaned.store(true, Ordering::SeqCst);
         self.irq.kick();
     }
 
     pub(crate) fn is_orphaned(&self) -> bool {
-        self.orphaned.load(Ordering::Acquire)
+        self.orphaned.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused.load(Ordering::Acquire)
+        self.paused.load(Ordering::SeqCst)
     }
 
     pub(crate) fn napi(&self, instance: Instance) -> &Napi {
@@ -141,7 +121,6 @@ impl CpuShared {
     pub(crate) fn napi_disable(&self) {
         self.queue.disable();
         self.backlog.disable();
-        self.poll_list.lock().clear();
         self.input_queue().clear();
     }
 

@@ -1,20 +1,20 @@
 //! The delay line: frames under way, and the engine that lets them arrive.
 
 use crate::engine::{Engine, Turn};
+use crate::halt::Halt;
 use crate::link::switch::{Direction, PortId, Switch};
 use crate::packet::PacketBuf;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wakeline_runtime::clock::Instant;
-use wakeline_runtime::wait_queue::{Events, WaitQueue};
 
 /// Frames on one direction of one link, in the order in which they will arrive; those that arrive at once, in the order
 /// in which they entered.
 #[derive(Debug, Default)]
 pub(crate) struct DelayLine {
     under_way: Mutex<VecDeque<(Instant, PacketBuf)>>,
-    idle: WaitQueue,
+    halt: Halt,
     /// A frame that will be the first to arrive has entered since the engine last looked.
     entered: AtomicBool,
     closed: AtomicBool,
@@ -39,18 +39,18 @@ impl DelayLine {
             }
         };
         if is_first {
-            // Release pairs with the Acquire in `has_work`; the wake has the barrier.
-            self.entered.store(true, Ordering::Release);
-            self.idle.wake(Events::IN, 1);
+            // SeqCst, as `Halt` asks.
+            self.entered.store(true, Ordering::SeqCst);
+            self.halt.ring();
         }
         Ok(())
     }
 
     /// The link is gone: frames under way are lost with it, and the engine ends.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
         self.under_way().clear();
-        self.idle.wake_all();
+        self.halt.ring();
     }
 
     fn under_way(&self) -> MutexGuard<'_, VecDeque<(Instant, PacketBuf)>> {
@@ -98,12 +98,12 @@ impl Engine for DelayEngine {
         }
     }
 
-    fn idle(&self) -> &WaitQueue {
-        &self.line.idle
+    fn halt(&self) -> &Halt {
+        &self.line.halt
     }
 
     fn has_work(&self) -> bool {
-        self.line.entered.load(Ordering::Acquire) || self.line.closed.load(Ordering::Acquire)
+        self.line.entered.load(Ordering::SeqCst) || self.line.closed.load(Ordering::SeqCst)
     }
 
     fn abandoned(&mut self) {

@@ -14,6 +14,7 @@ use crate::nic::segmentation::finish;
 use crate::packet::{IpSummed, PacketBuf, Pool};
 use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use wakeline_runtime::clock::Clock;
 
@@ -32,6 +33,8 @@ pub(crate) enum Direction {
 #[derive(Debug)]
 pub(crate) struct Switch {
     table: RwLock<Table>,
+    /// Another number after every change of the table.
+    version: AtomicU64,
     pool: Pool,
     clock: Clock,
     pub(crate) captures: Arc<Captures>,
@@ -45,6 +48,21 @@ struct Table {
     uplinks: Vec<PortId>,
 }
 
+/// Where a sender's last frames went, so that most need no look into the table.
+#[derive(Debug, Default)]
+pub(crate) struct Track {
+    to: Option<(MacAddr, PortId, Arc<Port>)>,
+    /// That of the table in which it was found.
+    version: u64,
+}
+
+impl Track {
+    #[inline]
+    fn leads_to(&self, mac: MacAddr, version: u64) -> bool {
+        self.version == version && self.to.as_ref().is_some_and(|(to, ..)| *to == mac)
+    }
+}
+
 /// Where a frame goes.
 enum Route {
     One(PortId, Arc<Port>),
@@ -54,7 +72,7 @@ enum Route {
 
 impl Switch {
     pub(crate) fn new(pool: Pool, clock: Clock) -> Switch {
-        Switch { table: RwLock::default(), pool, clock, captures: Arc::default() }
+        Switch { table: RwLock::default(), version: AtomicU64::new(0), pool, clock, captures: Arc::default() }
     }
 
     /// Plugs a port in. Its address must not be on the switch already.
@@ -67,6 +85,7 @@ impl Switch {
             None => table.uplinks.push(id),
         }
         table.ports.push(Some(port));
+        self.is_changed();
         Some(id)
     }
 
@@ -80,6 +99,7 @@ impl Switch {
                 Some(None) => table.uplinks.retain(|&uplink| uplink != id),
                 None => {}
             }
+            self.is_changed();
             port
         };
         if let Some(port) = port {
@@ -88,8 +108,20 @@ impl Switch {
         }
     }
 
+    /// The table, which is locked, has changed: what was found in it before may have another answer.
+    fn is_changed(&self) {
+        // Release: who reads this number and then the table finds it changed. Who has read the old one finds, at worst, the
+        // new table, and looks again the next time.
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
     pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+        self.send_along(&mut Track::default(), id, port, frames);
+    }
+
+    /// The same for one who sends often.
+    pub(crate) fn send_along(&self, track: &mut Track, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
         if self.captures.any() {
             self.captures.take(&self.clock, id, port, Way::Out, frames);
         }
@@ -97,14 +129,14 @@ impl Switch {
             self.finish(port, Offloads::empty(), frames);
             self.pass(&port.up, Direction::Up, port, frames);
         }
-        self.forward(id, port, frames);
+        self.forward(track, id, port, frames);
     }
 
     /// Frames that a delay line held have arrived at its end; empties `frames`.
     pub(crate) fn arrive(&self, id: PortId, direction: Direction, frames: &mut Vec<PacketBuf>) {
         let Some(port) = self.port(id) else { return };
         match direction {
-            Direction::Up => self.forward(id, &port, frames),
+            Direction::Up => self.forward(&mut Track::default(), id, &port, frames),
             Direction::Down => self.deliver(id, &port, frames),
         }
     }
@@ -122,10 +154,10 @@ impl Switch {
     }
 
     /// Sends each frame towards its destination, runs of the same destination together.
-    fn forward(&self, from: PortId, sender: &Port, frames: &mut Vec<PacketBuf>) {
+    fn forward(&self, track: &mut Track, from: PortId, sender: &Port, frames: &mut Vec<PacketBuf>) {
         let Some(first) = frames.first().map(destination) else { return };
-        if frames.iter().all(|frame| destination(frame) == first) {
-            self.forward_run(from, sender, first, frames);
+        if frames[1..].iter().all(|frame| destination(frame) == first) {
+            self.forward_run(track, from, sender, first, frames);
             return;
         }
         let mut run = Vec::new();
@@ -134,41 +166,52 @@ impl Switch {
             if let Some(head) = run.first().map(destination)
                 && head != to
             {
-                self.forward_run(from, sender, head, &mut run);
+                self.forward_run(track, from, sender, head, &mut run);
             }
             run.push(frame);
         }
         if let Some(head) = run.first().map(destination) {
-            self.forward_run(from, sender, head, &mut run);
+            self.forward_run(track, from, sender, head, &mut run);
         }
     }
 
-    fn forward_run(&self, from: PortId, sender: &Port, to: Option<MacAddr>, frames: &mut Vec<PacketBuf>) {
-        match self.route(from, to) {
-            Route::One(id, port) => {
-                let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
-                let taker = taker.taking_over_from(sender.offloads());
-                self.finish(sender, taker, frames);
-                self.descend(id, &port, frames);
+    fn forward_run(
+        &self,
+        track: &mut Track,
+        from: PortId,
+        sender: &Port,
+        to: Option<MacAddr>,
+        frames: &mut Vec<PacketBuf>,
+    ) {
+        let Some(to) = to else { return lose(sender, frames) };
+        // Acquire: pairs with `is_changed`. Before the table is read, so that what is found is never older than its number.
+        let version = self.version.load(Ordering::Acquire);
+        if !track.leads_to(to, version) {
+            match self.route(from, to) {
+                Route::One(id, port) => *track = Track { to: Some((to, id, port)), version },
+                Route::Many(ports) => return self.forward_to_many(&ports, sender, frames),
+                Route::Nowhere => return lose(sender, frames),
             }
-            Route::Many(ports) => {
-                self.finish(sender, Offloads::empty(), frames);
-                for (id, port) in ports {
-                    let mut copies = Vec::with_capacity(frames.len());
-                    for frame in frames.iter() {
-                        match PacketBuf::from_bytes(&self.pool, frame.data()) {
-                            Some(copy) => copies.push(copy),
-                            None => port.down.count_drop(DropReason::Nomem),
-                        }
-                    }
-                    self.descend(id, &port, &mut copies);
+        }
+        if let Some((_, id, port)) = &track.to {
+            let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
+            self.finish(sender, taker.taking_over_from(sender.offloads()), frames);
+            self.descend(*id, port, frames);
+        }
+        frames.clear();
+    }
+
+    fn forward_to_many(&self, ports: &[(PortId, Arc<Port>)], sender: &Port, frames: &mut Vec<PacketBuf>) {
+        self.finish(sender, Offloads::empty(), frames);
+        for (id, port) in ports {
+            let mut copies = Vec::with_capacity(frames.len());
+            for frame in frames.iter() {
+                match PacketBuf::from_bytes(&self.pool, frame.data()) {
+                    Some(copy) => copies.push(copy),
+                    None => port.down.count_drop(DropReason::Nomem),
                 }
             }
-            Route::Nowhere => {
-                for _ in frames.iter() {
-                    sender.up.count_drop(DropReason::NoPort);
-                }
-            }
+            self.descend(*id, port, &mut copies);
         }
         frames.clear();
     }
@@ -202,8 +245,7 @@ impl Switch {
         port.deliver(frames);
     }
 
-    fn route(&self, from: PortId, to: Option<MacAddr>) -> Route {
-        let Some(to) = to else { return Route::Nowhere };
+    fn route(&self, from: PortId, to: MacAddr) -> Route {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         if to.is_multicast() {
             let others = table.ports.iter().enumerate().filter(|(id, _)| *id != from);
@@ -230,6 +272,13 @@ impl Switch {
 impl Table {
     fn port(&self, id: PortId) -> Option<Arc<Port>> {
         self.ports.get(id)?.clone()
+    }
+}
+
+/// Frames have nowhere to go.
+fn lose(sender: &Port, frames: &mut Vec<PacketBuf>) {
+    for _ in frames.drain(..) {
+        sender.up.count_drop(DropReason::NoPort);
     }
 }
 

@@ -1,14 +1,14 @@
 //! The network interface: descriptor rings, one interrupt line per queue pair, receive-side scaling.
 //!
 //! It has two faces. The link's face is [`Nic::receive`], which writes frames "by DMA" into descriptors and raises the
-//! queue's line, and the drain of the transmit rings. The driver's face (`host/driver.rs`) posts, cleans, refills and
-//! masks. The device knows frames and descriptors; it has never heard of a socket or of the stack.
+//! queue's line. The driver's face (`host/driver.rs`) cleans, refills and unmasks. A queue's transmit ring
+//! ([`ring::TxQueue`]) stands beside its CPU's stack, behind the lock of the only one who posts to it. The device knows frames and descriptors; it has never heard of a socket or of the stack.
 //!
 //! # Simplifications
 //! - DMA moves a frame by exchanging buffers instead of copying bytes: the frame takes the place of the empty buffer in
 //!   its descriptor. The cost of the copy is therefore missing; ownership, order and loss are not.
 //! - What two devices would do and undo again between them, they leave out ([`segmentation`]).
-//! - A queue is one lock with the ring's two ends behind it. Real hardware needs none.
+//! - A receive queue is one lock with the ring's two ends behind it. Real hardware needs none.
 
 pub(crate) mod checksumming;
 pub(crate) mod irq;
@@ -24,7 +24,7 @@ use checksumming::{Verdict, verify};
 use irq::IrqLine;
 use offloads::Offloads;
 use parking_lot::Mutex;
-use ring::{RxQueue, TxQueue};
+use ring::RxQueue;
 use rss::Rss;
 use stats::NicStats;
 use std::sync::Arc;
@@ -44,7 +44,6 @@ pub(crate) struct Nic {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NicConfig {
     pub(crate) rx_ring: usize,
-    pub(crate) tx_ring: usize,
     pub(crate) offloads: Offloads,
     /// The largest IP packet that it takes, in bytes.
     pub(crate) mtu: usize,
@@ -54,19 +53,14 @@ pub(crate) struct NicConfig {
 struct QueuePair {
     line: IrqLine,
     rx: Mutex<RxQueue>,
-    tx: Mutex<TxQueue>,
 }
 
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
     pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, config: NicConfig) -> Nic {
-        let NicConfig { rx_ring, tx_ring, offloads, mtu } = config;
+        let NicConfig { rx_ring, offloads, mtu } = config;
         let fifo_bytes = FIFO_BYTES / lines.len().max(1);
-        let pair = |line| QueuePair {
-            line,
-            rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)),
-            tx: Mutex::new(TxQueue::new(tx_ring)),
-        };
+        let pair = |line| QueuePair { line, rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)) };
         Nic { name, rss, offloads, frame_max: mtu + EthernetHeader::LEN, queues: lines.into_iter().map(pair).collect() }
     }
 
@@ -151,43 +145,11 @@ impl Nic {
         }
     }
 
-    /// The driver hands frames over for transmission, in order. Nothing moves until [`Nic::start_tx`].
-    ///
-    /// Called under the lock of the CPU's stack, so that frames enter the ring in the order in which they were made.
-    pub(crate) fn post_tx(&self, queue: usize, frames: &mut Vec<PacketBuf>) {
-        let mut tx = self.queues[queue].tx.lock();
-        for frame in frames.drain(..) {
-            tx.driver_post(frame);
-        }
-    }
-
-    /// The doorbell: moves what stands in the ring of `queue` to the wire, by calling `send` with batches.
-    ///
-    /// One caller drains at a time; another that comes meanwhile leaves its frames to the first, so order is kept. `send`
-    /// runs without a lock.
-    pub(crate) fn start_tx(&self, queue: usize, mut send: impl FnMut(&mut Vec<PacketBuf>)) {
-        let mut batch = {
-            let mut tx = self.queues[queue].tx.lock();
-            match tx.device_begin() {
-                Some(batch) => batch,
-                None => return,
-            }
-        };
-        loop {
-            send(&mut batch);
-            batch.clear();
-            if self.queues[queue].tx.lock().device_continue(&mut batch) {
-                return;
-            }
-        }
-    }
-
-    /// What `ethtool -S` would print, summed over the queues.
+    /// What `ethtool -S` would print, summed over the queues; what was transmitted, their rings know.
     pub(crate) fn stats(&self) -> NicStats {
         let mut stats = NicStats::default();
         for pair in &self.queues {
             pair.rx.lock().add_stats(&mut stats);
-            pair.tx.lock().add_stats(&mut stats);
         }
         stats
     }

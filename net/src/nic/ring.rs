@@ -151,6 +151,9 @@ impl RxQueue {
 }
 
 /// The transmit side of a queue: the ring, and the first-in-first-out queue (qdisc) before it.
+///
+/// One drains it at a time: between [`device_begin`](Self::device_begin) and the [`device_continue`](Self::device_continue)
+/// that finds nothing more, others only post.
 #[derive(Debug)]
 pub(crate) struct TxQueue {
     slots: Box<[Option<PacketBuf>]>,

@@ -49,9 +49,11 @@ pub(crate) mod report;
 pub(crate) mod route;
 pub(crate) mod shard;
 pub(crate) mod socket;
+pub(crate) mod socket_wq;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_errors;
 pub(crate) mod udp_options;
 
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,7 @@
 //! An open file.
 
 use super::open_options::OpenOptions;
+use crate::io::ecosystem::{reader, writer};
 use crate::io::offload::{Offload, seek_back};
 use crate::sync::Mutex;
 use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
@@ -42,6 +43,9 @@ pub struct File {
     std: Arc<std::fs::File>,
     /// Async methods that only borrow the file wait here for each other; who polls has it exclusively.
     calls: Mutex<Offload<Arc<std::fs::File>>>,
+    /// Where tokio's `start_seek` was told to go.
+    #[cfg(feature = "tokio")]
+    seeks_to: Option<SeekFrom>,
 }
 
 impl File {
@@ -79,7 +83,12 @@ impl File {
     #[must_use]
     pub fn from_std(std: std::fs::File) -> File {
         let std = Arc::new(std);
-        File { calls: Mutex::new(Offload::new(std.clone())), std }
+        File {
+            calls: Mutex::new(Offload::new(std.clone())),
+            std,
+            #[cfg(feature = "tokio")]
+            seeks_to: None,
+        }
     }
 
     /// Waits for the operation that is under way, and gives the file to the standard library. What was read ahead is dropped,
@@ -88,7 +97,7 @@ impl File {
     /// # Cancel safety
     /// No: the file is closed when the future is dropped.
     pub async fn into_std(self) -> std::fs::File {
-        let File { std, calls } = self;
+        let File { std, calls, .. } = self;
         let mut calls = calls.into_inner();
         // The file comes back with the call, or is lost with it.
         let _ = poll_fn(|cx| calls.poll_settled(cx)).await;
@@ -215,6 +224,25 @@ impl std::os::fd::AsFd for File {
 impl From<std::os::fd::OwnedFd> for File {
     fn from(fd: std::os::fd::OwnedFd) -> File {
         File::from_std(fd.into())
+    }
+}
+
+reader!(File);
+writer!(File: |_this| true);
+
+#[cfg(feature = "tokio")]
+impl crate::io::ecosystem::tokio::AsyncSeek for File {
+    fn start_seek(self: Pin<&mut Self>, position: SeekFrom) -> io::Result<()> {
+        self.get_mut().seeks_to = Some(position);
+        Ok(())
+    }
+
+    fn poll_complete(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let this = self.get_mut();
+        let Some(position) = this.seeks_to else { return Poll::Ready(Ok(0)) };
+        let found = std::task::ready!(this.calls.get_mut().poll_seek(cx, position));
+        this.seeks_to = None;
+        Poll::Ready(found)
     }
 }
 

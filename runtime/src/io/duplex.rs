@@ -5,6 +5,7 @@
 
 use crate::atomic::Mutex;
 use crate::coop;
+use crate::io::ecosystem::{reader, writer};
 use crate::wait_queue::{Events, Mode, Removed, WaitList, WaitSlot, WakeBatch};
 use futures_io::{AsyncRead, AsyncWrite};
 use std::collections::VecDeque;
@@ -309,6 +310,9 @@ fn write(bytes: &mut VecDeque<u8>, room: usize, buf: &[u8]) -> usize {
     bytes.extend(&buf[..n]);
     n
 }
+
+reader!(DuplexStream, SimplexReader);
+writer!(DuplexStream: |_this| true, SimplexWriter: |_this| true);
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@
 mod async_fd;
 mod copy_bidirectional;
 mod duplex;
+#[doc(hidden)]
+pub mod ecosystem;
 pub(crate) mod offload;
 pub(crate) mod source;
 mod stdio;

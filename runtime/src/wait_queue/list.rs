@@ -247,6 +247,13 @@ impl WaitList {
         }
     }
 
+    /// What those in the list want to hear of, in the order in which they are told.
+    pub fn interests(&self) -> impl Iterator<Item = Events> + '_ {
+        let first = self.entries.get(self.head as usize);
+        let next = |entry: &&Entry| self.entries.get(entry.next as usize);
+        std::iter::successors(first, next).map(|entry| entry.interest)
+    }
+
     /// Whether the waiter with this slot is still in the list, that is, has not been told.
     #[must_use]
     pub fn is_waiting(&self, slot: &WaitSlot) -> bool {
@@ -329,6 +336,23 @@ impl WaitList {
     /// Tells every waiter, whatever its interest: the resource is gone or changed its state.
     pub fn wake_all(&mut self, out: &mut WakeBatch) -> usize {
         self.wake(Events::ANY, usize::MAX, out)
+    }
+
+    /// Tells every waiter that the resource is gone, and lets go of all: permanent entries too hear of it, without a key and
+    /// for the last time.
+    pub fn close(&mut self, out: &mut WakeBatch) {
+        let mut at = std::mem::replace(&mut self.head, NIL);
+        while at != NIL {
+            let Entry { state, next, .. } = self.entries.remove(at as usize);
+            match state {
+                State::Waiting(Func::Waker(waker)) => out.push(waker),
+                // It leaves the lock with the call, and is dropped outside.
+                State::Waiting(Func::Callback(func)) => out.push_call(func, Events::ANY),
+                State::Told(_) => {}
+            }
+            at = next;
+        }
+        (self.tail, self.waiting) = (NIL, 0);
     }
 
     fn entry(&self, key: WaitKey) -> Option<&Entry> {

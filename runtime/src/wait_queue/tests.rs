@@ -349,3 +349,29 @@ fn exclusive_waiters_at_the_head_are_told_newest_first() {
     assert_eq!(world.wake(Events::IN, 1), ["third"]);
     assert_eq!(world.wake(Events::IN, 2), ["second", "first"]);
 }
+
+/// As a socket that is closed: an epoll item hears of it once, without a key, and is let go of.
+#[test]
+fn a_list_that_closes_tells_all_and_keeps_nobody() {
+    struct Item(StdMutex<Vec<Events>>);
+    impl WakeFn for Item {
+        fn call(&self, key: Events) {
+            self.0.lock().unwrap().push(key);
+        }
+    }
+    let mut world = World::new();
+    let (item, deaf) = (Arc::new(Item(StdMutex::default())), Arc::new(Item(StdMutex::default())));
+    let mut slots = [WaitSlot::new(), WaitSlot::new()];
+    assert!(world.list.add(&mut slots[0], item.clone(), Events::IN, Mode::Exclusive).is_none());
+    assert!(world.list.add(&mut slots[1], deaf.clone(), Events::empty(), Mode::Shared).is_none());
+    let mut slot = world.join("waiter", Events::OUT, Mode::Shared);
+    let mut batch = WakeBatch::new();
+    world.list.close(&mut batch);
+    assert!(world.list.is_empty());
+    assert_eq!(Arc::strong_count(&item), 2, "its call holds it until it is made");
+    batch.wake_all();
+    assert_eq!(*item.0.lock().unwrap(), [Events::ANY]);
+    assert_eq!(*deaf.0.lock().unwrap(), [Events::ANY], "also who wants to hear nothing");
+    assert_eq!((Arc::strong_count(&item), Arc::strong_count(&deaf)), (1, 1));
+    assert!(world.list.remove(&mut slot).is_told() && world.list.remove(&mut slots[0]).is_told());
+}

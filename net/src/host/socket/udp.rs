@@ -1,10 +1,13 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
+use crate::extended_error::ExtendedError;
+use crate::fasync::AsFile;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::with_port;
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{Opt, Sharing, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::INTERFACE;
 use crate::stack::endpoint::Proto;
@@ -24,9 +27,9 @@ pub(crate) struct UdpSocket {
 }
 
 impl UdpSocket {
-    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr) -> io::Result<UdpSocket> {
+    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
         let addr = with_port(&host, Proto::Udp, addr)?;
-        let sockets = Spread::open(host, |stack| stack.udp_bind(addr))?;
+        let sockets = Spread::open(host, |stack| stack.udp_open(addr, sharing))?;
         Ok(UdpSocket { sockets, peer: Mutex::new(None) })
     }
 
@@ -77,7 +80,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_many<B: AsMut<[u8]>>(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         bufs: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> Poll<io::Result<usize>> {
@@ -117,7 +120,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -127,7 +130,7 @@ impl UdpSocket {
     fn try_recv_from(
         &self,
         waker: &Waker,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -147,7 +150,7 @@ impl UdpSocket {
         peek: bool,
         timeout: Option<Duration>,
     ) -> io::Result<(usize, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
+        let mut slots = Places::new();
         let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
         self.release(&mut slots);
         result
@@ -171,6 +174,11 @@ impl UdpSocket {
 
     /// `getsockopt(2)`
     pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        if opt == Opt::Mtu {
+            let mtu =
+                self.sockets.host().with_stack_recent(0, |stack, now, _| stack.udp_mtu(now, self.sockets.member(0)))?;
+            return Ok(Value::Number(mtu as u32));
+        }
         self.sockets.query(|stack, id| stack.option(id, opt))
     }
 
@@ -184,6 +192,15 @@ impl UdpSocket {
         self.sockets.find(|stack, id| stack.take_error(id)).map(Into::into)
     }
 
+    pub(crate) fn as_file(&self) -> &dyn AsFile {
+        &self.sockets
+    }
+
+    /// What was reported about one datagram, by whichever CPU heard of it (`MSG_ERRQUEUE`).
+    pub(crate) fn try_recv_error(&self) -> io::Result<ExtendedError> {
+        Ok(self.sockets.find(|stack, id| stack.udp_take_report(id)).ok_or(SocketError::WouldBlock)?)
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.sockets.query(|stack, id| stack.local_addr(id))
     }
@@ -192,8 +209,13 @@ impl UdpSocket {
         (*self.peer()).ok_or_else(|| SocketError::NotConnected.into())
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
+    }
+
+    /// The socket as `poll` sees it.
+    pub(crate) fn file(&self) -> SocketFile {
+        self.sockets.file()
     }
 
     fn peer(&self) -> std::sync::MutexGuard<'_, Option<SocketAddr>> {

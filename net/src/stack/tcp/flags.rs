@@ -50,6 +50,8 @@ bitflags::bitflags! {
         const MTU_PROBING = 1 << 21;
         /// The peer's FIN has been seen, in order or not.
         const FIN_SEEN = 1 << 22;
+        /// The user has shut down reading (`RCV_SHUTDOWN`).
+        const NO_READER = 1 << 23;
     }
 }
 

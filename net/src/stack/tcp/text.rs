@@ -63,8 +63,8 @@ impl ControlBlock {
             done.drop = Some(reason);
             return *done;
         }
-        if self.flags.contains(Flags::NO_USER) && end.is_after(self.rcv_nxt) {
-            // 3.10.7.4 with RFC 2525 2.17: nobody will read it.
+        if self.has_no_reader() && end.is_after(self.rcv_nxt) {
+            // 3.10.7.4 with RFC 2525 2.17 and RFC 1122 4.2.2.13: nobody will read it.
             at.counters.count(Mib::TcpExtTCPAbortOnData);
             at.pool.free(text);
             let reset = Some(Reset::At(header.ack));
@@ -107,6 +107,13 @@ impl ControlBlock {
         }
         self.schedule_ack(at.now);
         *done
+    }
+
+    /// Whether text that comes now can not reach anybody: the user has closed, or has shut down both directions.
+    fn has_no_reader(&self) -> bool {
+        let shut_down =
+            self.flags.contains(Flags::NO_READER) && matches!(self.state, State::FinWait1 | State::FinWait2);
+        shut_down || self.flags.contains(Flags::NO_USER)
     }
 
     /// Why none of the text can be used; the peer is told where we stand.

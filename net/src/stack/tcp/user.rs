@@ -173,6 +173,11 @@ impl ControlBlock {
         }
     }
 
+    /// The user will not read any more. What comes is still acknowledged, unless he will not write either.
+    pub(crate) fn shut_down_read(&mut self) {
+        self.flags |= Flags::NO_READER;
+    }
+
     /// The user is gone. With text unread, or arriving later, the connection is reset (RFC 2525 2.17); otherwise the
     /// FIN follows what is queued. Returns the reset that is to be sent.
     pub(crate) fn close(&mut self, now: Instant, pool: &mut PoolCache) -> Option<Reset> {

@@ -1,0 +1,17 @@
+//! Without the feature `tokio` there is nothing to write.
+
+/// Nothing.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tokio_reader {
+    ($stream:ty) => {};
+}
+
+/// Nothing.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tokio_writer {
+    ($stream:ty, |$this:ident| $vectored:expr) => {};
+}
+
+pub use {__tokio_reader as reader, __tokio_writer as writer};
