@@ -1,6 +1,7 @@
 //! What a stack is told when it is built.
 
 use crate::stack::addresses::Cidr;
+use crate::stack::autoconf::Ipv6Sysctls;
 use crate::stack::route::Route;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
@@ -39,6 +40,7 @@ pub(crate) struct StackConfig {
     pub(crate) cuts_itself: bool,
     pub(crate) limits: Limits,
     pub(crate) tcp: TcpSysctls,
+    pub(crate) ipv6: Ipv6Sysctls,
 }
 
 impl StackConfig {
@@ -59,6 +61,7 @@ impl StackConfig {
             cuts_itself: false,
             limits: Limits::default(),
             tcp: TcpSysctls::default(),
+            ipv6: Ipv6Sysctls::OFF,
         }
     }
 }
