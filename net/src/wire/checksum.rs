@@ -22,13 +22,17 @@ impl Sum {
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<32>();
-        let mut lanes = [Lane::default(); 2];
-        for block in blocks {
-            let (halves, _) = block.as_chunks::<16>();
-            lanes[0].add(halves[0]);
-            lanes[1].add(halves[1]);
+        let mut sum = sum_rest(rest);
+        if !blocks.is_empty() {
+            let mut lanes = [Lane::default(); 2];
+            for block in blocks {
+                let (halves, _) = block.as_chunks::<16>();
+                lanes[0].add(halves[0]);
+                lanes[1].add(halves[1]);
+            }
+            sum += lanes[0].total() + lanes[1].total();
         }
-        self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
+        self.add_folded(sum);
     }
 
     /// Copies `from` to `to`, which is as long, and adds what it copies while it is in the cache.
@@ -41,8 +45,7 @@ impl Sum {
     /// Adds the sum of a piece that stands at `offset`: at an odd one its bytes have changed places.
     #[inline]
     pub(crate) fn add_at(&mut self, offset: usize, piece: Sum) {
-        let folded = piece.fold();
-        self.add_folded(u64::from(if offset.is_multiple_of(2) { folded } else { folded.swap_bytes() }));
+        self.add_folded(if offset.is_multiple_of(2) { piece.0 } else { piece.fold().swap_bytes().into() });
     }
 
     /// The checksum, the complement of the sum, as the two bytes that go on the wire.

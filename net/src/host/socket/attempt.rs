@@ -55,7 +55,9 @@ pub(crate) fn attempt<R>(
     let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
         let result = call(stack, place.id, now, fx);
-        let list = stack.wait_list(place.id);
+        let is_blocked = matches!(result, Err(SocketError::WouldBlock));
+        // Who has not waited, and need not, has nothing to do with the list.
+        let list = if is_blocked || slot.is_set() { stack.wait_list(place.id) } else { None };
         match (result, list) {
             (Err(SocketError::WouldBlock), Some(list)) => {
                 replaced = list.join_sleeper(slot, waker, interest, mode, is_awake);
