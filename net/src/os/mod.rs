@@ -13,6 +13,8 @@ pub(crate) mod options;
 mod tcp;
 mod transfer;
 mod udp;
+#[cfg(unix)]
+pub(crate) mod unix;
 
 pub use listener::TcpListener;
 pub use tcp::TcpStream;
