@@ -48,7 +48,7 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet",                               // the sk_buff
-                "event  halt  sockopt  tcp_info",       // the tracepoints; what starts an engine again; what sockets are asked and tell
+                "event  halt  sockopt  tcp_info  extended_error", // the tracepoints; what starts an engine again; what sockets are asked and tell
             ],
         },
     ],

@@ -12,3 +12,4 @@ mod offloads;
 mod options;
 mod parity;
 mod routing;
+mod udp_options;
