@@ -11,6 +11,7 @@
 pub(crate) mod error_queue;
 mod listener;
 pub(crate) mod options;
+mod raw;
 mod tcp;
 mod transfer;
 mod udp;

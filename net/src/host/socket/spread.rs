@@ -88,6 +88,30 @@ impl Spread {
         Poll::Pending
     }
 
+    /// Ready when a member is, for some of `interest`. Who only asks takes nothing, so it waits beside the others.
+    pub(crate) fn poll_ready(
+        &self,
+        waker: &Waker,
+        slots: &mut SpreadSlots,
+        interest: Events,
+    ) -> Poll<io::Result<Events>> {
+        let interest = interest | Events::ERR | Events::HUP;
+        slots.slots.resize_with(self.ids.len(), WaitSlot::new);
+        for (cpu, &id) in self.ids.iter().enumerate() {
+            let place = Place { host: &self.host, cpu, id };
+            let waiting = Waiting { waker, slot: &mut slots.slots[cpu], interest, mode: Mode::Shared };
+            let ready = attempt(place, Time::Recent, waiting, |stack, id, _, _| {
+                let ready = stack.readiness(id) & interest;
+                if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
+            });
+            if ready.is_ready() {
+                self.release(slots);
+                return ready;
+            }
+        }
+        Poll::Pending
+    }
+
     /// Calls `f` on the first member: for what all members agree on.
     pub(crate) fn query<R>(&self, f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>) -> io::Result<R> {
         self.host.with_stack_recent(0, |stack, _, _| f(stack, self.ids[0])).map_err(Into::into)

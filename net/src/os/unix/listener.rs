@@ -102,7 +102,7 @@ impl UnixListener {
     pub fn poll_accept(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         let accepted = self.source.poll_io(cx, slot, Events::READABLE, |listener| retry(|| listener.accept()));
         let (stream, peer) = ready!(accepted)?;
-        Poll::Ready(UnixStream::of_connected(stream).map(|stream| (stream, SocketAddr::from(peer))))
+        Poll::Ready(UnixStream::of_connected(stream).map(|stream| (stream, peer)))
     }
 
     /// The connections as they come, as a stream without end.
