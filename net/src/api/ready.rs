@@ -5,7 +5,7 @@
 
 use crate::api::tcp::{Connection, TcpStream};
 use crate::api::udp::{Socket, UdpSocket};
-use crate::host::socket::spread::SpreadSlots;
+use crate::host::socket::file::Places;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -161,7 +161,7 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.ready(interest).await,
             Socket::Emulated(socket) => {
-                let mut wait = OfSocket { socket: self, emulated: SpreadSlots::new() };
+                let mut wait = OfSocket { socket: self, emulated: Places::new() };
                 poll_fn(|cx| socket.poll_ready(cx, &mut wait.emulated, interest)).await
             }
         }
@@ -255,8 +255,8 @@ impl UdpSocket {
         or_would_block(socket.poll_send_to(&mut Context::from_waker(Waker::noop()), &mut slot, buf, to))
     }
 
-    fn spread<R>(&self, poll: impl FnOnce(&mut Context<'_>, &mut SpreadSlots) -> Poll<io::Result<R>>) -> io::Result<R> {
-        let mut wait = OfSocket { socket: self, emulated: SpreadSlots::new() };
+    fn spread<R>(&self, poll: impl FnOnce(&mut Context<'_>, &mut Places) -> Poll<io::Result<R>>) -> io::Result<R> {
+        let mut wait = OfSocket { socket: self, emulated: Places::new() };
         or_would_block(poll(&mut Context::from_waker(Waker::noop()), &mut wait.emulated))
     }
 }
@@ -264,7 +264,7 @@ impl UdpSocket {
 /// The places of one call in the queues of an emulated socket.
 struct OfSocket<'a> {
     socket: &'a UdpSocket,
-    emulated: SpreadSlots,
+    emulated: Places,
 }
 
 impl Drop for OfSocket<'_> {
