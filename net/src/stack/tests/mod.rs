@@ -20,3 +20,4 @@ mod tcp_recovery;
 mod tcp_timestamps;
 mod transitions;
 mod udp;
+mod wake;
