@@ -40,7 +40,7 @@ const LAW: Law = Law {
             src: "net/src",
             floors: &[
                 "lib",
-                "api  blocking  poll  epoll  sim  fuzzing",   // what users call; what fuzzers call
+                "api  blocking  poll  epoll  completion  sim  fuzzing",   // what users call; what fuzzers call
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",

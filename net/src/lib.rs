@@ -7,6 +7,7 @@
 
 mod api;
 pub mod blocking;
+pub mod completion;
 mod engine;
 pub mod epoll;
 pub mod event;

@@ -5,6 +5,7 @@
 mod bad_links;
 mod capture;
 mod closing;
+mod completion;
 mod emulated;
 mod fasync;
 mod flood;

@@ -177,11 +177,16 @@ impl UdpSocket {
         }
     }
 
-    pub(crate) fn file(&self) -> Option<SocketFile> {
+    /// The socket, if it is an emulated one.
+    pub(crate) fn emulated(&self) -> Option<&emulated::UdpSocket> {
         match &self.0 {
             Socket::Os(_) => None,
-            Socket::Emulated { socket, .. } => Some(socket.file()),
+            Socket::Emulated { socket, .. } => Some(socket),
         }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.emulated().map(emulated::UdpSocket::file)
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {

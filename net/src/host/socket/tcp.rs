@@ -4,8 +4,8 @@ use crate::event::Event;
 use crate::fasync::{AsFile, File};
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::Proto;
@@ -62,6 +62,11 @@ impl TcpStream {
         Ok(TcpStream { host, cpu, id })
     }
 
+    /// What came out of the accept queue of `cpu`.
+    pub(crate) fn accepted(host: Arc<Machine>, cpu: usize, id: SocketId) -> TcpStream {
+        TcpStream { host, cpu, id }
+    }
+
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
         self.try_connected(cx.waker(), slot)
     }
@@ -85,13 +90,7 @@ impl TcpStream {
             waker,
             slot,
             Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
-            |stack, id, now, fx| {
-                let n = stack.tcp_recv(now, id, buf, fx)?;
-                let ret = u32::try_from(n).unwrap_or(u32::MAX);
-                fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
-                fx.tracer.emit(|| Event::SockRecvLength { ret });
-                Ok(n)
-            },
+            |stack, id, now, fx| recv(stack, id, now, buf, fx),
         )
     }
 
@@ -115,11 +114,7 @@ impl TcpStream {
     }
 
     fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| {
-            let n = stack.tcp_send(now, id, buf, fx)?;
-            fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
-            Ok(n)
-        })
+        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| send(stack, id, now, buf, fx))
     }
 
     /// Waits until one of `interest` holds; gives what holds.
@@ -220,6 +215,36 @@ impl TcpStream {
     }
 }
 
+/// `recv(2)` without waiting.
+#[inline]
+pub(crate) fn recv(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &mut [u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_recv(now, id, buf, fx)?;
+    let ret = u32::try_from(n).unwrap_or(u32::MAX);
+    fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+    fx.tracer.emit(|| Event::SockRecvLength { ret });
+    Ok(n)
+}
+
+/// `send(2)` without waiting.
+#[inline]
+pub(crate) fn send(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &[u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_send(now, id, buf, fx)?;
+    fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
+    Ok(n)
+}
+
 impl AsFile for TcpStream {
     fn fasync_file(&self) -> io::Result<Arc<File>> {
         let file = self.host.with_stack_recent(self.cpu, |stack, _, fx| {
@@ -293,19 +318,19 @@ impl TcpListener {
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.try_accept(cx.waker(), slots)
     }
 
-    fn try_accept(&self, waker: &Waker, slots: &mut SpreadSlots) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.sockets
             .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
-            .map_ok(|(cpu, (id, peer))| (TcpStream { host: self.sockets.host().clone(), cpu, id }, peer))
+            .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 
     pub(crate) fn accept_blocking(&self, timeout: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
+        let mut slots = Places::new();
         let result = block(timeout, |waker| self.try_accept(waker, &mut slots));
         self.release(&mut slots);
         result
@@ -319,7 +344,7 @@ impl TcpListener {
         self.sockets.query(|stack, id| stack.local_addr(id))
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
     }
 

@@ -4,8 +4,8 @@ use crate::extended_error::ExtendedError;
 use crate::fasync::AsFile;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::with_port;
 use crate::sockopt::{Opt, Sharing, Value};
 use crate::stack::effects::Effects;
@@ -80,7 +80,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_many<B: AsMut<[u8]>>(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         bufs: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> Poll<io::Result<usize>> {
@@ -120,7 +120,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -130,7 +130,7 @@ impl UdpSocket {
     fn try_recv_from(
         &self,
         waker: &Waker,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -150,7 +150,7 @@ impl UdpSocket {
         peek: bool,
         timeout: Option<Duration>,
     ) -> io::Result<(usize, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
+        let mut slots = Places::new();
         let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
         self.release(&mut slots);
         result
@@ -209,7 +209,7 @@ impl UdpSocket {
         (*self.peer()).ok_or_else(|| SocketError::NotConnected.into())
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
     }
 
