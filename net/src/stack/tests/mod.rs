@@ -1,5 +1,6 @@
 //! Two stacks and a wire under virtual time.
 
+mod autoconf;
 mod forward;
 mod fragments;
 mod hostile;
@@ -20,3 +21,4 @@ mod tcp_recovery;
 mod tcp_timestamps;
 mod transitions;
 mod udp;
+mod wake;
