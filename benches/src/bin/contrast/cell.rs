@@ -11,6 +11,7 @@ use crate::load::{Load, Measured};
 use crate::model::{Model, PORT, Serve};
 use crate::server::{self, COUNTS, LEVELS, Server};
 use crate::syscalls::Counting;
+use crate::table::HEADLINE;
 use crate::workload::{Pattern, Workload};
 use futures_lite::future::block_on;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -131,7 +132,8 @@ impl Server for EmulatedServer {
     }
 }
 
-/// Warm-up, closed loop, fixed rate, and a run in which system calls are counted: the figures of each, under its name.
+/// Warm-up, closed loop, fixed rate, and for the headline a run in which system calls are counted, for the tracepoints take
+/// half a second to set up: the figures of each, under its name.
 async fn runs(
     load: &mut impl Load,
     server: &mut impl Server,
@@ -155,7 +157,7 @@ async fn runs(
         figures.set("fixed.offered", rate);
         figures.set("fixed.rate", measured.messages as f64 / measured.elapsed.as_secs_f64());
     }
-    if let Some(process) = server.process().filter(|_| workload.connections <= COUNTED_CONNECTIONS_MAX)
+    if let Some(process) = server.process().filter(|_| workload == HEADLINE)
         && let Ok(counting) = Counting::of(process)
     {
         let measured = load.run(Pace::Closed, time / 4).await?;
@@ -165,9 +167,6 @@ async fn runs(
     }
     Ok(figures)
 }
-
-/// A thread that is counted takes a descriptor for each name.
-const COUNTED_CONNECTIONS_MAX: usize = 512;
 
 /// The thread that answers; over the emulated network, the load's.
 const CONTROL_THREADS: f64 = 1.0;

@@ -16,7 +16,8 @@
 //! - Processor time and context switches are the kernel's (`clock_gettime`, `getrusage`) for the server's process; over the
 //!   emulated network for this process without the load's thread. A return is a waiter that comes back: a thread from the call
 //!   in which it waits, a task by being polled; it is spurious when nothing could be read, written or accepted.
-//! - System calls are counted by the kernel's tracepoints (`perf_event_open`), in a run of their own behind the others.
+//! - System calls are counted by the kernel's tracepoints (`perf_event_open`), in a run of their own behind the others, where the
+//!   headline is.
 //! - Memory of a connection is what the server's process has grown by (resident pages, page tables, kernel stacks) once each
 //!   was open and used; over the emulated network both ends are in it, and the sockets themselves. The kernel's socket
 //!   buffers are in no process and in no figure.

@@ -133,5 +133,5 @@ impl Plan {
 }
 
 /// Two processes that start, and end.
-const START: Duration = Duration::from_millis(30);
+const START: Duration = Duration::from_millis(100);
 const PER_CONNECTION: Duration = Duration::from_micros(100);

@@ -85,13 +85,13 @@ impl TcpStream {
     }
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.attempt(
-            Time::Recent,
-            waker,
-            slot,
-            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
-            |stack, id, now, fx| recv(stack, id, now, buf, fx),
-        )
+        self.try_recv_as(waker, slot, buf, true)
+    }
+
+    fn try_recv_as(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8], sleeps: bool) -> Poll<io::Result<usize>> {
+        let in_wait_data = if sleeps { IN_WAIT_DATA } else { Events::empty() };
+        let interest = Events::READABLE | Events::RDHUP | in_wait_data;
+        self.attempt(Time::Recent, waker, slot, interest, |stack, id, now, fx| recv(stack, id, now, buf, fx))
     }
 
     pub(crate) fn poll_peek(
@@ -139,7 +139,9 @@ impl TcpStream {
 
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
-        let result = block(timeout, |waker| self.try_recv(waker, &mut slot, buf));
+        // Who will not sleep does not sleep in `sk_wait_data`: a signal for what arrives while he leaves the queue again is his.
+        let sleeps = timeout != Some(Duration::ZERO);
+        let result = block(timeout, |waker| self.try_recv_as(waker, &mut slot, buf, sleeps));
         self.release(&mut slot);
         result
     }
