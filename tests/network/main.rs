@@ -13,5 +13,6 @@ mod multiplex;
 mod offloads;
 mod options;
 mod parity;
+mod readiness;
 mod routing;
 mod udp_options;
