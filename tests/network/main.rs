@@ -16,3 +16,4 @@ mod parity;
 mod readiness;
 mod routing;
 mod udp_options;
+mod wake_trace;
