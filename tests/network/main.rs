@@ -13,5 +13,7 @@ mod multiplex;
 mod offloads;
 mod options;
 mod parity;
+mod preemption;
+mod readiness;
 mod routing;
 mod udp_options;

@@ -18,6 +18,7 @@ use crate::halt::Halt;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use wakeline_runtime::lone_poll;
 
 /// One line, or MSI-X vector, of a device.
 #[derive(Debug)]
@@ -59,9 +60,7 @@ impl IrqLine {
 
     /// The device's ring fills faster than it is cleaned: the CPU is run here and now, if nobody runs it elsewhere.
     pub(crate) fn press(&self) {
-        if let Some(preempt) = self.controller.preempt.get() {
-            preempt.0();
-        }
+        self.controller.preempt(None);
     }
 
     /// The CPU takes the interrupt, which masks the line: causes are latched from here on. `false` when there is none, or
@@ -86,8 +85,8 @@ pub(crate) struct IrqController {
     preempt: OnceLock<Preempt>,
 }
 
-/// Runs the CPU in the context of whoever presses.
-struct Preempt(Box<dyn Fn() + Send + Sync>);
+/// Runs the CPU in the context of whoever interrupts it, and says whether it did.
+struct Preempt(Box<dyn Fn(Option<u64>) -> bool + Send + Sync>);
 
 impl fmt::Debug for Preempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,11 +98,21 @@ impl IrqController {
     fn deliver(&self, bit: u32) {
         // SeqCst, as `Halt` asks; it publishes the line's state to `take`, too.
         self.delivered.fetch_or(1 << bit, Ordering::SeqCst);
-        self.halt.ring();
+        // Where another task is ready, more frames may come before the CPU has its turn, and one batch will do for all. So will
+        // it for what one poll sends beyond the first.
+        if !lone_poll().is_some_and(|poll| self.preempt(Some(poll))) {
+            self.halt.ring();
+        }
     }
 
-    /// Says how the CPU is run by whoever feeds it too fast; the first call counts.
-    pub(crate) fn on_pressure(&self, run: impl Fn() + Send + Sync + 'static) {
+    /// Runs the CPU here and now, if nobody runs it elsewhere; with the number of a poll, if it was not in that poll before.
+    /// Says whether it did.
+    fn preempt(&self, poll: Option<u64>) -> bool {
+        self.preempt.get().is_some_and(|preempt| preempt.0(poll))
+    }
+
+    /// Says how the CPU is run in the context of an interrupt's sender; the first call counts.
+    pub(crate) fn on_preemption(&self, run: impl Fn(Option<u64>) -> bool + Send + Sync + 'static) {
         let _ = self.preempt.set(Preempt(Box::new(run)));
     }
 

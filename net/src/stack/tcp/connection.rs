@@ -157,7 +157,8 @@ impl Connection {
             let band = if self.block.state().may_send() { band::IN } else { band::HUP };
             self.wq.wake_async(How::WaitData, band, lower.fx);
         }
-        if notice.contains(Notice::READABLE) && self.is_readable() {
+        // `tcp_data_ready`; an end is something to read as well (`SOCK_DONE`).
+        if notice.contains(Notice::PEER_CLOSED) || (notice.contains(Notice::READABLE) && self.is_readable()) {
             self.wq.data_ready("IPPROTO_TCP", lower.fx);
         }
         if notice.contains(Notice::WRITABLE) && self.no_space && self.is_writable() {
