@@ -294,7 +294,7 @@ impl HostBuilder {
         // From here on dropping the machine undoes everything.
         for (index, shared) in cpus.into_iter().enumerate() {
             let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
-            let gro = merges.then(|| Gro::new(self.lan.pool.cache()));
+            let gro = merges.then(Gro::default);
             let cpu = CpuEngine::new(index, shared, machine.works(), gro);
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
@@ -395,8 +395,9 @@ impl HostBuilder {
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
-            checksum_offload: self.offloads.cuts_below().1,
-            gso_max: if self.offloads.cuts_below().0 { GSO_MAX } else { 0 },
+            checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
+            gso_max: if self.offloads.intersects(Offloads::SEGMENTATION) { GSO_MAX } else { 0 },
+            cuts_itself: !self.offloads.contains(Offloads::TCP_SEGMENTATION),
             limits: self.limits,
             tcp: self.tcp,
             ipv6: self.ipv6(),
