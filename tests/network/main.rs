@@ -17,3 +17,4 @@ mod preemption;
 mod readiness;
 mod routing;
 mod udp_options;
+mod wake_trace;
