@@ -1,6 +1,7 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
 use crate::event::Event;
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::file::SocketFile;
@@ -132,7 +133,12 @@ impl TcpStream {
 
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
-        let result = block(timeout, |waker| self.try_recv(waker, &mut slot, buf));
+        let result = block(timeout, |waker| match self.try_recv(waker, &mut slot, buf) {
+            Poll::Pending if self.host.polls_busily.get() => {
+                busy_loop(&self.host, self.cpu, false, || self.try_recv(waker, &mut slot, buf))
+            }
+            polled => polled,
+        });
         self.release(&mut slot);
         result
     }
