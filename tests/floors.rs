@@ -48,8 +48,8 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
-                "event  halt  sockopt  tcp_info",       // the tracepoints; what starts an engine again; what sockets are asked and tell
-                "atomic",
+                "event  halt  sockopt  tcp_info  extended_error", // the tracepoints; what starts an engine again; what sockets are asked and tell
+                "atomic",                               // the standard library's atomics, or loom's
             ],
         },
     ],

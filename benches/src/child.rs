@@ -1,10 +1,11 @@
 //! A measurement in a process of its own: the same program again, with another command line.
 //!
-//! No allocator, runtime or socket of one measurement is there in the next. A child tells its figures as `name value` lines.
+//! No allocator, runtime or socket of one measurement is there in the next. A child tells its figures as `name value` lines. A
+//! server in such a process can be asked while it serves: a line with the question, then the figures and an empty line.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Figures by name.
@@ -26,12 +27,30 @@ impl Figures {
         self.0.insert(name.to_owned(), value);
     }
 
+    /// All of them, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// What was counted since `before`: each figure less what it was then.
+    #[must_use]
+    pub fn since(&self, before: &Figures) -> Figures {
+        let less = |(name, value): (&str, f64)| (name.to_owned(), value - before.0.get(name).copied().unwrap_or(0.0));
+        self.iter().map(less).collect()
+    }
+
     fn parse(text: &str) -> Figures {
         let pair = |line: &str| {
             let (name, value) = line.split_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))
         };
         Figures(text.lines().filter_map(pair).collect())
+    }
+}
+
+impl FromIterator<(String, f64)> for Figures {
+    fn from_iter<I: IntoIterator<Item = (String, f64)>>(figures: I) -> Figures {
+        Figures(figures.into_iter().collect())
     }
 }
 
@@ -53,6 +72,21 @@ pub fn call(args: &[&str]) -> io::Result<Figures> {
     Ok(Figures::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
+/// [`call`] for a table that says why a cell is empty: the last line that the child has written to its standard error is in
+/// the error.
+///
+/// # Errors
+/// When it can not be started or has failed.
+pub fn call_and_ask_why(args: &[&str]) -> io::Result<Figures> {
+    let output = Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        let why = why.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
+        return Err(io::Error::other(why.unwrap_or_else(|| output.status.to_string())));
+    }
+    Ok(Figures::parse(&String::from_utf8_lossy(&output.stdout)))
+}
+
 /// Ends this process with code 3 after `limit`: a measurement that hangs must not hang the others.
 pub fn give_up_after(limit: Duration) {
     std::thread::spawn(move || {
@@ -68,6 +102,7 @@ pub struct ServerProcess {
     child: Child,
     /// The server ends when this closes.
     stdin: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
     addr: String,
 }
 
@@ -80,11 +115,11 @@ impl ServerProcess {
         let mut child =
             Command::new(std::env::current_exe()?).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the child has no standard output"))?;
+        let mut server = ServerProcess { child, stdin, answers: BufReader::new(stdout), addr: String::new() };
         let mut addr = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut addr)?;
-        }
-        let server = ServerProcess { child, stdin, addr: addr.trim().to_owned() };
+        server.answers.read_line(&mut addr)?;
+        server.addr.push_str(addr.trim());
         if server.addr.is_empty() {
             return Err(io::Error::other(format!("`{}` told no address", args.join(" "))));
         }
@@ -95,6 +130,32 @@ impl ServerProcess {
     #[must_use]
     pub fn addr(&self) -> &str {
         &self.addr
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks a server that [answers](answer_parent).
+    ///
+    /// # Errors
+    /// When it has gone.
+    pub fn ask(&mut self, question: &str) -> io::Result<Figures> {
+        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the server has ended");
+        let stdin = self.stdin.as_mut().ok_or_else(gone)?;
+        stdin.write_all(format!("{question}\n").as_bytes())?;
+        let mut text = String::new();
+        loop {
+            let before = text.len();
+            if self.answers.read_line(&mut text)? == 0 {
+                return Err(gone());
+            }
+            if text[before..].trim().is_empty() {
+                return Ok(Figures::parse(&text));
+            }
+        }
     }
 
     /// Processor time that all its threads have used, user and system.
@@ -127,6 +188,25 @@ pub fn end_with_parent() {
     });
 }
 
+/// [`end_with_parent`] for a server that can be asked: tells what `answer` has for each question.
+pub fn answer_parent(answer: impl Fn(&str) -> io::Result<Figures> + Send + 'static) {
+    std::thread::spawn(move || {
+        for question in io::stdin().lock().lines() {
+            match question.and_then(|question| answer(&question)) {
+                Ok(figures) => {
+                    figures.iter().for_each(|(name, value)| tell(name, value));
+                    println!();
+                }
+                Err(error) => {
+                    eprintln!("no answer: {error}");
+                    std::process::exit(1);
+                }
+            }
+        }
+        std::process::exit(0);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +216,11 @@ mod tests {
         let figures = Figures::parse("rate 12.5\nnoise\nrequests 3\n");
         assert_eq!((figures.get("rate").unwrap(), figures.get("requests").unwrap()), (12.5, 3.0));
         assert!(figures.get("noise").is_err());
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference() {
+        let counted = Figures::parse("polls 12\nirqs 5\n").since(&Figures::parse("polls 2\n"));
+        assert_eq!(counted, Figures::parse("irqs 5\npolls 10\n"));
     }
 }

@@ -11,6 +11,7 @@ pub mod blocking;
 mod engine;
 pub mod epoll;
 pub mod event;
+mod extended_error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,11 +31,17 @@ mod tap;
 mod tcp_info;
 mod wire;
 
-pub use api::options::TcpKeepalive;
+pub use api::options::{TcpKeepalive, UdpBindOptions};
 pub use api::resolve::{ToSocketAddrs, lookup_host};
 pub use api::tcp::{TcpListener, TcpStream};
 pub use api::tcp_socket::TcpSocket;
 pub use api::udp::UdpSocket;
+pub use sockopt::MtuDiscover;
+
+/// What the network says about the datagrams of a [`UdpSocket`].
+pub mod udp {
+    pub use crate::extended_error::{ErrorOrigin, ExtendedError};
+}
 
 /// The halves of a [`TcpStream`] and its figures, and the stream of a [`TcpListener`]'s connections.
 pub mod tcp {

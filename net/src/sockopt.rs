@@ -30,6 +30,12 @@ pub(crate) enum Opt {
     Tos,
     /// `IPV6_TCLASS`, a number.
     TrafficClass,
+    /// `IP_MTU_DISCOVER` and `IPV6_MTU_DISCOVER`, a number.
+    MtuDiscover,
+    /// `IP_MTU` and `IPV6_MTU`, a number.
+    Mtu,
+    /// `IP_RECVERR` and `IPV6_RECVERR`, a flag.
+    RecvErr,
     /// `SO_BROADCAST`, a flag.
     Broadcast,
     /// `IP_MULTICAST_TTL`, a number.
@@ -78,6 +84,52 @@ pub(crate) enum Value {
     Name(Name),
 }
 
+/// With whom a socket shares the address that it is bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sharing {
+    pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) only_v6: bool,
+}
+
+/// Whether datagrams may be cut into pieces on their way (`IP_MTU_DISCOVER`, ip(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MtuDiscover {
+    /// By this host, and of IPv4 by routers (`IP_PMTUDISC_DONT`).
+    Dont,
+    /// By this host, to what is known of the path, which routers are to correct (`IP_PMTUDISC_WANT`). Linux's default.
+    #[default]
+    Want,
+    /// By nobody: one that is larger than what is known of the path is refused with `EMSGSIZE` (`IP_PMTUDISC_DO`).
+    Do,
+    /// By nobody, and what is known of the path is not asked: only one that is larger than the interface takes is refused
+    /// (`IP_PMTUDISC_PROBE`).
+    Probe,
+}
+
+impl MtuDiscover {
+    /// Linux's number.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            MtuDiscover::Dont => 0,
+            MtuDiscover::Want => 1,
+            MtuDiscover::Do => 2,
+            MtuDiscover::Probe => 3,
+        }
+    }
+
+    /// What a number means; nothing for those that only Linux's routing daemons use.
+    pub(crate) const fn from_number(number: u32) -> Option<MtuDiscover> {
+        Some(match number {
+            0 => MtuDiscover::Dont,
+            1 => MtuDiscover::Want,
+            2 => MtuDiscover::Do,
+            3 => MtuDiscover::Probe,
+            _ => return None,
+        })
+    }
+}
+
 /// A short name, as `TCP_CONGESTION` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -116,6 +168,12 @@ impl Typed for bool {
 impl Typed for u32 {
     fn of(value: Value) -> Option<u32> {
         if let Value::Number(number) = value { Some(number) } else { None }
+    }
+}
+
+impl Typed for MtuDiscover {
+    fn of(value: Value) -> Option<MtuDiscover> {
+        if let Value::Number(number) = value { MtuDiscover::from_number(number) } else { None }
     }
 }
 

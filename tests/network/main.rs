@@ -14,3 +14,4 @@ mod options;
 mod parity;
 mod receive_path;
 mod routing;
+mod udp_options;

@@ -3,6 +3,7 @@
 //! A type that has options has two functions, `get_option` and `set_option`; the macros here give it the methods, with
 //! the names of the standard library, tokio and socket2, in that order of preference.
 
+use crate::sockopt::Sharing;
 use std::time::Duration;
 
 /// When and how a quiet connection is asked whether its peer is still there, as `socket2::TcpKeepalive`.
@@ -51,6 +52,57 @@ impl TcpKeepalive {
     #[must_use]
     pub const fn with_retries(self, retries: u32) -> TcpKeepalive {
         TcpKeepalive { retries: Some(retries), ..self }
+    }
+}
+
+/// With whom a [`UdpSocket`](crate::UdpSocket) shares its address, for
+/// [`bind_with`](crate::UdpSocket::bind_with). Nothing by itself.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use wakeline_net::{UdpBindOptions, UdpSocket};
+///
+/// // As many sockets as there are workers, and each has its part of the senders.
+/// let options = UdpBindOptions::new().with_reuseport(true);
+/// let workers = [
+///     UdpSocket::bind_with("0.0.0.0:5300", options).await?,
+///     UdpSocket::bind_with("0.0.0.0:5300", options).await?,
+/// ];
+/// # drop(workers);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpBindOptions {
+    pub(crate) sharing: Sharing,
+}
+
+impl UdpBindOptions {
+    /// The address is the socket's own, and one of IPv6 takes IPv4 as well.
+    #[must_use]
+    pub const fn new() -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_addr: false, reuse_port: false, only_v6: false } }
+    }
+
+    /// Sockets that all have it may be bound to one address (`SO_REUSEADDR`). What is for many, all of them hear; what is for
+    /// one host, the newest.
+    #[must_use]
+    pub const fn with_reuseaddr(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_addr: on, ..self.sharing } }
+    }
+
+    /// Likewise, but each sender's datagrams go to one of them, chosen by a hash of both ends (`SO_REUSEPORT`). What is for
+    /// many, all of them hear.
+    #[must_use]
+    pub const fn with_reuseport(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { reuse_port: on, ..self.sharing } }
+    }
+
+    /// A socket of IPv6 leaves IPv4 to others (`IPV6_V6ONLY`).
+    #[must_use]
+    pub const fn with_only_v6(self, on: bool) -> UdpBindOptions {
+        UdpBindOptions { sharing: Sharing { only_v6: on, ..self.sharing } }
     }
 }
 
@@ -243,6 +295,44 @@ macro_rules! udp_options {
                 /// `PermissionDenied`.
                 broadcast, set_broadcast: Flag(bool), Broadcast
             }
+            $crate::api::options::option! {
+                /// Whether others that want it, too, may be bound to the address (`SO_REUSEADDR`); see
+                /// [`UdpBindOptions`](crate::UdpBindOptions).
+                reuseaddr -> bool, ReuseAddr
+            }
+            $crate::api::options::option! {
+                /// Whether others that want it, too, share the address and its senders (`SO_REUSEPORT`).
+                reuseport -> bool, ReusePort
+            }
+            $crate::api::options::option! {
+                /// Whether a socket of IPv6 leaves IPv4 to others (`IPV6_V6ONLY`).
+                only_v6 -> bool, OnlyV6
+            }
+            $crate::api::options::option! {
+                /// Whether datagrams may be cut into pieces (`IP_MTU_DISCOVER`; on a socket of IPv6 `IPV6_MTU_DISCOVER` as
+                /// well).
+                mtu_discover -> $crate::sockopt::MtuDiscover, MtuDiscover
+            }
+            $crate::api::options::option! {
+                /// The largest packet on the way to the peer, in bytes with its headers, as far as it is known (`IP_MTU`,
+                /// `IPV6_MTU`). `NotConnected` without a peer.
+                mtu -> u32, Mtu
+            }
+            $crate::api::options::option! {
+                /// Whether all that the network says about the socket's datagrams is kept for `try_recv_error`
+                /// (`IP_RECVERR`; on a socket of IPv6 `IPV6_RECVERR` as well), and is an error of the next call even where
+                /// the socket has no peer.
+                recverr, set_recverr: Flag(bool), RecvErr
+            }
+
+            /// Chooses whether datagrams may be cut into pieces.
+            ///
+            /// # Errors
+            /// Those of `setsockopt(2)`; `Unsupported` where the operating system has no such option.
+            pub fn set_mtu_discover(&self, value: $crate::sockopt::MtuDiscover) -> std::io::Result<()> {
+                self.set_option($crate::sockopt::Opt::MtuDiscover, $crate::sockopt::Value::Number(value.number()))
+            }
+
             $crate::api::options::option! {
                 /// The time to live of datagrams to a group (`IP_MULTICAST_TTL`); 0 does not leave the host. On an
                 /// emulated host it is the hop limit of IPv6 as well.

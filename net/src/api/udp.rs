@@ -1,8 +1,9 @@
 //! UDP for tasks.
 
 use crate::api::budget::budgeted;
-use crate::api::options::udp_options;
+use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::extended_error::ExtendedError;
 use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::SpreadSlots;
 use crate::host::socket::udp as emulated;
@@ -48,11 +49,25 @@ impl UdpSocket {
     /// # Errors
     /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
     pub async fn bind(target: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        UdpSocket::bind_with(target, UdpBindOptions::new()).await
+    }
+
+    /// The same with options that an address is bound with.
+    ///
+    /// # Errors
+    /// As [`bind`](UdpSocket::bind); `Unsupported` where the operating system has no such option.
+    pub async fn bind_with(target: impl ToSocketAddrs, options: UdpBindOptions) -> io::Result<UdpSocket> {
         let target = target_of(&target);
         let addrs = resolve(target).await?;
         first_of(addrs, |addr| match Netns::current() {
-            Netns::Os => Ok(UdpSocket(Socket::Os(os::UdpSocket::bind(addr)?))),
-            Netns::Emulated(host) => Ok(UdpSocket(Socket::Emulated(emulated::UdpSocket::bind(host, addr)?))),
+            Netns::Os => {
+                let socket = os::options::udp_socket(addr, options.sharing)?;
+                socket.set_nonblocking(true)?;
+                Ok(UdpSocket(Socket::Os(os::UdpSocket::from_std(socket)?)))
+            }
+            Netns::Emulated(host) => {
+                Ok(UdpSocket(Socket::Emulated(emulated::UdpSocket::bind(host, addr, options.sharing)?)))
+            }
         })
     }
 
@@ -241,6 +256,35 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.take_error(),
             Socket::Emulated(socket) => Ok(socket.take_error()),
+        }
+    }
+
+    /// Takes what the network has said about one datagram of the socket's, the oldest first, where
+    /// [`set_recverr`](UdpSocket::set_recverr) keeps it (`MSG_ERRQUEUE`). It does not wait: that there is something, a call
+    /// that sends or receives says by failing.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; `Unsupported` where the operating system has no such queue.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use wakeline_net::UdpSocket;
+    ///
+    /// let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    /// socket.set_recverr(true)?;
+    /// socket.send_to(b"anybody?", "10.0.0.9:33434").await?;
+    /// if socket.recv_from(&mut [0; 64]).await.is_err() {
+    ///     let told = socket.try_recv_error()?;
+    ///     println!("{} about {}, says {:?}", told.error(), told.destination, told.offender);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_recv_error(&self) -> io::Result<ExtendedError> {
+        match &self.0 {
+            Socket::Os(socket) => os::error_queue::recv_error(SockRef::from(socket.get_ref())),
+            Socket::Emulated(socket) => socket.try_recv_error(),
         }
     }
 

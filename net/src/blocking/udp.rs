@@ -1,8 +1,9 @@
 //! UDP for threads.
 
-use crate::api::options::udp_options;
+use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
+use crate::extended_error::ExtendedError;
 use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -30,10 +31,18 @@ impl UdpSocket {
     /// # Errors
     /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
     pub fn bind(target: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        UdpSocket::bind_with(target, UdpBindOptions::new())
+    }
+
+    /// The same with options that an address is bound with.
+    ///
+    /// # Errors
+    /// As [`bind`](UdpSocket::bind); `Unsupported` where the operating system has no such option.
+    pub fn bind_with(target: impl ToSocketAddrs, options: UdpBindOptions) -> io::Result<UdpSocket> {
         first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
-            Netns::Os => Ok(UdpSocket(Socket::Os(std::net::UdpSocket::bind(addr)?))),
+            Netns::Os => Ok(UdpSocket(Socket::Os(os::options::udp_socket(addr, options.sharing)?))),
             Netns::Emulated(host) => {
-                let socket = emulated::UdpSocket::bind(host, addr)?;
+                let socket = emulated::UdpSocket::bind(host, addr, options.sharing)?;
                 Ok(UdpSocket(Socket::Emulated { socket, read_timeout: Mutex::new(None) }))
             }
         })
@@ -130,6 +139,18 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.take_error(),
             Socket::Emulated { socket, .. } => Ok(socket.take_error()),
+        }
+    }
+
+    /// Takes what the network has said about one datagram of the socket's, as
+    /// [the task's](crate::UdpSocket::try_recv_error).
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; `Unsupported` where the operating system has no such queue.
+    pub fn try_recv_error(&self) -> io::Result<ExtendedError> {
+        match &self.0 {
+            Socket::Os(socket) => os::error_queue::recv_error(SockRef::from(socket)),
+            Socket::Emulated { socket, .. } => socket.try_recv_error(),
         }
     }
 

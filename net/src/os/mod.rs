@@ -8,6 +8,7 @@
 //! socket can be shared by any number of tasks, each with a slot of its own; the async functions bring their own slot.
 //! Only the `AsyncRead` and `AsyncWrite` of a stream use slots that live in the stream, one for each direction.
 
+pub(crate) mod error_queue;
 mod listener;
 pub(crate) mod options;
 mod tcp;

@@ -97,7 +97,8 @@ pub(crate) struct Binding {
     pub(crate) reuse_port: bool,
     /// SO_REUSEADDR: two sockets may have one address, unless one of them is a TCP listener.
     pub(crate) reuse_addr: bool,
-    /// Whether segments and datagrams go to it. A socket of TCP is bound before it listens.
+    /// Whether segments and datagrams go to it that belong to no flow. A socket of TCP is bound before it listens; one of
+    /// UDP no longer hears strangers when it has a peer.
     pub(crate) listens: bool,
     /// Whether it is one of TCP.
     pub(crate) is_tcp: bool,
@@ -172,9 +173,15 @@ impl<T: Copy + PartialEq> Demux<T> {
     /// The socket that is bound to the flow's local address, or else to its port on any address.
     pub(crate) fn bound(&self, flow: &FourTuple) -> Option<u32> {
         let any = Endpoint::new(if flow.is_v4() { ANY_V4 } else { ANY_V6 }, flow.local.port());
-        let group = self.bound.get(&flow.local).or_else(|| self.bound.get(&any))?;
-        let members = if group.native.is_empty() { &group.dual } else { &group.native };
-        // A socket of TCP that is bound and does not listen is not there for anybody.
+        [flow.local, any]
+            .iter()
+            .filter_map(|place| self.bound.get(place))
+            .find_map(|group| self.chosen(&group.native, flow).or_else(|| self.chosen(&group.dual, flow)))
+    }
+
+    /// The newest of those that share a place, or, where they share its flows, the one that this flow belongs to.
+    fn chosen(&self, members: &[Bound], flow: &FourTuple) -> Option<u32> {
+        // A socket of TCP that is bound and does not listen is not there for anybody, nor is one of UDP that has a peer.
         let listening = members.iter().filter(|bound| bound.binding.listens);
         let many = listening.clone().count();
         let newest = listening.clone().next_back()?;
@@ -249,6 +256,17 @@ impl<T: Copy + PartialEq> Demux<T> {
             }
         }
         true
+    }
+
+    /// From now on only what belongs exactly to one of its flows, or is for many, goes to a bound socket.
+    pub(crate) fn hush(&mut self, local: Endpoint, socket: u32, family: Family) {
+        self.version += 1;
+        for place in places(local, family) {
+            let Some(group) = self.bound.get_mut(&place) else { continue };
+            for bound in group.side(place, family).iter_mut().filter(|bound| bound.socket == socket) {
+                bound.binding.listens = false;
+            }
+        }
     }
 
     /// Whether flows use a local port that no bound socket accounts for: connections that have outlived their listener,

@@ -5,7 +5,7 @@ use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
-use crate::stack::report::{Report, Said, read_quoted};
+use crate::stack::report::{Messenger, Report, Said, read_quoted};
 use crate::wire::icmp::{IcmpHeader, unreachable};
 use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
@@ -26,6 +26,7 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
         }
     };
     let mut report = None;
+    let from = Messenger::new(ip.src, packet.data());
     match header {
         IcmpHeader::EchoRequest { ident, seq } => {
             lower.ip.counters.count(Mib::IcmpInEchos);
@@ -37,15 +38,15 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
         IcmpHeader::EchoReply { .. } => lower.ip.counters.count(Mib::IcmpInEchoReps),
         IcmpHeader::Unreachable { code, mtu } => {
             lower.ip.counters.count(Mib::IcmpInDestUnreachs);
-            report = read_quoted(&packet.data()[IcmpHeader::LEN..], unreachable_error(code, mtu));
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], unreachable_error(code, mtu), from);
         }
         IcmpHeader::TimeExceeded { .. } => {
             lower.ip.counters.count(Mib::IcmpInTimeExcds);
-            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::soft(SocketError::HostUnreachable));
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::soft(SocketError::HostUnreachable), from);
         }
         IcmpHeader::ParameterProblem { .. } => {
             lower.ip.counters.count(Mib::IcmpInParmProbs);
-            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::hard(SocketError::ProtocolError));
+            report = read_quoted(&packet.data()[IcmpHeader::LEN..], Said::hard(SocketError::ProtocolError), from);
         }
         // RFC 6633: source quench is not listened to. Nor are redirects: hosts have a route or they have none.
         IcmpHeader::Other { kind: 4, .. } => lower.ip.counters.count(Mib::IcmpInSrcQuenchs),

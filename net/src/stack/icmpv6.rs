@@ -8,7 +8,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::membership::mld_query;
 use crate::stack::ndp;
-use crate::stack::report::{Report, Said, read_quoted};
+use crate::stack::report::{Messenger, Report, Said, read_quoted};
 use crate::wire::icmpv6::{Icmpv6Header, unreachable6, verify};
 use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
@@ -36,6 +36,7 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
         }
     };
     let data = &packet.data()[Icmpv6Header::LEN..];
+    let from = Messenger::new(ip.src, packet.data());
     let report = match header {
         Icmpv6Header::EchoRequest { ident, seq } => {
             lower.ip.counters.count(Mib::Icmp6InEchos);
@@ -48,19 +49,19 @@ pub(crate) fn on_message(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>
         }
         Icmpv6Header::Unreachable { code } => {
             lower.ip.counters.count(Mib::Icmp6InDestUnreachs);
-            read_quoted(data, unreachable_error(code))
+            read_quoted(data, unreachable_error(code), from)
         }
         Icmpv6Header::PacketTooBig { mtu } => {
             lower.ip.counters.count(Mib::Icmp6InPktTooBigs);
-            read_quoted(data, Said::too_big(mtu))
+            read_quoted(data, Said::too_big(mtu), from)
         }
         Icmpv6Header::TimeExceeded { .. } => {
             lower.ip.counters.count(Mib::Icmp6InTimeExcds);
-            read_quoted(data, Said::soft(SocketError::HostUnreachable))
+            read_quoted(data, Said::soft(SocketError::HostUnreachable), from)
         }
         Icmpv6Header::ParameterProblem { .. } => {
             lower.ip.counters.count(Mib::Icmp6InParmProblems);
-            read_quoted(data, Said::hard(SocketError::ProtocolError))
+            read_quoted(data, Said::hard(SocketError::ProtocolError), from)
         }
         Icmpv6Header::Other { .. } => {
             if let Some(group) = mld_query(packet.data()).filter(|_| ip.hop_limit == 1 && src.is_unicast_link_local()) {

@@ -36,10 +36,11 @@ impl IpLayer {
         };
         let len = packet.len() + header_len(v4);
         let limit = self.limit(hop, envelope, now);
+        let cuts = matches!(envelope.fragments, Fragments::IfLarge | Fragments::Freely);
         // What the device cuts may be longer.
         let large = len > limit && packet.rx.gso_size == 0;
         let countable = packet.len() <= if v4 { PACKET_MAX - Ipv4Header::LEN } else { PACKET_MAX };
-        if !countable || (large && envelope.fragments == Fragments::Never) {
+        if !countable || (large && !cuts) {
             return self.refuse_to_send(packet, v4, SocketError::MessageTooLong, fx);
         }
         let whole = !large && envelope.fragments != Fragments::Freely;
@@ -63,12 +64,26 @@ impl IpLayer {
         Ok(())
     }
 
+    /// The largest packet that this host sends to `dst` whole, with the header of IP.
+    ///
+    /// # Errors
+    /// Those of [`route`](Self::route).
+    pub(crate) fn largest_to(&mut self, dst: IpAddr, fragments: Fragments, now: Instant) -> Result<usize, SocketError> {
+        Ok(match self.route(dst, now)? {
+            Hop::Local => PACKET_MAX,
+            _ if fragments == Fragments::NeverProbing => self.mtu(),
+            _ => self.path_mtu(dst, now),
+        })
+    }
+
     /// The largest packet on the way. TCP minds its path by itself, and its segments of before it heard go as they are.
     #[inline]
     fn limit(&self, hop: Hop, envelope: &Envelope, now: Instant) -> usize {
         match hop {
             Hop::Local => PACKET_MAX,
-            Hop::Via(_) if envelope.protocol != protocol::TCP => self.path_mtu(envelope.dst, now),
+            Hop::Via(_) if envelope.protocol != protocol::TCP && envelope.fragments != Fragments::NeverProbing => {
+                self.path_mtu(envelope.dst, now)
+            }
             Hop::Via(_) | Hop::Group(_) => self.mtu(),
         }
     }
@@ -186,7 +201,7 @@ impl IpLayer {
 
 /// What a length field can count, with the header of IPv4 and without that of IPv6; and the MTU of Linux's loopback, less
 /// one.
-const PACKET_MAX: usize = 65_535;
+pub(crate) const PACKET_MAX: usize = 65_535;
 
 /// The length of an IP header without options, in bytes.
 #[inline]

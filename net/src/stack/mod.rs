@@ -52,6 +52,7 @@ pub(crate) mod socket;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_errors;
 pub(crate) mod udp_options;
 
 #[cfg(any(test, fuzzing))]

@@ -16,6 +16,23 @@ pub(crate) struct Report {
     pub(crate) flow: FourTuple,
     pub(crate) said: Said,
     pub(crate) about: About,
+    pub(crate) from: Messenger,
+}
+
+/// Who has said it: whose ICMP message, of which type and code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Messenger {
+    pub(crate) addr: IpAddr,
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+}
+
+impl Messenger {
+    /// Who has sent `message`, from its ICMP or ICMPv6 header on.
+    pub(crate) fn new(addr: IpAddr, message: &[u8]) -> Messenger {
+        let byte = |at: usize| message.get(at).copied().unwrap_or_default();
+        Messenger { addr, kind: byte(0), code: byte(1) }
+    }
 }
 
 /// What was said about a packet.
@@ -53,7 +70,7 @@ pub(crate) enum About {
 }
 
 /// Which of this host's flows a quoted packet, from its IP header on, belongs to.
-pub(crate) fn read_quoted(packet: &[u8], said: Said) -> Option<Report> {
+pub(crate) fn read_quoted(packet: &[u8], said: Said, from: Messenger) -> Option<Report> {
     let quoted = match packet.first()? >> 4 {
         4 => quoted_v4(packet)?,
         _ => quoted_v6(packet)?,
@@ -71,7 +88,7 @@ pub(crate) fn read_quoted(packet: &[u8], said: Said) -> Option<Report> {
         _ => return None,
     };
     let (local, remote) = (Endpoint::new(src, src_port), Endpoint::new(dst, dst_port));
-    Some(Report { flow: FourTuple { local, remote }, said, about })
+    Some(Report { flow: FourTuple { local, remote }, said, about, from })
 }
 
 /// A packet, or what is there of it.

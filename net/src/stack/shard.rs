@@ -16,15 +16,17 @@ use crate::stack::icmpv6;
 use crate::stack::ip::{IpLayer, Lower, TimedOut};
 use crate::stack::ip_input::{Arrived, Problem, Received};
 use crate::stack::membership::igmp_query;
-use crate::stack::report::{About, Report, Said, read_quoted};
+use crate::stack::report::{About, Messenger, Report, Said, read_quoted};
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::layer::TcpLayer;
 use crate::stack::timers::earlier;
 use crate::stack::udp::UdpLayer;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
-use crate::wire::icmpv6::problem;
+use crate::wire::icmp::unreachable;
+use crate::wire::icmpv6::{problem, unreachable6};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::protocol;
+use std::net::Ipv4Addr;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::rng::Rng;
 
@@ -140,11 +142,11 @@ impl Stack {
     }
 
     pub(super) fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
-        let Report { flow, said, about } = report;
+        let Report { flow, said, about, .. } = report;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match about {
             About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, said, lower),
-            About::Udp => self.udp.on_error(&mut self.sockets, &flow, said, lower),
+            About::Udp => self.udp.on_error(&mut self.sockets, &report, lower),
         }
     }
 
@@ -160,7 +162,7 @@ impl Stack {
         let TimedOut { undelivered, incomplete } = self.ip.on_timer(now, fx);
         for packet in undelivered {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
-            let report = read_quoted(packet.data(), Said::soft(SocketError::HostUnreachable));
+            let report = undelivered_report(packet.data());
             match report {
                 Some(report) if self.ip.is_own(report.flow.local.ip()) => self.on_report(now, report, fx),
                 _ => tell_sender(&packet, &mut Lower { now, ip: &mut self.ip, fx }),
@@ -178,6 +180,16 @@ impl Stack {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         earlier(self.tcp.next_deadline(), self.ip.next_deadline())
     }
+}
+
+/// What a router would have said about a packet, from its IP header on, whose neighbour does not answer
+/// (`ipv4_link_failure`, `ip6_link_failure`): this host says it to itself.
+fn undelivered_report(packet: &[u8]) -> Option<Report> {
+    let nobody = Messenger { addr: Ipv4Addr::UNSPECIFIED.into(), kind: 0, code: 0 };
+    let report = read_quoted(packet, Said::soft(SocketError::HostUnreachable), nobody)?;
+    let addr = report.flow.local.ip();
+    let (kind, code) = if addr.is_ipv4() { (3, unreachable::HOST) } else { (1, unreachable6::ADDRESS) };
+    Some(Report { from: Messenger { addr, kind, code }, ..report })
 }
 
 /// RFC 1122 3.2.2.1 and RFC 8200 4: nobody here knows the protocol, or the next header.

@@ -11,12 +11,13 @@ use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_output::header_len;
 use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
-use crate::stack::report::Said;
+use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ip::{Envelope, Fragments, IpHeader};
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
@@ -42,6 +43,7 @@ pub(crate) struct UdpSocket {
     pub(crate) peer: Option<Endpoint>,
     pub(crate) wait: WaitList,
     pub(crate) error: Option<SocketError>,
+    pub(crate) errors: ErrorQueue,
     queue: VecDeque<Datagram>,
     charged: usize,
     /// Datagrams that found the buffer full (`sk_drops`).
@@ -67,7 +69,7 @@ impl UdpSocket {
         if !self.queue.is_empty() {
             events |= Events::IN | Events::RDNORM;
         }
-        if self.error.is_some() {
+        if self.error.is_some() || !self.errors.is_empty() {
             events |= Events::ERR;
         }
         events
@@ -195,24 +197,30 @@ impl UdpLayer {
         if let Some(index) = self.exact(sockets, flow) {
             return Some(index);
         }
-        self.demux.bound(flow).filter(|&index| sockets.udp_ref(index).is_some_and(|socket| socket.peer.is_none()))
+        self.demux.bound(flow)
     }
 
     /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
-    /// of one that means that trying again is in vain.
-    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, flow: &FourTuple, said: Said, lower: &mut Lower<'_>) {
+    /// of one that means that trying again is in vain; with IP_RECVERR all do, and of everything.
+    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, report: &Report, lower: &mut Lower<'_>) {
+        let Report { flow, said, .. } = report;
         let connected = self.exact(sockets, flow);
         let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
         if let Some(mtu) = said.mtu {
             let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
         }
-        if said.is_hard
-            && connected.is_some()
-            && let Some(socket) = sockets.udp_at(index)
-        {
-            socket.error = Some(said.error);
-            socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+        let Some(socket) = sockets.udp_at(index) else { return };
+        // Who lets datagrams be cut does not want to know how large they may be.
+        let is_moot = said.mtu.is_some() && socket.options.fragments == Fragments::Freely;
+        let is_told = socket.options.recverr || (said.is_hard && connected.is_some());
+        if is_moot || !is_told {
+            return;
         }
+        if socket.options.recverr {
+            socket.errors.push_report(report, socket.binding.family);
+        }
+        socket.error = Some(said.error);
+        socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
     }
 
     /// A socket on `local`.
@@ -236,6 +244,7 @@ impl UdpLayer {
             peer: None,
             wait: WaitList::new(),
             error: None,
+            errors: ErrorQueue::default(),
             queue: VecDeque::new(),
             charged: 0,
             drops: 0,
@@ -272,6 +281,9 @@ impl UdpLayer {
             sockets.udp(id)?.peer = None;
             return Err(SocketError::AddrInUse);
         }
+        let socket = sockets.udp(id)?;
+        // Whoever else is bound there has what does not come from the peer.
+        self.demux.hush(socket.local, id.index(), socket.binding.family);
         self.demux.insert(&flow, id.index());
         Ok(())
     }
@@ -310,12 +322,23 @@ impl UdpLayer {
             local if local.is_ipv4() != dst.is_ipv4() => return Err(SocketError::NetworkUnreachable),
             local => local,
         };
+        // A group's and a broadcast's datagrams are only bound by the interface.
+        let fragments = socket.options.fragments;
+        let largest = lower.ip.largest_to(dst, fragments, lower.now)?;
+        let is_large = len + header_len(v4) > largest;
+        if is_large && matches!(fragments, Fragments::Never | Fragments::NeverProbing) {
+            if socket.options.recverr {
+                socket.errors.push_too_long(to, socket.binding.family, largest);
+                socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+            }
+            return Err(SocketError::MessageTooLong);
+        }
         let Some(mut packet) = lower.ip.pool.alloc(HEADROOM + UdpHeader::LEN, payload.len()) else {
             count(lower, v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
             return Err(SocketError::NoBuffers);
         };
         // What goes in pieces has nobody else to sum it.
-        let sum = !lower.ip.config.checksum_offload || len + header_len(v4) > lower.ip.path_mtu(dst, lower.now);
+        let sum = !lower.ip.config.checksum_offload || is_large;
         let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
         let seed = sums;
         if sum {
@@ -334,7 +357,7 @@ impl UdpLayer {
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
         let IpFields { tos, hop_limit } = socket.options.ip_fields(dst);
-        let (fragments, loops) = (socket.options.fragments, to_all || socket.options.loops(dst));
+        let loops = to_all || socket.options.loops(dst);
         let envelope = Envelope { fragments, tos, hop_limit, loops, ..plain };
         lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
         Ok(payload.len())

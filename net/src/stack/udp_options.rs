@@ -1,6 +1,6 @@
 //! What programs set on a UDP socket, and the groups that it has joined.
 
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{MtuDiscover, Opt, Value};
 use crate::stack::error::SocketError;
 use crate::stack::ip_settings::{IpFields, IpSettings};
 use crate::stack::membership::GROUP_HOP_LIMIT;
@@ -18,6 +18,8 @@ pub(crate) struct UdpOptions {
     pub(crate) rcvbuf: usize,
     /// What SO_SNDBUF was set to. Nothing else looks at it.
     sndbuf: u32,
+    /// IP_RECVERR, and IPv6's.
+    pub(crate) recverr: bool,
     /// SO_BROADCAST
     pub(crate) broadcast: bool,
     ip: IpSettings,
@@ -42,6 +44,7 @@ impl UdpOptions {
             fragments: Fragments::IfLarge,
             rcvbuf,
             sndbuf: SNDBUF_DEFAULT,
+            recverr: false,
             broadcast: false,
             ip: IpSettings::new(),
             group_ttl: GROUP_HOP_LIMIT,
@@ -63,6 +66,15 @@ impl UdpOptions {
             }
             (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
             (Opt::Broadcast, Value::Flag(on)) => self.broadcast = on,
+            (Opt::RecvErr, Value::Flag(on)) => self.recverr = on,
+            (Opt::MtuDiscover, Value::Number(n)) => {
+                self.fragments = match MtuDiscover::from_number(n).ok_or(SocketError::InvalidInput)? {
+                    MtuDiscover::Dont => Fragments::Freely,
+                    MtuDiscover::Want => Fragments::IfLarge,
+                    MtuDiscover::Do => Fragments::Never,
+                    MtuDiscover::Probe => Fragments::NeverProbing,
+                };
+            }
             (Opt::MulticastTtlV4, Value::Number(n)) => self.group_ttl = byte(n)?,
             (Opt::MulticastLoopV4, Value::Flag(on)) => self.loop_v4 = on,
             (Opt::MulticastLoopV6, Value::Flag(on)) => self.loop_v6 = on,
@@ -80,6 +92,16 @@ impl UdpOptions {
             Opt::RcvBuf => Value::Number(self.rcvbuf as u32),
             Opt::SndBuf => Value::Number(self.sndbuf),
             Opt::Broadcast => Value::Flag(self.broadcast),
+            Opt::RecvErr => Value::Flag(self.recverr),
+            Opt::MtuDiscover => Value::Number(
+                match self.fragments {
+                    Fragments::Freely => MtuDiscover::Dont,
+                    Fragments::IfLarge => MtuDiscover::Want,
+                    Fragments::Never => MtuDiscover::Do,
+                    Fragments::NeverProbing => MtuDiscover::Probe,
+                }
+                .number(),
+            ),
             Opt::MulticastTtlV4 => Value::Number(self.group_ttl.into()),
             Opt::MulticastLoopV4 => Value::Flag(self.loop_v4),
             Opt::MulticastLoopV6 => Value::Flag(self.loop_v6),

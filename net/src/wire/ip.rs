@@ -42,6 +42,8 @@ pub(crate) struct Envelope {
 pub(crate) enum Fragments {
     /// Never: one that is too large for its path is refused (IP_PMTUDISC_DO).
     Never,
+    /// Likewise, but too large is only what the interface does not take (IP_PMTUDISC_PROBE).
+    NeverProbing,
     /// By this host if it is too large for its path; otherwise routers are to say so (IP_PMTUDISC_WANT).
     IfLarge,
     /// By anybody (IP_PMTUDISC_DONT).

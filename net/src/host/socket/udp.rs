@@ -1,12 +1,13 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
+use crate::extended_error::ExtendedError;
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::file::SocketFile;
 use crate::host::socket::spread::{Spread, SpreadSlots};
 use crate::host::socket::tcp::with_port;
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{Opt, Sharing, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::INTERFACE;
 use crate::stack::endpoint::Proto;
@@ -26,9 +27,9 @@ pub(crate) struct UdpSocket {
 }
 
 impl UdpSocket {
-    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr) -> io::Result<UdpSocket> {
+    pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
         let addr = with_port(&host, Proto::Udp, addr)?;
-        let sockets = Spread::open(host, |stack| stack.udp_bind(addr))?;
+        let sockets = Spread::open(host, |stack| stack.udp_open(addr, sharing))?;
         Ok(UdpSocket { sockets, peer: Mutex::new(None) })
     }
 
@@ -179,6 +180,11 @@ impl UdpSocket {
 
     /// `getsockopt(2)`
     pub(crate) fn option(&self, opt: Opt) -> io::Result<Value> {
+        if opt == Opt::Mtu {
+            let mtu =
+                self.sockets.host().with_stack_recent(0, |stack, now, _| stack.udp_mtu(now, self.sockets.member(0)))?;
+            return Ok(Value::Number(mtu as u32));
+        }
         self.sockets.query(|stack, id| stack.option(id, opt))
     }
 
@@ -190,6 +196,11 @@ impl UdpSocket {
     /// What was reported about a datagram that was sent, once, by whichever CPU heard of it.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.sockets.find(|stack, id| stack.take_error(id)).map(Into::into)
+    }
+
+    /// What was reported about one datagram, by whichever CPU heard of it (`MSG_ERRQUEUE`).
+    pub(crate) fn try_recv_error(&self) -> io::Result<ExtendedError> {
+        Ok(self.sockets.find(|stack, id| stack.udp_take_report(id)).ok_or(SocketError::WouldBlock)?)
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {

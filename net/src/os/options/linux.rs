@@ -4,10 +4,11 @@
 
 use crate::sockopt::{Name, Opt, Value};
 use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::sys::utsname::uname;
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
-use socket2::{Socket, TcpKeepalive};
+use socket2::{Domain, Socket, TcpKeepalive};
 use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -33,6 +34,23 @@ sockopt_impl!(
     LongestInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; LONGEST]
 );
 
+sockopt_impl!(
+    /// `IP_MTU_DISCOVER`
+    MtuDiscoverV4, Both, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, u32
+);
+sockopt_impl!(
+    /// `IPV6_MTU_DISCOVER`
+    MtuDiscoverV6, Both, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, u32
+);
+sockopt_impl!(
+    /// `IP_MTU`
+    MtuV4, GetOnly, libc::IPPROTO_IP, libc::IP_MTU, u32
+);
+sockopt_impl!(
+    /// `IPV6_MTU`
+    MtuV6, GetOnly, libc::IPPROTO_IPV6, libc::IPV6_MTU, u32
+);
+
 const SHORT: usize = 104;
 const LONG: usize = 232;
 const LONGEST: usize = 240;
@@ -41,6 +59,12 @@ pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
     Ok(match opt {
         Opt::ReusePort => Value::Flag(socket.reuse_port()?),
         Opt::TrafficClass => Value::Number(socket.tclass_v6()?),
+        Opt::MtuDiscover if is_v6(socket)? => Value::Number(getsockopt(socket, MtuDiscoverV6)?),
+        Opt::MtuDiscover => Value::Number(getsockopt(socket, MtuDiscoverV4)?),
+        Opt::Mtu if is_v6(socket)? => Value::Number(getsockopt(socket, MtuV6)?),
+        Opt::Mtu => Value::Number(getsockopt(socket, MtuV4)?),
+        Opt::RecvErr if is_v6(socket)? => Value::Flag(getsockopt(socket, Ipv6RecvErr)?),
+        Opt::RecvErr => Value::Flag(getsockopt(socket, Ipv4RecvErr)?),
         Opt::RcvLowat => Value::Number(getsockopt(socket, RcvLowat)?),
         Opt::KeepIdle => Value::Time(Some(socket.tcp_keepalive_time()?)),
         Opt::KeepInterval => Value::Time(Some(socket.tcp_keepalive_interval()?)),
@@ -66,6 +90,21 @@ pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
     match (opt, value) {
         (Opt::ReusePort, Value::Flag(flag)) => socket.set_reuse_port(flag),
         (Opt::TrafficClass, Value::Number(n)) => socket.set_tclass_v6(n),
+        // A socket of IPv6 sends over IPv4, too.
+        (Opt::MtuDiscover, Value::Number(n)) => {
+            setsockopt(socket, MtuDiscoverV4, &n)?;
+            if is_v6(socket)? {
+                setsockopt(socket, MtuDiscoverV6, &n)?;
+            }
+            Ok(())
+        }
+        (Opt::RecvErr, Value::Flag(flag)) => {
+            setsockopt(socket, Ipv4RecvErr, &flag)?;
+            if is_v6(socket)? {
+                setsockopt(socket, Ipv6RecvErr, &flag)?;
+            }
+            Ok(())
+        }
         (Opt::RcvLowat, Value::Number(n)) => Ok(setsockopt(socket, RcvLowat, &n)?),
         (Opt::KeepInterval, Value::Time(Some(time))) => {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_interval(time))
@@ -82,6 +121,10 @@ pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
         }
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+fn is_v6(socket: &Socket) -> io::Result<bool> {
+    Ok(socket.domain()? == Domain::IPV6)
 }
 
 /// `TCP_INFO`

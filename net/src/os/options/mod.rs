@@ -15,9 +15,10 @@ use other as special;
 
 pub(crate) use special::tcp_info;
 
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{Opt, Sharing, Value};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
+use std::net::SocketAddr;
 
 /// A socket of TCP that neither connects nor listens yet.
 ///
@@ -27,6 +28,25 @@ pub(crate) fn tcp_socket(domain: Domain, nonblocking: bool) -> io::Result<Socket
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(nonblocking)?;
     Ok(socket)
+}
+
+/// A socket of UDP that is bound.
+///
+/// # Errors
+/// Those of `socket(2)`, `setsockopt(2)` and `bind(2)`.
+pub(crate) fn udp_socket(addr: SocketAddr, sharing: Sharing) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if sharing.reuse_addr {
+        socket.set_reuse_address(true)?;
+    }
+    if sharing.reuse_port {
+        special::set(&socket, Opt::ReusePort, Value::Flag(true))?;
+    }
+    if sharing.only_v6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
 }
 
 /// `getsockopt(2)`

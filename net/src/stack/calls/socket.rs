@@ -70,6 +70,8 @@ impl Stack {
             // Asking is refused otherwise than setting (`do_ip_getsockopt`).
             (_, opt, Family::V4) if opt.is_of_v6() => Err(SocketError::NotSupported),
             (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
+            (Socket::Udp(socket), Opt::ReuseAddr, _) => Ok(Value::Flag(socket.binding.reuse_addr)),
+            (Socket::Udp(socket), Opt::ReusePort, _) => Ok(Value::Flag(socket.binding.reuse_port)),
             (Socket::Udp(socket), opt, _) => socket.options.get(opt),
             _ => TcpLayer::option(&self.sockets, id, opt),
         }

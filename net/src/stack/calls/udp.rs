@@ -1,23 +1,38 @@
 //! What programs ask of UDP: bind, connect, join a group, send, receive.
 
+use crate::extended_error::ExtendedError;
+use crate::sockopt::Sharing;
 use crate::stack::demux::Binding;
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
+use crate::stack::ip_output::PACKET_MAX;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use crate::stack::udp::UdpLayer;
+use crate::wire::ip::Fragments;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wakeline_runtime::clock::Instant;
 
 impl Stack {
-    /// A UDP socket on `local`, whose port has been chosen.
+    /// A UDP socket on `local`, whose port has been chosen, that shares it with nobody.
     ///
     /// # Errors
     /// As [`tcp_listen`](Self::tcp_listen).
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, SocketError> {
-        let binding = Binding::alone(Family::of(&local));
+        self.udp_open(local, Sharing::default())
+    }
+
+    /// The same, perhaps with others that share it.
+    ///
+    /// # Errors
+    /// As [`tcp_listen`](Self::tcp_listen).
+    pub(crate) fn udp_open(&mut self, local: SocketAddr, sharing: Sharing) -> Result<SocketId, SocketError> {
+        let family = if local.is_ipv6() { Family::V6 { only: sharing.only_v6 } } else { Family::V4 };
+        let binding =
+            Binding { reuse_addr: sharing.reuse_addr, reuse_port: sharing.reuse_port, ..Binding::alone(family) };
         let local = self.bindable_for_many(local)?;
         let rcvbuf = self.ip.config.limits.udp_rcvbuf;
         self.udp.bind(&mut self.sockets, local, binding, rcvbuf)
@@ -52,6 +67,23 @@ impl Stack {
     /// Whether the interface is the one with this address; unspecified is any.
     pub(crate) fn has_interface(&self, addr: Ipv4Addr) -> bool {
         addr.is_unspecified() || self.ip.is_own(addr.into())
+    }
+
+    /// Takes the oldest report about a datagram of the socket's out of its error queue.
+    pub(crate) fn udp_take_report(&mut self, id: SocketId) -> Option<ExtendedError> {
+        let socket = self.sockets.udp(id).ok()?;
+        socket.errors.pop(&mut socket.error)
+    }
+
+    /// IP_MTU: the largest packet on the way to the peer. Linux's loopback takes 65,536 bytes, of which a packet of IPv4 can
+    /// only have one less.
+    ///
+    /// # Errors
+    /// `NotConnected`, and those of routes.
+    pub(crate) fn udp_mtu(&mut self, now: Instant, id: SocketId) -> Result<usize, SocketError> {
+        let peer = self.sockets.udp(id)?.peer.ok_or(SocketError::NotConnected)?;
+        let largest = self.ip.largest_to(peer.ip(), Fragments::Never, now)?;
+        Ok(if largest == PACKET_MAX && peer.ip().is_ipv6() { PACKET_MAX + 1 } else { largest })
     }
 
     /// Sets the peer of a UDP socket.

@@ -211,13 +211,18 @@ fn a_socket_may_refuse_to_be_cut() {
     assert_eq!(world.stacks[CLIENT].ip.paths.learn(dst, 1000, 1500, now), Some(1000));
     assert_eq!(send(&mut world, client, &pattern(973), at(true, 9)), Err(SocketError::MessageTooLong));
     assert_eq!(send(&mut world, client, &pattern(972), at(true, 9)), Ok(972));
+    // What is known of the path is not asked by who probes it, only what the interface takes.
+    socket(&mut world, Fragments::NeverProbing);
+    assert_eq!(send(&mut world, client, &pattern(1473), at(true, 9)), Err(SocketError::MessageTooLong));
+    assert_eq!(send(&mut world, client, &pattern(1472), at(true, 9)), Ok(1472));
+    assert_eq!(world.count(CLIENT, Mib::IpOutDiscards) + world.count(CLIENT, Mib::IpFragCreates), 0);
     socket(&mut world, Fragments::IfLarge);
     world.take_log();
     assert_eq!(send(&mut world, client, &pattern(973), at(true, 9)), Ok(973));
     let expected = ["C frag offset 0, flags [+], length 996", "C frag offset 976, flags [none], length 25"];
     assert_eq!(world.take_log(), expected);
     world.run_ms(1);
-    for n in [1472, 972, 973] {
+    for n in [1472, 972, 1472, 973] {
         assert_eq!(recv(&mut world, server), Ok(pattern(n)));
     }
     world.run(Duration::from_secs(601));

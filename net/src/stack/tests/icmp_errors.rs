@@ -1,5 +1,7 @@
 //! Which ICMP error becomes which error of which socket: the tables of `icmp_err_convert` and `icmpv6_err_convert`.
 
+use crate::extended_error::ErrorOrigin;
+use crate::sockopt::{MtuDiscover, Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
@@ -13,6 +15,7 @@ use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::udp::UdpHeader;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use wakeline_runtime::wait_queue::Events;
 
 /// An ICMP error of either family.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +125,81 @@ fn an_unconnected_socket_hears_nothing() {
     tell(&mut world, Told::V4(IcmpHeader::Unreachable { code: 3, mtu: 0 }), 7);
     assert_eq!(world.stacks[CLIENT].take_error(id), None);
     assert_eq!(world.count(CLIENT, Mib::IcmpInDestUnreachs), 1);
+}
+
+/// A world with a socket on port 100 that keeps what is said of its datagrams.
+fn with_error_queue(fragments: MtuDiscover) -> (World, SocketId) {
+    let mut world = World::new(4);
+    let id = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();
+    let options = [(Opt::RecvErr, Value::Flag(true)), (Opt::MtuDiscover, Value::Number(fragments.number()))];
+    for option in options {
+        world.call(CLIENT, |stack, now, fx| stack.set_option(now, id, option, fx)).unwrap();
+    }
+    (world, id)
+}
+
+#[test]
+fn an_error_queue_keeps_all_that_is_said_even_to_who_has_no_peer() {
+    let (mut world, id) = with_error_queue(MtuDiscover::Want);
+    tell(&mut world, Told::V4(IcmpHeader::TimeExceeded { code: 0 }), 7);
+    tell(&mut world, Told::V4(IcmpHeader::Unreachable { code: 4, mtu: 1400 }), 8);
+    assert!(world.stacks[CLIENT].readiness(id).contains(Events::ERR));
+    let first = world.stacks[CLIENT].udp_take_report(id).unwrap();
+    assert_eq!((first.kind, first.code, first.info, first.origin), (11, 0, 0, ErrorOrigin::Icmp));
+    assert_eq!(first.destination, SocketAddr::new(ADDR[SERVER].into(), 7));
+    assert_eq!(first.offender, Some(ROUTER.into()));
+    // What comes next is what is pending now.
+    assert_eq!(world.stacks[CLIENT].take_error(id), Some(SocketError::MessageTooLong));
+    let second = world.stacks[CLIENT].udp_take_report(id).unwrap();
+    assert_eq!((second.kind, second.code, second.info), (3, 4, 1400));
+    assert_eq!((world.stacks[CLIENT].udp_take_report(id), world.stacks[CLIENT].take_error(id)), (None, None));
+    assert!(!world.stacks[CLIENT].readiness(id).contains(Events::ERR));
+    // Taking the last report takes the error as well.
+    tell(&mut world, Told::V4(IcmpHeader::Unreachable { code: 3, mtu: 0 }), 7);
+    assert!(world.stacks[CLIENT].udp_take_report(id).is_some());
+    assert_eq!(world.stacks[CLIENT].take_error(id), None);
+}
+
+#[test]
+fn an_error_queue_is_bounded() {
+    let (mut world, id) = with_error_queue(MtuDiscover::Want);
+    for _ in 0..1000 {
+        tell(&mut world, Told::V4(IcmpHeader::Unreachable { code: 1, mtu: 0 }), 7);
+    }
+    let told = std::iter::from_fn(|| world.stacks[CLIENT].udp_take_report(id)).count();
+    assert_eq!(told, 256);
+}
+
+#[test]
+fn a_datagram_that_may_not_be_cut_is_refused_with_the_size_that_may_pass() {
+    let (mut world, id) = with_error_queue(MtuDiscover::Do);
+    let to = SocketAddr::new(ADDR[SERVER].into(), 7);
+    let sent = world.call(CLIENT, |stack, now, fx| stack.udp_send_to(now, id, &[0; 1473], Some(to), fx));
+    assert_eq!(sent, Err(SocketError::MessageTooLong));
+    let told = world.stacks[CLIENT].udp_take_report(id).unwrap();
+    assert_eq!((told.origin, told.errno, told.info), (ErrorOrigin::Local, SocketError::MessageTooLong.errno(), 1500));
+    assert_eq!((told.destination, told.offender), (to, None));
+    assert_eq!(world.stacks[CLIENT].take_error(id), None, "the call has said it");
+}
+
+#[test]
+fn who_lets_datagrams_be_cut_is_not_told_how_large_they_may_be() {
+    let (mut world, id) = with_error_queue(MtuDiscover::Dont);
+    tell(&mut world, Told::V4(IcmpHeader::Unreachable { code: 4, mtu: 1400 }), 7);
+    assert_eq!((world.stacks[CLIENT].udp_take_report(id), world.stacks[CLIENT].take_error(id)), (None, None));
+}
+
+/// `ipv4_link_failure`: the host says it to itself.
+#[test]
+fn a_neighbour_that_does_not_answer_is_told_as_an_unreachable_host() {
+    let (mut world, id) = with_error_queue(MtuDiscover::Want);
+    world.wire.cut_to = Some(SERVER);
+    let to = SocketAddr::new(ADDR[SERVER].into(), 7);
+    world.call(CLIENT, |stack, now, fx| stack.udp_send_to(now, id, b"x", Some(to), fx)).unwrap();
+    world.run_ms(5000);
+    let told = world.stacks[CLIENT].udp_take_report(id).unwrap();
+    assert_eq!((told.kind, told.code, told.errno), (3, 1, SocketError::HostUnreachable.errno()));
+    assert_eq!((told.offender, told.destination), (Some(ADDR[CLIENT].into()), to));
 }
 
 /// RFC 1812 4.3.2.8: one peer is told six times, then once a second.

@@ -1,0 +1,220 @@
+//! The contrast: what it costs to block a thread per socket, to block on an aggregator, to be signalled, to hold a Waker.
+//!
+//! ```sh
+//! cargo run --release -p wakeline-benches --bin contrast -- --quick
+//! ```
+//!
+//! # Method
+//! - Each cell (a model under a workload) is a process of its own, and over the operating system's network the server one
+//!   more. Rounds are interleaved: every round runs every workload, each with all models, beginning with another one each
+//!   time. A figure is the median over the rounds; `NOISY` stands behind one whose rounds lie more than 30 % apart.
+//! - The load is the same for every server of a network: one epoll loop, pinned to the last CPU, or one worker's tasks on an
+//!   emulated host of their own. Every byte of every answer is compared.
+//! - Behind a warm-up stand two runs of the same length. Closed-loop: an answer makes the next message. At a fixed rate,
+//!   the same for all: a message is due at its moment, and its latency counts from there, whether or not the server was able
+//!   to take it (no coordinated omission). The load is silent while the server is asked what it has counted.
+//! - Processor time and context switches are the kernel's (`clock_gettime`, `getrusage`) for the server's process; over the
+//!   emulated network for this process without the load's thread. A return is a waiter that comes back: a thread from the call
+//!   in which it waits, a task by being polled; it is spurious when nothing could be read, written or accepted.
+//! - Memory of a connection is what the server's process has grown by (resident pages, page tables, kernel stacks) once each
+//!   was open and used; over the emulated network both ends are in it, and the sockets themselves. The kernel's socket
+//!   buffers are in no process and in no figure.
+
+mod cell;
+mod emulated;
+mod load;
+mod machine;
+mod model;
+mod os;
+mod plan;
+mod report;
+mod results;
+mod server;
+mod table;
+mod tasks;
+mod workload;
+
+use clap::{Args, Parser, Subcommand};
+use model::{MODELS, Model, Serve};
+use plan::Plan;
+use results::Results;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use wakeline_benches::child::{answer_parent, give_up_after, tell};
+use workload::Workload;
+
+/// Blocking, select, poll, epoll, SIGIO, completion and Wakers, over the operating system's network and the emulated one
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// One round of short runs of a part of the matrix, under a minute; do not quote it
+    #[arg(long)]
+    quick: bool,
+    /// How many rounds [default: 3]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: Option<u64>,
+    /// Of each run of a cell, in milliseconds [default: 400]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    time: Option<u64>,
+    /// Only these models, or all of a network: os/blocking,emulated
+    #[arg(long, value_delimiter = ',', value_name = "MODEL,..")]
+    models: Vec<String>,
+    /// Only this workload; may be given several times: --workload request,64,1024
+    #[arg(long, value_name = "PATTERN,CONNECTIONS,SIZE")]
+    workload: Vec<String>,
+    /// Where report.html, results.json, results.csv and the pictures go
+    #[arg(long, value_name = "FOLDER", default_value = "target/contrast")]
+    out: PathBuf,
+    /// Measures nothing, and makes everything from a results.json
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Writes the tables as Markdown, too
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Lists models and workloads
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// One cell in this process, for a profiler: os/epoll-lt request,64,1024 500
+    Cell {
+        model: String,
+        /// PATTERN,CONNECTIONS,SIZE
+        workload: String,
+        /// Of each run
+        milliseconds: u64,
+    },
+    /// One server of the operating system's network, until its input ends
+    Serve { model: String },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.part {
+        None if arguments.options.list => {
+            list();
+            Ok(())
+        }
+        None => run(&arguments.options),
+        Some(Part::Cell { model, workload, milliseconds }) => cell(&model, &workload, milliseconds),
+        Some(Part::Serve { model }) => serve(&model),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("contrast: {error}");
+            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
+        }
+    }
+}
+
+fn list() {
+    for model in MODELS {
+        println!("{:<24} {}", model.path(), model.title);
+    }
+    for workload in plan::FULL {
+        let quick = if plan::QUICK.contains(workload) { "  (quick)" } else { "" };
+        println!("--workload {workload}{quick}");
+    }
+}
+
+impl Options {
+    fn plan(&self) -> io::Result<Plan> {
+        let (workloads, rounds, time) = if self.quick { (plan::QUICK, 1, QUICK) } else { (plan::FULL, 3, USUAL) };
+        let given = self.workload.iter().map(|text| Workload::parse(text)).collect::<io::Result<Vec<_>>>()?;
+        let is_wanted = |model: &&Model| {
+            self.models.is_empty()
+                || self.models.iter().any(|name| *name == model.path() || *name == model.network().name())
+        };
+        let models: Vec<_> = MODELS.iter().filter(is_wanted).collect();
+        if let Some(unknown) = self
+            .models
+            .iter()
+            .find(|name| !MODELS.iter().any(|model| **name == model.path() || **name == model.network().name()))
+        {
+            return Err(invalid(format!("there is no model {unknown}; see --list")));
+        }
+        Ok(Plan {
+            models,
+            workloads: if given.is_empty() { workloads.to_vec() } else { given },
+            rounds: self.rounds.map_or(rounds, |rounds| usize::try_from(rounds).unwrap_or(usize::MAX)),
+            time: self.time.map_or(time, Duration::from_millis),
+        })
+    }
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// The time of a run of a cell.
+const USUAL: Duration = Duration::from_millis(400);
+const QUICK: Duration = Duration::from_millis(60);
+
+fn run(options: &Options) -> io::Result<()> {
+    let results = match &options.from {
+        Some(file) => Results::read(file)?,
+        None => {
+            let plan = options.plan()?;
+            eprintln!("contrast: about {} s", plan.estimate().as_secs());
+            plan.carry_out(command())
+        }
+    };
+    print!("{}", report::text(&results));
+    report::write(&results, &options.out)?;
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, report::markdown(&results))?;
+    }
+    eprintln!("contrast: {}", options.out.join("report.html").display());
+    match results.unexpected() {
+        0 => Ok(()),
+        count => Err(io::Error::other(format!("{count} cells have failed; the tables say why"))),
+    }
+}
+
+/// How somebody else runs the same.
+fn command() -> String {
+    let mut command = "cargo run --release -p wakeline-benches --bin contrast --".to_owned();
+    for argument in std::env::args().skip(1) {
+        command.push(' ');
+        command.push_str(&argument);
+    }
+    command
+}
+
+/// More than a cell takes that does not hang, beyond its runs.
+const CELL_TIME_MAX: Duration = Duration::from_secs(30);
+
+fn cell(model: &str, workload: &str, milliseconds: u64) -> io::Result<()> {
+    let (model, workload) = (Model::by_path(model)?, Workload::parse(workload)?);
+    if let Some(why) = model.can_not(workload) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    let time = Duration::from_millis(milliseconds);
+    give_up_after(CELL_TIME_MAX + 3 * time);
+    let figures = cell::measure(model, workload, time)?;
+    figures.iter().for_each(|(name, value)| tell(name, value));
+    // Threads that wait hold nothing that must be put in order.
+    std::process::exit(0)
+}
+
+fn serve(path: &str) -> io::Result<()> {
+    let model = Model::by_path(path)?;
+    let Serve::Os(serve) = model.serve else {
+        return Err(invalid(format!("{path} is no server of the system's network")));
+    };
+    answer_parent(server::answer);
+    serve(&mut |addr| println!("{addr}"))
+}
