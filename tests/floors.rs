@@ -40,7 +40,7 @@ const LAW: Law = Law {
             src: "net/src",
             floors: &[
                 "lib",
-                "api  blocking  poll  epoll  sim  fuzzing",   // what users call; what fuzzers call
+                "api  blocking  poll  epoll  completion  sim  fuzzing",   // what users call; what fuzzers call
                 "netns",                                // which network a task stands on
                 "host",                                 // introduces stack and nic: cpu, napi, driver, syscall
                 "link  tap",
@@ -48,6 +48,7 @@ const LAW: Law = Law {
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
+                "fasync",                               // files with an owner, processes with signals
                 "event  halt  sockopt  tcp_info  extended_error", // the tracepoints; what starts an engine again; what sockets are asked and tell
                 "atomic",                               // the standard library's atomics, or loom's
             ],

@@ -76,6 +76,14 @@ pub enum Event {
     SchedWaking {
         waiters: u32,
     },
+    SignalGenerate {
+        sig: u8,
+        errno: i32,
+        code: i32,
+        comm: Arc<str>,
+        grp: bool,
+        res: u8,
+    },
     /// A waiter, task or thread, runs again and has seen that what it waited for is there.
     SchedSwitch {
         to: &'static str,
@@ -141,6 +149,7 @@ impl Event {
             Event::InetSockSetState { .. } => "inet_sock_set_state",
             Event::SkDataReady { .. } => "sk_data_ready",
             Event::SchedWaking { .. } => "sched_waking",
+            Event::SignalGenerate { .. } => "signal_generate",
             Event::SchedSwitch { .. } | Event::SchedSleep { .. } => "sched_switch",
             Event::SysEnter { .. } => "sys_enter",
             Event::SysExit { .. } => "sys_exit",
@@ -183,6 +192,9 @@ impl fmt::Display for Event {
             }
             Event::SkDataReady { protocol, func } => write!(f, " protocol={protocol} func={func}"),
             Event::SchedWaking { waiters } => write!(f, " waiters={waiters}"),
+            Event::SignalGenerate { sig, errno, code, comm, grp, res } => {
+                write!(f, " sig={sig} errno={errno} code={code} comm={comm} grp={} res={res}", u8::from(*grp))
+            }
             Event::SchedSwitch { to } => write!(f, " next={to}"),
             Event::SchedSleep { what } => write!(f, " prev_state=S waits_for={what}"),
             Event::SysEnter { name, len } => write!(f, " {name} len={len}"),

@@ -8,10 +8,12 @@
 mod api;
 mod atomic;
 pub mod blocking;
+pub mod completion;
 mod engine;
 pub mod epoll;
 pub mod event;
 mod extended_error;
+pub mod fasync;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,7 +5,9 @@
 mod bad_links;
 mod capture;
 mod closing;
+mod completion;
 mod emulated;
+mod fasync;
 mod flood;
 mod frames;
 mod multiplex;

@@ -4,8 +4,8 @@ use crate::api::budget::budgeted;
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::SpreadSlots;
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -332,6 +332,10 @@ impl TcpStream {
         Ok(TcpStream::new(Connection::finish(stream).await?))
     }
 
+    pub(crate) fn of_emulated(stream: emulated::TcpStream) -> TcpStream {
+        TcpStream::new(Connection::Emulated(stream))
+    }
+
     pub(crate) fn from_halves(socket: Connection) -> TcpStream {
         TcpStream::new(socket)
     }
@@ -453,7 +457,7 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the future loses no connection.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() };
+        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() };
         poll_fn(|cx| self.poll_accept(cx, &mut wait)).await
     }
 
@@ -462,7 +466,7 @@ impl TcpListener {
     /// # Cancel safety
     /// Dropping the stream loses no connection.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: SpreadSlots::new() } }
+        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() } }
     }
 
     fn poll_accept(
@@ -563,7 +567,7 @@ impl Stream for Incoming<'_> {
 struct AcceptSlots<'a> {
     listener: &'a TcpListener,
     os: WaitSlot,
-    emulated: SpreadSlots,
+    emulated: Places,
 }
 
 impl Drop for AcceptSlots<'_> {
@@ -574,3 +578,25 @@ impl Drop for AcceptSlots<'_> {
         }
     }
 }
+
+impl Sealed for TcpStream {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.socket {
+            Connection::Emulated(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpStream {}
+
+impl Sealed for TcpListener {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Listener::Emulated(listener) => Some(listener.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpListener {}

@@ -4,8 +4,8 @@ use crate::api::budget::budgeted;
 use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
 use crate::extended_error::ExtendedError;
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::SpreadSlots;
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
+use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
@@ -288,11 +288,16 @@ impl UdpSocket {
         }
     }
 
-    pub(crate) fn file(&self) -> Option<SocketFile> {
+    /// The socket, if it is an emulated one.
+    pub(crate) fn emulated(&self) -> Option<&emulated::UdpSocket> {
         match &self.0 {
             Socket::Os(_) => None,
-            Socket::Emulated(socket) => Some(socket.file()),
+            Socket::Emulated(socket) => Some(socket),
         }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.emulated().map(emulated::UdpSocket::file)
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
@@ -361,12 +366,12 @@ fn many(count: usize, mut one: impl FnMut(usize) -> Poll<io::Result<()>>) -> Pol
 struct Slots<'a> {
     socket: &'a UdpSocket,
     os: WaitSlot,
-    emulated: SpreadSlots,
+    emulated: Places,
 }
 
 impl<'a> Slots<'a> {
     fn new(socket: &'a UdpSocket) -> Self {
-        Slots { socket, os: WaitSlot::new(), emulated: SpreadSlots::new() }
+        Slots { socket, os: WaitSlot::new(), emulated: Places::new() }
     }
 }
 
@@ -378,3 +383,14 @@ impl Drop for Slots<'_> {
         }
     }
 }
+
+impl Sealed for UdpSocket {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Socket::Emulated(socket) => Some(socket.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for UdpSocket {}

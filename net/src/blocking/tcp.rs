@@ -2,6 +2,7 @@
 
 use crate::api::options::tcp_options;
 use crate::api::resolve::{ToSocketAddrs, first_of, resolve_blocking, target_of};
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::host::socket::file::SocketFile;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
@@ -55,8 +56,21 @@ struct Emulated {
 struct State {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    nonblocking: bool,
     /// How many descriptors were made.
     descriptors: u32,
+}
+
+impl State {
+    /// How long a read may sleep.
+    fn read(self) -> Option<Duration> {
+        if self.nonblocking { Some(Duration::ZERO) } else { self.read_timeout }
+    }
+
+    /// How long a write may sleep.
+    fn write(self) -> Option<Duration> {
+        if self.nonblocking { Some(Duration::ZERO) } else { self.write_timeout }
+    }
 }
 
 impl TcpStream {
@@ -201,6 +215,22 @@ impl TcpStream {
     }
 }
 
+impl TcpStream {
+    /// Whether reads and writes that would sleep fail with `WouldBlock` instead (`O_NONBLOCK`), for all clones.
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.0 {
+            Stream::Os(stream) => stream.set_nonblocking(nonblocking),
+            Stream::Emulated(stream) => {
+                stream.state().nonblocking = nonblocking;
+                Ok(())
+            }
+        }
+    }
+}
+
 tcp_options!(TcpStream);
 
 impl Descriptor {
@@ -230,7 +260,7 @@ impl Read for &TcpStream {
         match &self.0 {
             Stream::Os(stream) => (&mut &*stream).read(buf),
             Stream::Emulated(stream) => {
-                let timeout = stream.state().read_timeout;
+                let timeout = stream.state().read();
                 stream.socket.recv_blocking(buf, timeout)
             }
         }
@@ -242,7 +272,7 @@ impl Write for &TcpStream {
         match &self.0 {
             Stream::Os(stream) => (&mut &*stream).write(buf),
             Stream::Emulated(stream) => {
-                let timeout = stream.state().write_timeout;
+                let timeout = stream.state().write();
                 stream.socket.send_blocking(buf, timeout)
             }
         }
@@ -276,7 +306,7 @@ pub struct TcpListener(Listener);
 #[derive(Debug)]
 enum Listener {
     Os(std::net::TcpListener),
-    Emulated(emulated::TcpListener),
+    Emulated { listener: emulated::TcpListener, is_nonblocking: Mutex<bool> },
 }
 
 impl TcpListener {
@@ -287,9 +317,7 @@ impl TcpListener {
     pub fn bind(target: impl ToSocketAddrs) -> io::Result<TcpListener> {
         first_of(resolve_blocking(target_of(&target))?, |addr| match Netns::current() {
             Netns::Os => Ok(TcpListener(Listener::Os(std::net::TcpListener::bind(addr)?))),
-            Netns::Emulated(host) => {
-                Ok(TcpListener(Listener::Emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)))
-            }
+            Netns::Emulated(host) => Ok(TcpListener::of_emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)),
         })
     }
 
@@ -304,9 +332,24 @@ impl TcpListener {
                 let (stream, peer) = listener.accept()?;
                 Ok((TcpStream(Stream::Os(stream)), peer))
             }
-            Listener::Emulated(listener) => {
-                let (socket, peer) = listener.accept_blocking()?;
+            Listener::Emulated { listener, is_nonblocking } => {
+                let is_nonblocking = *is_nonblocking.lock().unwrap_or_else(PoisonError::into_inner);
+                let (socket, peer) = listener.accept_blocking(is_nonblocking.then_some(Duration::ZERO))?;
                 Ok((TcpStream::emulated(socket), peer))
+            }
+        }
+    }
+
+    /// Whether [`accept`](TcpListener::accept) fails with `WouldBlock` when there is no connection (`O_NONBLOCK`).
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.0 {
+            Listener::Os(listener) => listener.set_nonblocking(nonblocking),
+            Listener::Emulated { is_nonblocking, .. } => {
+                *is_nonblocking.lock().unwrap_or_else(PoisonError::into_inner) = nonblocking;
+                Ok(())
             }
         }
     }
@@ -323,7 +366,7 @@ impl TcpListener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match &self.0 {
             Listener::Os(listener) => listener.local_addr(),
-            Listener::Emulated(listener) => listener.local_addr(),
+            Listener::Emulated { listener, .. } => listener.local_addr(),
         }
     }
 }
@@ -336,25 +379,25 @@ impl TcpListener {
     pub(crate) fn file(&self) -> Option<SocketFile> {
         match &self.0 {
             Listener::Os(_) => None,
-            Listener::Emulated(listener) => Some(listener.file()),
+            Listener::Emulated { listener, .. } => Some(listener.file()),
         }
     }
 
     pub(super) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
-        TcpListener(Listener::Emulated(listener))
+        TcpListener(Listener::Emulated { listener, is_nonblocking: Mutex::new(false) })
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
         match &self.0 {
             Listener::Os(listener) => os::options::get(SockRef::from(listener), opt),
-            Listener::Emulated(listener) => listener.option(opt),
+            Listener::Emulated { listener, .. } => listener.option(opt),
         }
     }
 
     fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         match &self.0 {
             Listener::Os(listener) => os::options::set(SockRef::from(listener), opt, value),
-            Listener::Emulated(listener) => listener.set_option(opt, value),
+            Listener::Emulated { listener, .. } => listener.set_option(opt, value),
         }
     }
 }
@@ -372,3 +415,25 @@ impl Iterator for Incoming<'_> {
         Some(self.0.accept().map(|(stream, _peer)| stream))
     }
 }
+
+impl Sealed for TcpStream {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Stream::Emulated(stream) => Some(&stream.socket),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpStream {}
+
+impl Sealed for TcpListener {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Listener::Emulated { listener, .. } => Some(listener.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for TcpListener {}

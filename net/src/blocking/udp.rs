@@ -4,6 +4,7 @@ use crate::api::options::{UdpBindOptions, udp_options};
 use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve_blocking, target_of};
 use crate::blocking::tcp::not_zero;
 use crate::extended_error::ExtendedError;
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
@@ -22,7 +23,14 @@ pub struct UdpSocket(Socket);
 #[derive(Debug)]
 enum Socket {
     Os(std::net::UdpSocket),
-    Emulated { socket: emulated::UdpSocket, read_timeout: Mutex<Option<Duration>> },
+    Emulated { socket: emulated::UdpSocket, timeout: Mutex<Timeout> },
+}
+
+/// How long a receive may sleep.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timeout {
+    read: Option<Duration>,
+    nonblocking: bool,
 }
 
 impl UdpSocket {
@@ -43,7 +51,7 @@ impl UdpSocket {
             Netns::Os => Ok(UdpSocket(Socket::Os(os::options::udp_socket(addr, options.sharing)?))),
             Netns::Emulated(host) => {
                 let socket = emulated::UdpSocket::bind(host, addr, options.sharing)?;
-                Ok(UdpSocket(Socket::Emulated { socket, read_timeout: Mutex::new(None) }))
+                Ok(UdpSocket(Socket::Emulated { socket, timeout: Mutex::default() }))
             }
         })
     }
@@ -110,9 +118,24 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) if peek => socket.peek_from(buf),
             Socket::Os(socket) => socket.recv_from(buf),
-            Socket::Emulated { socket, read_timeout } => {
-                let timeout = *read_timeout.lock().unwrap_or_else(PoisonError::into_inner);
+            Socket::Emulated { socket, timeout } => {
+                let Timeout { read, nonblocking } = *timeout.lock().unwrap_or_else(PoisonError::into_inner);
+                let timeout = if nonblocking { Some(Duration::ZERO) } else { read };
                 socket.recv_from_blocking(buf, peek, timeout)
+            }
+        }
+    }
+
+    /// Whether a receive that would sleep fails with `WouldBlock` instead (`O_NONBLOCK`).
+    ///
+    /// # Errors
+    /// Those of `fcntl(2)`.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.0 {
+            Socket::Os(socket) => socket.set_nonblocking(nonblocking),
+            Socket::Emulated { timeout, .. } => {
+                timeout.lock().unwrap_or_else(PoisonError::into_inner).nonblocking = nonblocking;
+                Ok(())
             }
         }
     }
@@ -124,8 +147,8 @@ impl UdpSocket {
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match &self.0 {
             Socket::Os(socket) => socket.set_read_timeout(timeout),
-            Socket::Emulated { read_timeout, .. } => {
-                *read_timeout.lock().unwrap_or_else(PoisonError::into_inner) = not_zero(timeout)?;
+            Socket::Emulated { timeout: kept, .. } => {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).read = not_zero(timeout)?;
                 Ok(())
             }
         }
@@ -154,11 +177,16 @@ impl UdpSocket {
         }
     }
 
-    pub(crate) fn file(&self) -> Option<SocketFile> {
+    /// The socket, if it is an emulated one.
+    pub(crate) fn emulated(&self) -> Option<&emulated::UdpSocket> {
         match &self.0 {
             Socket::Os(_) => None,
-            Socket::Emulated { socket, .. } => Some(socket.file()),
+            Socket::Emulated { socket, .. } => Some(socket),
         }
+    }
+
+    pub(crate) fn file(&self) -> Option<SocketFile> {
+        self.emulated().map(emulated::UdpSocket::file)
     }
 
     fn get_option(&self, opt: Opt) -> io::Result<Value> {
@@ -244,3 +272,14 @@ impl UdpSocket {
 }
 
 udp_options!(UdpSocket);
+
+impl Sealed for UdpSocket {
+    fn emulated(&self) -> Option<&dyn AsFile> {
+        match &self.0 {
+            Socket::Emulated { socket, .. } => Some(socket.as_file()),
+            _ => None,
+        }
+    }
+}
+
+impl Fcntl for UdpSocket {}

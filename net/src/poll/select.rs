@@ -44,6 +44,16 @@ impl FdSet {
         FdSet { members: Vec::new() }
     }
 
+    /// A set of these descriptors.
+    ///
+    /// # Errors
+    /// As [`set`](FdSet::set).
+    pub fn of(sources: &[&dyn Source]) -> io::Result<FdSet> {
+        let mut set = FdSet::new();
+        sources.iter().try_for_each(|&source| set.set(source))?;
+        Ok(set)
+    }
+
     /// Adds a descriptor (`FD_SET`), unless it is in the set already.
     ///
     /// # Errors

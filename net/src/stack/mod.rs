@@ -49,6 +49,7 @@ pub(crate) mod report;
 pub(crate) mod route;
 pub(crate) mod shard;
 pub(crate) mod socket;
+pub(crate) mod socket_wq;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;

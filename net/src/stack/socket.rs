@@ -2,11 +2,11 @@
 
 use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::tcp::connection::Connection;
 use crate::stack::tcp::listen::Listener;
 use crate::stack::udp::UdpSocket;
 use slab::Slab;
-use wakeline_runtime::wait_queue::WaitList;
 
 /// Names a socket to the program that owns it. When the socket is closed, its name means nothing for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,12 +220,12 @@ impl Sockets {
         self.slots.get(index as usize).map(|slot| &slot.socket)
     }
 
-    /// Who waits for a socket.
-    pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
+    /// Who waits for a socket, and whose signals it sends.
+    pub(crate) fn wq(&mut self, id: SocketId) -> Option<&mut SocketWq> {
         Some(match self.get_mut(id).ok()? {
-            Socket::Connection(connection) => &mut connection.wait,
-            Socket::Listener(listener) => &mut listener.wait,
-            Socket::Udp(socket) => &mut socket.wait,
+            Socket::Connection(connection) => &mut connection.wq,
+            Socket::Listener(listener) => &mut listener.wq,
+            Socket::Udp(socket) => &mut socket.wq,
         })
     }
 

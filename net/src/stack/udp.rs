@@ -1,6 +1,6 @@
 //! UDP (RFC 768): datagrams in, queued and charged by `truesize`, and datagrams out.
 
-use crate::event::{DropReason, Event};
+use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
@@ -13,6 +13,7 @@ use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
@@ -23,7 +24,7 @@ use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use wakeline_runtime::wait_queue::{Events, WaitList};
+use wakeline_runtime::wait_queue::Events;
 
 /// One shard's UDP.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(crate) struct UdpSocket {
     pub(crate) binding: Binding,
     pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
-    pub(crate) wait: WaitList,
+    pub(crate) wq: SocketWq,
     pub(crate) error: Option<SocketError>,
     pub(crate) errors: ErrorQueue,
     queue: VecDeque<Datagram>,
@@ -220,7 +221,7 @@ impl UdpLayer {
             socket.errors.push_report(report, socket.binding.family);
         }
         socket.error = Some(said.error);
-        socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+        socket.wq.error_report(lower.fx);
     }
 
     /// A socket on `local`.
@@ -242,7 +243,7 @@ impl UdpLayer {
             binding,
             options: UdpOptions::new(rcvbuf),
             peer: None,
-            wait: WaitList::new(),
+            wq: SocketWq::new(),
             error: None,
             errors: ErrorQueue::default(),
             queue: VecDeque::new(),
@@ -329,7 +330,7 @@ impl UdpLayer {
         if is_large && matches!(fragments, Fragments::Never | Fragments::NeverProbing) {
             if socket.options.recverr {
                 socket.errors.push_too_long(to, socket.binding.family, largest);
-                socket.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
+                socket.wq.error_report(lower.fx);
             }
             return Err(SocketError::MessageTooLong);
         }
@@ -400,7 +401,7 @@ impl UdpLayer {
                 lower.ip.leave_group(group, lower.now, lower.fx);
             }
             socket.queue.drain(..).for_each(|datagram| lower.ip.pool.free(datagram.packet));
-            socket.wait.close(&mut lower.fx.wakes);
+            socket.wq.close(lower.fx);
         }
     }
 
@@ -410,7 +411,7 @@ impl UdpLayer {
         for index in sockets.indices() {
             if let Some(socket) = sockets.udp_at(index) {
                 socket.error = Some(SocketError::NetworkDown);
-                socket.wait.wake_all(&mut lower.fx.wakes);
+                socket.wq.state_change(lower.fx);
             }
         }
     }
@@ -430,8 +431,7 @@ fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mu
     socket.charged += truesize;
     socket.queue.push_back(Datagram { from, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
-    lower.fx.tracer.emit(|| Event::SkDataReady { protocol: "IPPROTO_UDP", func: "sock_def_readable" });
-    socket.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
+    socket.wq.data_ready("IPPROTO_UDP", lower.fx);
 }
 
 /// Counts one in the table of the datagram's family.

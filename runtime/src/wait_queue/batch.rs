@@ -3,7 +3,6 @@
 use crate::unwind::contain;
 use crate::wait_queue::entry::Events;
 use crate::wait_queue::func::WakeFn;
-use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,11 +10,10 @@ use std::task::Waker;
 /// Wakers and callbacks on their way out of a lock. Dropping it calls them too: a collected wake-up is never lost.
 #[derive(Debug, Default)]
 pub struct WakeBatch {
-    calls: SmallVec<[Call; INLINE]>,
+    /// Most hand-overs have one to tell. When there is none here, there are none in `rest`.
+    first: Option<Call>,
+    rest: Vec<Call>,
 }
-
-/// How many calls need no allocation.
-const INLINE: usize = 2;
 
 /// One call that is still to be made.
 enum Call {
@@ -45,30 +43,42 @@ impl fmt::Debug for Call {
 impl WakeBatch {
     /// An empty batch.
     #[must_use]
-    pub fn new() -> WakeBatch {
-        WakeBatch { calls: SmallVec::new() }
+    pub const fn new() -> WakeBatch {
+        WakeBatch { first: None, rest: Vec::new() }
     }
 
     /// Adds one waker.
+    #[inline]
     pub fn push(&mut self, waker: Waker) {
-        self.calls.push(Call::Waker(waker));
+        self.add(Call::Waker(waker));
     }
 
     /// Adds one callback, and what it is told.
-    pub(crate) fn push_call(&mut self, func: Arc<dyn WakeFn>, key: Events) {
-        self.calls.push(Call::Callback(func, key));
+    pub fn push_call(&mut self, func: Arc<dyn WakeFn>, key: Events) {
+        self.add(Call::Callback(func, key));
+    }
+
+    #[inline]
+    fn add(&mut self, call: Call) {
+        if self.first.is_none() {
+            self.first = Some(call);
+        } else {
+            self.rest.push(call);
+        }
     }
 
     /// How many calls wait to be made.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
-        self.calls.len()
+        usize::from(self.first.is_some()) + self.rest.len()
     }
 
     /// Whether there is nothing to call.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.first.is_none()
     }
 
     /// Calls everyone, in the order in which they were told, and leaves the batch empty for the next use.
@@ -76,24 +86,32 @@ impl WakeBatch {
     /// Must not be called while a lock is held that a woken task might want.
     #[inline]
     pub fn wake_all(&mut self) {
-        if self.calls.len() > 1 {
-            self.wake_many();
-        } else if let Some(call) = self.calls.pop() {
-            call.make(); // most hand-overs have one to tell
+        let Some(first) = self.first.take() else { return };
+        if self.rest.is_empty() {
+            first.make();
+        } else {
+            self.wake_many(first);
         }
     }
 
+    /// When nobody has said `wake_all`.
+    #[cold]
+    fn wake_late(&mut self) {
+        self.wake_all();
+    }
+
     #[inline(never)]
-    fn wake_many(&mut self) {
-        let mut calls = Calls(self.calls.drain(..));
-        for call in calls.0.by_ref() {
+    fn wake_many(&mut self, first: Call) {
+        let mut rest = Calls(self.rest.drain(..));
+        first.make();
+        for call in rest.0.by_ref() {
             call.make();
         }
     }
 }
 
 /// The calls of one batch. When one panics, the others are made all the same, and the panic goes on.
-struct Calls<'a>(smallvec::Drain<'a, [Call; INLINE]>);
+struct Calls<'a>(std::vec::Drain<'a, Call>);
 
 impl Drop for Calls<'_> {
     fn drop(&mut self) {
@@ -107,6 +125,8 @@ impl Drop for Calls<'_> {
 impl Drop for WakeBatch {
     #[inline]
     fn drop(&mut self) {
-        self.wake_all();
+        if !self.is_empty() {
+            self.wake_late();
+        }
     }
 }

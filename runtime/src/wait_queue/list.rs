@@ -247,6 +247,13 @@ impl WaitList {
         }
     }
 
+    /// What those in the list want to hear of, in the order in which they are told.
+    pub fn interests(&self) -> impl Iterator<Item = Events> + '_ {
+        let first = self.entries.get(self.head as usize);
+        let next = |entry: &&Entry| self.entries.get(entry.next as usize);
+        std::iter::successors(first, next).map(|entry| entry.interest)
+    }
+
     /// Whether the waiter with this slot is still in the list, that is, has not been told.
     #[must_use]
     pub fn is_waiting(&self, slot: &WaitSlot) -> bool {

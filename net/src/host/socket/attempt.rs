@@ -56,16 +56,18 @@ pub(crate) fn attempt<R>(
     let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
         let result = call(stack, place.id, now, fx);
-        let list = stack.wait_list(place.id);
-        match (result, list) {
-            (Err(SocketError::WouldBlock), Some(list)) => {
-                replaced = list.join_sleeper(slot, waker, interest, mode, is_awake);
+        let wq = stack.wq(place.id);
+        match (result, wq) {
+            (Err(SocketError::WouldBlock), Some(wq)) => {
+                wq.note_sleep(interest, true);
+                replaced = wq.wait.join_sleeper(slot, waker, interest, mode, is_awake);
                 fx.tracer.emit(|| Event::SchedSleep { what: what(interest) });
                 Poll::Pending
             }
-            (result, list) => {
-                if let Some(list) = list {
-                    removed = list.remove(slot);
+            (result, wq) => {
+                if let Some(wq) = wq {
+                    wq.note_sleep(interest, false);
+                    removed = wq.wait.remove(slot);
                 }
                 if removed.is_told() {
                     fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
@@ -97,7 +99,11 @@ pub(crate) fn release(place: Place<'_>, slot: &mut WaitSlot) -> bool {
         return false;
     }
     let removed = place.host.with_stack_recent(place.cpu, |stack, _, _| {
-        let removed = stack.wait_list(place.id).map(|list| list.remove(slot));
+        let removed = stack.wq(place.id).map(|wq| {
+            let removed = wq.wait.remove(slot);
+            wq.note_gone();
+            removed
+        });
         *slot = WaitSlot::new();
         removed
     });

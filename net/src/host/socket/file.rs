@@ -2,20 +2,28 @@
 //!
 //! `tcp_poll` and its siblings are asked in two ways: only what holds, or with a waker to leave in every wait queue in
 //! which news would be told. Joining and looking happen under one lock, so that no news falls between them.
+//!
+//! System calls on several members go through it too ([`SocketFile::attempt`]).
 
 use crate::host::machine::Machine;
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::stack::effects::Effects;
+use crate::stack::error::SocketError;
+use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use smallvec::SmallVec;
+use std::io;
 use std::sync::Arc;
-use std::task::Waker;
-use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot, WakeFn};
+use std::task::{Poll, Waker};
+use wakeline_runtime::clock::Instant;
+use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitSlot, WakeFn};
 
 /// See the [module](self). It names a socket and does not keep it open: once it is closed, `ERR` and `HUP` hold.
 #[derive(Clone)]
 pub(crate) struct SocketFile {
-    host: Arc<Machine>,
+    pub(super) host: Arc<Machine>,
     /// The socket's members, by CPU. A connection has one, a listener and a UDP socket one for each CPU.
-    heads: SmallVec<[(usize, SocketId); 1]>,
+    pub(super) heads: SmallVec<[(usize, SocketId); 1]>,
 }
 
 /// Tells one socket from all others, for ever.
@@ -28,16 +36,82 @@ pub(crate) struct FileId {
 
 /// A waiter's places in the wait queues of one file.
 #[derive(Debug, Default)]
-pub(crate) struct Places(SmallVec<[WaitSlot; 1]>);
+pub(crate) struct Places {
+    slots: SmallVec<[WaitSlot; 1]>,
+    /// The member to try first: each in turn, so that none starves.
+    first: usize,
+}
+
+impl Places {
+    /// In no queue.
+    pub(crate) fn new() -> Places {
+        Places::default()
+    }
+}
 
 impl SocketFile {
     pub(crate) fn new(host: Arc<Machine>, heads: impl IntoIterator<Item = (usize, SocketId)>) -> SocketFile {
         SocketFile { host, heads: heads.into_iter().collect() }
     }
 
+    pub(crate) fn host(&self) -> &Arc<Machine> {
+        &self.host
+    }
+
     pub(crate) fn id(&self) -> FileId {
         let &(cpu, socket) = self.heads.first().expect("a socket stands on at least one CPU");
         FileId { host: Arc::as_ptr(&self.host).addr(), cpu, socket }
+    }
+
+    /// Tries `call` on each member; when all would block, the caller waits in all their queues. Gives the CPU as well.
+    pub(crate) fn attempt<R>(
+        &self,
+        (time, mode): (Time, Mode),
+        waker: &Waker,
+        places: &mut Places,
+        interest: Events,
+        mut call: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
+    ) -> Poll<io::Result<(usize, R)>> {
+        let members = self.heads.len();
+        places.slots.resize_with(members, WaitSlot::new);
+        for step in 0..members {
+            let at = (places.first + step) % members;
+            let (cpu, id) = self.heads[at];
+            let place = Place { host: &self.host, cpu, id };
+            let waiting = Waiting { waker, slot: &mut places.slots[at], interest, mode };
+            if let Poll::Ready(result) = attempt(place, time, waiting, &mut call) {
+                places.first = (at + 1) % members;
+                self.release(places);
+                self.pass_on((cpu, id), interest);
+                return Poll::Ready(result.map(|value| (cpu, value)));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Leaves every queue. Where the waiter had been told and something is still there, the next one is told.
+    pub(crate) fn release(&self, places: &mut Places) {
+        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots).filter(|(_, slot)| slot.is_set()) {
+            let removed = self.host.with_stack_recent(cpu, |stack, _, fx| {
+                let removed = stack.wait_list(id).map(|list| list.remove(slot));
+                *slot = WaitSlot::new();
+                if removed.as_ref().is_some_and(Removed::is_told) {
+                    wake_next(stack, id, Events::READABLE, fx);
+                }
+                removed
+            });
+            // Its waker goes without the lock.
+            drop(removed);
+        }
+    }
+
+    /// One arrival wakes one waiter, but a waiter that comes at the right moment takes it without being woken. Then the
+    /// one that was woken finds nothing; and two arrivals may have met one waiter in two queues. So whoever takes
+    /// something while more is there tells the next.
+    fn pass_on(&self, (cpu, id): (usize, SocketId), interest: Events) {
+        if self.heads.len() > 1 {
+            self.host.with_stack_recent(cpu, |stack, _, fx| wake_next(stack, id, interest, fx));
+        }
     }
 
     /// Whether nobody has closed the socket yet.
@@ -55,9 +129,9 @@ impl SocketFile {
 
     /// The same, having left `waker` in every wait queue of the socket (`poll_wait`), for events that meet `interest`.
     pub(crate) fn poll_wait(&self, places: &mut Places, waker: &Waker, interest: Events) -> Events {
-        places.0.resize_with(self.heads.len(), WaitSlot::new);
+        places.slots.resize_with(self.heads.len(), WaitSlot::new);
         let mut holds = Events::empty();
-        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.0) {
+        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots) {
             let replaced = self.host.with_stack_recent(cpu, |stack, _, _| {
                 holds |= stack.readiness(id);
                 stack.wait_list(id).and_then(|list| list.join(slot, waker, interest, Mode::Shared))
@@ -70,9 +144,9 @@ impl SocketFile {
 
     /// The same with a function that stays in the wait queues until it leaves them.
     pub(crate) fn watch(&self, places: &mut Places, func: &Arc<dyn WakeFn>, interest: Events, mode: Mode) -> Events {
-        places.0.resize_with(self.heads.len(), WaitSlot::new);
+        places.slots.resize_with(self.heads.len(), WaitSlot::new);
         let mut holds = Events::empty();
-        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.0) {
+        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots) {
             let replaced = self.host.with_stack_recent(cpu, |stack, _, _| {
                 holds |= stack.readiness(id);
                 stack.wait_list(id).and_then(|list| list.add(slot, func.clone(), interest, mode))
@@ -85,7 +159,7 @@ impl SocketFile {
     /// Changes what such a function wants to hear; gives what holds now.
     pub(crate) fn watch_for(&self, places: &Places, interest: Events) -> Events {
         let mut holds = Events::empty();
-        for (&(cpu, id), slot) in self.heads.iter().zip(&places.0) {
+        for (&(cpu, id), slot) in self.heads.iter().zip(&places.slots) {
             self.host.with_stack_recent(cpu, |stack, _, _| {
                 holds |= stack.readiness(id);
                 if let Some(list) = stack.wait_list(id) {
@@ -98,7 +172,7 @@ impl SocketFile {
 
     /// Leaves the wait queues.
     pub(crate) fn leave(&self, places: &mut Places) {
-        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.0).filter(|(_, slot)| slot.is_set()) {
+        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots).filter(|(_, slot)| slot.is_set()) {
             let removed = self.host.with_stack_recent(cpu, |stack, _, _| {
                 let removed = stack.wait_list(id).map(|list| list.remove(slot));
                 *slot = WaitSlot::new();
@@ -106,5 +180,14 @@ impl SocketFile {
             });
             drop(removed);
         }
+    }
+}
+
+fn wake_next(stack: &mut Stack, id: SocketId, interest: Events, fx: &mut Effects) {
+    if !stack.readiness(id).intersects(interest) {
+        return;
+    }
+    if let Some(list) = stack.wait_list(id) {
+        list.wake(interest, 1, &mut fx.wakes);
     }
 }

@@ -1,17 +1,19 @@
 //! Emulated TCP sockets: a connection, which lives in one shard, and a listener, which stands in all of them.
 
 use crate::event::Event;
+use crate::fasync::{AsFile, File};
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::IN_WAIT_DATA;
 use crate::stack::tcp::settings::Settings;
 use crate::tcp_info::TcpInfo;
 use std::io;
@@ -61,6 +63,11 @@ impl TcpStream {
         Ok(TcpStream { host, cpu, id })
     }
 
+    /// What came out of the accept queue of `cpu`.
+    pub(crate) fn accepted(host: Arc<Machine>, cpu: usize, id: SocketId) -> TcpStream {
+        TcpStream { host, cpu, id }
+    }
+
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
         self.try_connected(cx.waker(), slot)
     }
@@ -79,13 +86,13 @@ impl TcpStream {
     }
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Recent, waker, slot, Events::READABLE | Events::RDHUP, |stack, id, now, fx| {
-            let n = stack.tcp_recv(now, id, buf, fx)?;
-            let ret = u32::try_from(n).unwrap_or(u32::MAX);
-            fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
-            fx.tracer.emit(|| Event::SockRecvLength { ret });
-            Ok(n)
-        })
+        self.attempt(
+            Time::Recent,
+            waker,
+            slot,
+            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
+            |stack, id, now, fx| recv(stack, id, now, buf, fx),
+        )
     }
 
     pub(crate) fn poll_peek(
@@ -94,9 +101,13 @@ impl TcpStream {
         slot: &mut WaitSlot,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Recent, cx.waker(), slot, Events::READABLE | Events::RDHUP, |stack, id, _, _| {
-            stack.tcp_peek(id, buf)
-        })
+        self.attempt(
+            Time::Recent,
+            cx.waker(),
+            slot,
+            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
+            |stack, id, _, _| stack.tcp_peek(id, buf),
+        )
     }
 
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -104,11 +115,7 @@ impl TcpStream {
     }
 
     fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| {
-            let n = stack.tcp_send(now, id, buf, fx)?;
-            fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
-            Ok(n)
-        })
+        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| send(stack, id, now, buf, fx))
     }
 
     /// Waits until one of `interest` holds; gives what holds.
@@ -214,6 +221,55 @@ impl TcpStream {
     }
 }
 
+/// `recv(2)` without waiting.
+#[inline]
+pub(crate) fn recv(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &mut [u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_recv(now, id, buf, fx)?;
+    let ret = u32::try_from(n).unwrap_or(u32::MAX);
+    fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+    fx.tracer.emit(|| Event::SockRecvLength { ret });
+    Ok(n)
+}
+
+/// `send(2)` without waiting.
+#[inline]
+pub(crate) fn send(
+    stack: &mut Stack,
+    id: SocketId,
+    now: Instant,
+    buf: &[u8],
+    fx: &mut Effects,
+) -> Result<usize, SocketError> {
+    let n = stack.tcp_send(now, id, buf, fx)?;
+    fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
+    Ok(n)
+}
+
+impl AsFile for TcpStream {
+    fn fasync_file(&self) -> io::Result<Arc<File>> {
+        let file = self.host.with_stack_recent(self.cpu, |stack, _, fx| {
+            Some(stack.wq(self.id)?.file(|| Arc::new(File::new(fx.tracer.clone()))).clone())
+        });
+        file.ok_or_else(|| SocketError::Stale.into())
+    }
+
+    fn set_fasync(&self, on: bool) -> io::Result<()> {
+        self.fasync_file()?;
+        self.host.with_stack_recent(self.cpu, |stack, _, _| {
+            if let Some(wq) = stack.wq(self.id) {
+                wq.set_fasync(on);
+            }
+        });
+        Ok(())
+    }
+}
+
 impl Drop for TcpStream {
     fn drop(&mut self) {
         self.host.with_stack(self.cpu, |stack, now, fx| stack.close(now, self.id, fx));
@@ -268,29 +324,33 @@ impl TcpListener {
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.try_accept(cx.waker(), slots)
     }
 
-    fn try_accept(&self, waker: &Waker, slots: &mut SpreadSlots) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.sockets
             .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
-            .map_ok(|(cpu, (id, peer))| (TcpStream { host: self.sockets.host().clone(), cpu, id }, peer))
+            .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 
-    pub(crate) fn accept_blocking(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
-        let result = block(None, |waker| self.try_accept(waker, &mut slots));
+    pub(crate) fn accept_blocking(&self, timeout: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut slots = Places::new();
+        let result = block(timeout, |waker| self.try_accept(waker, &mut slots));
         self.release(&mut slots);
         result
+    }
+
+    pub(crate) fn as_file(&self) -> &dyn AsFile {
+        &self.sockets
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.sockets.query(|stack, id| stack.local_addr(id))
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
     }
 

@@ -1,11 +1,12 @@
 //! Emulated UDP sockets, which stand in every shard of their host.
 
 use crate::extended_error::ExtendedError;
+use crate::fasync::AsFile;
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
-use crate::host::socket::file::SocketFile;
-use crate::host::socket::spread::{Spread, SpreadSlots};
+use crate::host::socket::file::{Places, SocketFile};
+use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::with_port;
 use crate::sockopt::{Opt, Sharing, Value};
 use crate::stack::effects::Effects;
@@ -80,7 +81,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_many<B: AsMut<[u8]>>(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         bufs: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> Poll<io::Result<usize>> {
@@ -120,7 +121,7 @@ impl UdpSocket {
     pub(crate) fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -130,7 +131,7 @@ impl UdpSocket {
     fn try_recv_from(
         &self,
         waker: &Waker,
-        slots: &mut SpreadSlots,
+        slots: &mut Places,
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -150,7 +151,7 @@ impl UdpSocket {
         peek: bool,
         timeout: Option<Duration>,
     ) -> io::Result<(usize, SocketAddr)> {
-        let mut slots = SpreadSlots::new();
+        let mut slots = Places::new();
         let host = self.sockets.host();
         let result = block(timeout, |waker| match self.try_recv_from(waker, &mut slots, buf, peek) {
             Poll::Pending if host.polls_busily.get() => {
@@ -198,6 +199,10 @@ impl UdpSocket {
         self.sockets.find(|stack, id| stack.take_error(id)).map(Into::into)
     }
 
+    pub(crate) fn as_file(&self) -> &dyn AsFile {
+        &self.sockets
+    }
+
     /// What was reported about one datagram, by whichever CPU heard of it (`MSG_ERRQUEUE`).
     pub(crate) fn try_recv_error(&self) -> io::Result<ExtendedError> {
         Ok(self.sockets.find(|stack, id| stack.udp_take_report(id)).ok_or(SocketError::WouldBlock)?)
@@ -211,7 +216,7 @@ impl UdpSocket {
         (*self.peer()).ok_or_else(|| SocketError::NotConnected.into())
     }
 
-    pub(crate) fn release(&self, slots: &mut SpreadSlots) {
+    pub(crate) fn release(&self, slots: &mut Places) {
         self.sockets.release(slots);
     }
 

@@ -7,6 +7,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::shard::Stack;
 use crate::stack::socket::{Socket, SocketId};
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::tcp::calls::EPHEMERAL;
 use crate::stack::tcp::layer::TcpLayer;
 use std::net::SocketAddr;
@@ -122,7 +123,12 @@ impl Stack {
 
     /// Who waits for a socket (`socket_wq.wait`): to be joined under the lock under which the condition was tested.
     pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
-        self.sockets.wait_list(id)
+        self.wq(id).map(|wq| &mut wq.wait)
+    }
+
+    /// The same, and whose signals it sends.
+    pub(crate) fn wq(&mut self, id: SocketId) -> Option<&mut SocketWq> {
+        self.sockets.wq(id)
     }
 
     /// Whether any socket, or connection that is still finishing, uses a local port.

@@ -6,6 +6,7 @@ use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, SocketId, Sockets};
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::emit::send_reset;
@@ -17,7 +18,6 @@ use crate::stack::tcp::sysctl::TwReuse;
 use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use wakeline_runtime::wait_queue::WaitList;
 
 /// Whether two ends may have a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl TcpLayer {
             half_open: 0,
             young: 0,
             overflowed_at: None,
-            wait: WaitList::new(),
+            wq: SocketWq::new(),
             settings,
             is_down: false,
         };
@@ -220,6 +220,7 @@ impl TcpLayer {
         let n = if may_write { connection.block.write(bytes, &mut lower.ip.pool) } else { 0 };
         if n < bytes.len() {
             connection.no_space = true;
+            connection.wq.note_no_space();
         }
         if n == 0 && !bytes.is_empty() {
             return Err(SocketError::WouldBlock);
@@ -272,7 +273,7 @@ impl TcpLayer {
         let before = connection.block.state();
         if before == State::Closed {
             // `inet_shutdown`: in vain, and yet whoever waits looks again.
-            connection.wait.wake_all(&mut lower.fx.wakes);
+            connection.wq.state_change(lower.fx);
         }
         if matches!(before, State::Closed | State::SynSent) {
             return Err(SocketError::NotConnected);
@@ -286,7 +287,7 @@ impl TcpLayer {
         }
         connection.trace_state(before, lower.fx);
         // `sk_state_change`: whoever waits looks again.
-        connection.wait.wake_all(&mut lower.fx.wakes);
+        connection.wq.state_change(lower.fx);
         self.settle(sockets, id.index(), lower);
         Ok(())
     }
@@ -307,7 +308,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         let before = connection.block.state();
         connection.owner = Owner::Nobody;
-        connection.wait.close(&mut lower.fx.wakes);
+        connection.wq.close(lower.fx);
         let reset = if abort {
             let reset = connection.block.abort_reset();
             connection.block.abort(&mut lower.ip.pool);
@@ -347,7 +348,7 @@ impl TcpLayer {
         }
         let Some(Socket::Listener(mut listener)) = sockets.remove(index) else { return };
         self.demux.unbind(listener.local, index, listener.binding.family);
-        listener.wait.close(&mut lower.fx.wakes);
+        listener.wq.close(lower.fx);
         for child in listener.accept_queue {
             self.close_connection(sockets, child, true, lower);
         }

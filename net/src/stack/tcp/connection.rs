@@ -8,11 +8,12 @@ use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::ip_settings::IpFields;
+use crate::stack::socket_wq::{How, SocketWq, band};
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::emit::{send_reset, send_segment};
 use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::state::State;
-use wakeline_runtime::wait_queue::{Events, WaitList};
+use wakeline_runtime::wait_queue::Events;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -21,8 +22,7 @@ pub(crate) struct Connection {
     /// How the program sees the flow's addresses.
     pub(crate) family: Family,
     pub(crate) block: ControlBlock,
-    /// `socket_wq.wait`
-    pub(crate) wait: WaitList,
+    pub(crate) wq: SocketWq,
     /// What the next call reports (`sk_err`).
     pub(crate) error: Option<SocketError>,
     /// What the network says, without ending the connection (`sk_err_soft`).
@@ -69,7 +69,7 @@ impl Connection {
             flow,
             family,
             block,
-            wait: WaitList::new(),
+            wq: SocketWq::new(),
             error: None,
             soft_error: None,
             owner,
@@ -104,7 +104,7 @@ impl Connection {
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
             // `tcp_check_space`: what was sent has made room.
             self.no_space = false;
-            self.wait.wake(Events::WRITABLE, 1, &mut lower.fx.wakes);
+            self.wq.write_space(true, lower.fx);
         }
     }
 
@@ -145,25 +145,24 @@ impl Connection {
 
     #[inline]
     fn notify(&mut self, notice: Notice, lower: &mut Lower<'_>) {
-        let wakes = &mut lower.fx.wakes;
         if notice.contains(Notice::CONNECTED) {
-            // `sk_state_change`: everybody, without a key. Whoever waits to write is among them.
-            self.wait.wake_all(wakes);
+            // Whoever waits to write is among those who hear of it.
+            self.wq.state_change(lower.fx);
+            self.wq.wake_async(How::Io, band::OUT, lower.fx);
         }
         if notice.contains(Notice::PEER_CLOSED) {
             self.is_done = true;
-            // `tcp_fin`: first the change of state, then, below, the data.
-            self.wait.wake_all(wakes);
+            // `tcp_fin`: first the change of state, then, below, the data. Half a close is no hang-up.
+            self.wq.state_change(lower.fx);
+            let band = if self.block.state().may_send() { band::IN } else { band::HUP };
+            self.wq.wake_async(How::WaitData, band, lower.fx);
         }
         if notice.contains(Notice::READABLE) && self.is_readable() {
-            let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
-            lower.fx.tracer.emit(event);
-            self.wait.wake(Events::READABLE, 1, wakes);
+            self.wq.data_ready("IPPROTO_TCP", lower.fx);
         }
         if notice.contains(Notice::WRITABLE) && self.no_space && self.is_writable() {
-            // `sk_stream_write_space`
             self.no_space = false;
-            self.wait.wake(Events::WRITABLE, 1, wakes);
+            self.wq.write_space(self.block.state().may_send(), lower.fx);
         }
     }
 
@@ -180,8 +179,8 @@ impl Connection {
             lower.fx.tracer.emit(|| Event::TcpReceiveReset { sport, dport });
         }
         // `sk_error_report`, then `sk_state_change`.
-        self.wait.wake(Events::ERR, 1, &mut lower.fx.wakes);
-        self.wait.wake_all(&mut lower.fx.wakes);
+        self.wq.error_report(lower.fx);
+        self.wq.state_change(lower.fx);
     }
 
     /// Whether at least a third of the send buffer is free, and little enough of it is unsent
@@ -236,6 +235,7 @@ impl Connection {
                 events |= Events::OUT | Events::WRNORM;
             } else {
                 self.no_space = true;
+                self.wq.note_no_space();
             }
         }
         if self.error.is_some() {

@@ -232,7 +232,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         if connection.owner == Owner::Nobody {
             connection.block.abort(&mut lower.ip.pool);
-            connection.wait.wake_all(&mut lower.fx.wakes);
+            connection.wq.state_change(lower.fx);
             self.orphans -= u32::from(connection.is_orphan);
             self.memory.release(connection);
             sockets.remove(index);
@@ -425,7 +425,7 @@ impl TcpLayer {
             } else if let Some(listener) = sockets.listener_at(index) {
                 listener.is_down = true;
                 (listener.half_open, listener.young) = (0, 0);
-                listener.wait.wake_all(&mut lower.fx.wakes);
+                listener.wq.state_change(lower.fx);
             }
         }
     }

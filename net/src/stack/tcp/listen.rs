@@ -5,6 +5,7 @@
 
 use crate::stack::demux::{Binding, FourTuple};
 use crate::stack::endpoint::Endpoint;
+use crate::stack::socket_wq::SocketWq;
 use crate::stack::tcp::control_block::CHALLENGE_INTERVAL;
 use crate::stack::tcp::defer::retransmissions_in;
 use crate::stack::tcp::options::Agreed;
@@ -14,7 +15,6 @@ use crate::tcp_info::{TcpInfo, TcpState};
 use crate::wire::tcp::SeqNumber;
 use std::collections::VecDeque;
 use wakeline_runtime::clock::Instant;
-use wakeline_runtime::wait_queue::WaitList;
 
 /// A socket in LISTEN.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Listener {
     pub(crate) young: u32,
     /// When a cookie was last given out, which is when the SYN queue was full (`tcp_synq_overflow`).
     pub(crate) overflowed_at: Option<Instant>,
-    pub(crate) wait: WaitList,
+    pub(crate) wq: SocketWq,
     /// What the connections will have that it accepts.
     pub(crate) settings: Settings,
     /// The host went down.

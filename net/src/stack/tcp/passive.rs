@@ -1,7 +1,7 @@
 //! The passive open: LISTEN (RFC 9293 3.10.7.2), where a SYN becomes a compact request, or a cookie; and the moment in
 //! which either becomes a connection in the accept queue.
 
-use crate::event::{DropReason, Event};
+use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::demux::{FourTuple, Target};
 use crate::stack::ip::Lower;
@@ -19,7 +19,6 @@ use crate::stack::tcp::timestamps::Timestamps;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 use wakeline_runtime::clock::Instant;
-use wakeline_runtime::wait_queue::Events;
 
 /// What is done with a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,9 +241,7 @@ impl TcpLayer {
         }
         listener.accept_queue.push_back(place);
         let (settings, family) = (listener.settings, listener.binding.family);
-        let event = || Event::SkDataReady { protocol: "IPPROTO_TCP", func: "sock_def_readable" };
-        lower.fx.tracer.emit(event);
-        listener.wait.wake(Events::READABLE, 1, &mut lower.fx.wakes);
+        listener.wq.data_ready("IPPROTO_TCP", lower.fx);
         lower.ip.counters.count(Mib::TcpPassiveOpens);
         let offer = self.offer(lower.ip, &request.flow, (settings.rcvbuf, settings.sndbuf));
         let FourTuple { local, remote } = request.flow;
