@@ -410,7 +410,7 @@ async fn a_softirq_raised_by_a_program_wakes_ksoftirqd() {
 
 /// Rows 19 and 20: a poll takes 64; after 300 packets the round ends, counted; then the unpolled one, then those to be polled
 /// again, in order.
-#[wakeline::test]
+#[wakeline::test(start_paused = true)]
 async fn a_round_of_polls_has_a_budget() {
     let bench = Bench::new(|host| host.queues(6));
     bench.host.pause();
@@ -444,7 +444,7 @@ async fn a_round_of_polls_has_a_budget() {
 }
 
 /// Row 19: 64 packets are a full weight, so the instance stays scheduled and is polled again, for nothing.
-#[wakeline::test]
+#[wakeline::test(start_paused = true)]
 async fn a_full_weight_keeps_ownership() {
     for (packets, expected) in [(63, vec![63]), (64, vec![64, 0]), (65, vec![64, 1])] {
         let bench = Bench::new(|host| host);
@@ -719,7 +719,7 @@ async fn eight_cpus_share_the_load() {
 }
 
 /// Under load at the defaults there is less than one interrupt for fifty packets.
-#[wakeline::test]
+#[wakeline::test(start_paused = true)]
 async fn load_needs_few_interrupts() {
     let lan = Lan::with_seed(1);
     let server = lan.host("server").build().unwrap();
