@@ -21,6 +21,7 @@ use crate::nic::offloads::Offloads;
 use crate::nic::ring::TxQueue;
 use crate::nic::{Nic, NicConfig};
 use crate::stack::addresses::Cidr;
+use crate::stack::autoconf::Ipv6Sysctls;
 use crate::stack::config::{Limits, ShardOf, StackConfig};
 use crate::stack::route::{METRIC_USER, Route, RouteTo};
 use crate::stack::shard::Stack;
@@ -64,6 +65,8 @@ pub struct HostBuilder {
     routes: Vec<(String, RouteTo)>,
     forwards: bool,
     tcp: TcpSysctls,
+    /// What was said of `net.ipv6.conf.all`.
+    ipv6: Vec<(String, u32)>,
     /// The first name or value of a sysctl that there is not.
     bad_sysctl: Option<String>,
 }
@@ -100,6 +103,7 @@ impl HostBuilder {
             routes: Vec::new(),
             forwards: false,
             tcp: TcpSysctls::default(),
+            ipv6: Vec::new(),
             bad_sysctl: None,
         }
     }
@@ -227,6 +231,11 @@ impl HostBuilder {
     /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`, `tcp_challenge_ack_limit`, `tcp_mem` (its third
     /// number, in pages). With several CPUs each bound is one CPU's.
     ///
+    /// Of IPv6 `net.ipv6.conf.all.accept_dad`, `optimistic_dad` and `accept_ra`: whether others are asked if they have an
+    /// address of the host's, before it is used or while it is (RFC 4862, RFC 4429); and whether routers are asked for, and
+    /// give addresses and ways (RFC 4861). Where the LAN reaches beyond the emulation when the host is built, the last two
+    /// are 1; elsewhere addresses are unique by construction, nobody is asked, and all of them are 0.
+    ///
     /// A name or a value that there is not is told by [`build`](HostBuilder::build).
     ///
     /// # Examples
@@ -253,7 +262,14 @@ impl HostBuilder {
                 self.limits.time_wait_max = value as usize;
                 true
             }
-            _ => name.strip_prefix("net.ipv4.").is_some_and(|name| self.tcp.set(name, value)),
+            _ => match (name.strip_prefix("net.ipv4."), name.strip_prefix("net.ipv6.conf.all.")) {
+                (Some(name), _) => self.tcp.set(name, value),
+                (_, Some(name)) => {
+                    self.ipv6.push((name.to_owned(), value));
+                    Ipv6Sysctls::OFF.clone().set(name, value)
+                }
+                _ => false,
+            },
         };
         if !known {
             self.bad_sysctl.get_or_insert_with(|| format!("{name} = {value}"));
@@ -333,6 +349,9 @@ impl HostBuilder {
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
         self.start_delay_lines(spawner, &port, port_id)?;
+        if self.ipv6() != Ipv6Sysctls::OFF {
+            (0..self.cpus).for_each(|cpu| machine.with_stack(cpu, |stack, now, fx| stack.start(now, fx)));
+        }
         Ok(Host::new(machine))
     }
 
@@ -469,7 +488,18 @@ impl HostBuilder {
             gso_max: if self.offloads.cuts_below().0 { GSO_MAX } else { 0 },
             limits: self.limits,
             tcp: self.tcp,
+            ipv6: self.ipv6(),
         }
+    }
+
+    /// What the host finds out by itself: on a LAN that reaches beyond the emulation more than elsewhere.
+    fn ipv6(&self) -> Ipv6Sysctls {
+        let mut sysctls = if self.lan.switch.has_uplink() { Ipv6Sysctls::AMONG_OTHERS } else { Ipv6Sysctls::OFF };
+        for (name, value) in &self.ipv6 {
+            // Those that there are not have been found.
+            let _ = sysctls.set(name, *value);
+        }
+        sysctls
     }
 
     fn start_delay_lines(&self, spawner: &Spawner, port: &Port, id: PortId) -> io::Result<()> {

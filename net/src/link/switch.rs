@@ -89,6 +89,11 @@ impl Switch {
         Some(id)
     }
 
+    /// Whether the LAN reaches beyond the emulation.
+    pub(crate) fn has_uplink(&self) -> bool {
+        !self.table.read().unwrap_or_else(PoisonError::into_inner).uplinks.is_empty()
+    }
+
     /// Unplugs a port: frames for it have nowhere to go, and those under way are lost.
     pub(crate) fn unplug(&self, id: PortId) {
         let port = {

@@ -72,6 +72,8 @@ struct V4 {
 struct V6 {
     addr: Ipv6Addr,
     prefix_len: u8,
+    /// Its preferred lifetime is over (RFC 4862 5.5.4).
+    is_deprecated: bool,
 }
 
 impl Addresses {
@@ -92,7 +94,21 @@ impl Addresses {
                 let broadcast = (prefix_len < 31).then(|| Ipv4Addr::from_bits(addr.to_bits() | host_bits));
                 self.v4.push(V4 { addr, broadcast, prefix_len });
             }
-            IpAddr::V6(addr) => self.v6.push(V6 { addr, prefix_len }),
+            IpAddr::V6(addr) => self.v6.push(V6 { addr, prefix_len, is_deprecated: false }),
+        }
+    }
+
+    /// Removes an address of IPv6, and says how it was added.
+    pub(crate) fn remove(&mut self, addr: IpAddr) -> Option<Cidr> {
+        let at = self.v6.iter().position(|own| IpAddr::V6(own.addr) == addr)?;
+        let V6 { prefix_len, .. } = self.v6.remove(at);
+        Some(Cidr { addr, prefix_len })
+    }
+
+    /// Whether an address of IPv6 is only used where there is no better one.
+    pub(crate) fn set_deprecated(&mut self, addr: Ipv6Addr, is_deprecated: bool) {
+        for own in self.v6.iter_mut().filter(|own| own.addr == addr) {
+            own.is_deprecated = is_deprecated;
         }
     }
 
@@ -161,8 +177,8 @@ impl Addresses {
         self.v4.iter().find(near).or(self.v4.first()).map(|own| own.addr)
     }
 
-    /// RFC 6724 section 5, the rules that mean something with one interface: 1 (the same address), 2 (scope), 8 (longest
-    /// common prefix).
+    /// RFC 6724 section 5, the rules that mean something with one interface: 1 (the same address), 2 (scope), 3 (not
+    /// deprecated), 8 (longest common prefix).
     fn source_v6(&self, dst: Ipv6Addr) -> Option<Ipv6Addr> {
         if dst.is_loopback() {
             return Some(Ipv6Addr::LOCALHOST);
@@ -174,7 +190,7 @@ impl Addresses {
             let fits = scope >= wanted;
             let nearness = if fits { u8::MAX - scope } else { scope };
             let common = common_prefix(own.addr.into(), dst.into()).unwrap_or(0).min(own.prefix_len);
-            (same, fits, nearness, common)
+            (same, fits, nearness, !own.is_deprecated, common)
         };
         // The first of equals, where `max_by_key` gives the last.
         self.v6.iter().rev().max_by_key(rank).map(|own| own.addr)

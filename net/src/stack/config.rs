@@ -1,6 +1,7 @@
 //! What a stack is told when it is built.
 
 use crate::stack::addresses::Cidr;
+use crate::stack::autoconf::Ipv6Sysctls;
 use crate::stack::route::Route;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
@@ -37,6 +38,7 @@ pub(crate) struct StackConfig {
     pub(crate) gso_max: u32,
     pub(crate) limits: Limits,
     pub(crate) tcp: TcpSysctls,
+    pub(crate) ipv6: Ipv6Sysctls,
 }
 
 impl StackConfig {
@@ -56,6 +58,7 @@ impl StackConfig {
             gso_max: 0,
             limits: Limits::default(),
             tcp: TcpSysctls::default(),
+            ipv6: Ipv6Sysctls::OFF,
         }
     }
 }

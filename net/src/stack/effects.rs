@@ -4,8 +4,9 @@ use crate::event::Tracer;
 use crate::packet::PacketBuf;
 use crate::stack::neigh::Word;
 use crate::stack::report::Report;
+use crate::wire::ndp::RouterAdvert;
 use std::mem::take;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use wakeline_runtime::wait_queue::WakeBatch;
 
 /// Frames and wake-ups that one or more calls have produced, in order. The caller owns it, empties it and uses it again.
@@ -33,6 +34,10 @@ pub(crate) enum Fact {
     Report(Report),
     /// What a router has said about the way to somewhere.
     PathMtu(IpAddr, u32),
+    /// What a router says of itself and of the link.
+    Router(Ipv6Addr, Box<RouterAdvert>),
+    /// Somebody else has an address that this host has asked about.
+    Duplicate(Ipv6Addr),
 }
 
 /// What stays within the host; mostly there is nothing.

@@ -7,6 +7,7 @@
 use crate::event::{DropReason, Drops, Event};
 use crate::packet::{IpSummed, PacketBuf, PoolCache};
 use crate::stack::addresses::{Addresses, Cidr};
+use crate::stack::autoconf::{Autoconf, Ipv6Sysctls};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Counters;
 use crate::stack::effects::{Effects, Fact};
@@ -48,6 +49,7 @@ pub(crate) struct IpLayer {
     /// The last destination that was looked up, its hop, and until when that holds.
     last_route: Option<(IpAddr, Hop, Instant)>,
     pub(crate) addresses: Addresses,
+    pub(crate) autoconf: Autoconf,
     pub(crate) neighbours: Neighbours,
 }
 
@@ -70,9 +72,12 @@ impl IpLayer {
     pub(crate) fn new(config: StackConfig, pool: PoolCache) -> IpLayer {
         let limits = &config.limits;
         let (addrs, routes) = (config.addrs.clone(), config.routes.clone());
+        // A router does not listen to others.
+        let ipv6 = Ipv6Sysctls { accept_ra: config.ipv6.accept_ra && !config.forwards, ..config.ipv6 };
         let mut layer = IpLayer {
             neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max_bytes, config.secret),
             addresses: Addresses::default(),
+            autoconf: Autoconf::new(ipv6),
             icmp_rate: RateLimit::new(),
             icmp_peers: PeerLimits::new(config.secret),
             paths: PathMtus::new(config.secret),
@@ -171,6 +176,20 @@ impl IpLayer {
         let route = Route { prefix: addr, to: RouteTo::Link, metric: METRIC_LINK, expires_at: None };
         // The first routes of a host find room.
         let _ = self.routes.add(route);
+    }
+
+    /// Takes an address from the interface, and the route to its network if no other address is there.
+    pub(crate) fn remove_addr(&mut self, addr: IpAddr) {
+        self.forget_last_route();
+        let Some(removed) = self.addresses.remove(addr) else { return };
+        if !self.addresses.iter().any(|own| own.prefix_len == removed.prefix_len && own.contains(addr)) {
+            self.routes.remove(removed, |route| route.metric == METRIC_LINK);
+        }
+    }
+
+    /// What was looked up last may have another answer now.
+    pub(crate) fn forget_last_route(&mut self) {
+        self.last_route = None;
     }
 
     /// Adds a route.
@@ -274,12 +293,14 @@ impl IpLayer {
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        earlier(self.neighbours.next_deadline(), self.reassembly.next_deadline())
+        let addresses = self.autoconf.next_deadline();
+        earlier(addresses, earlier(self.neighbours.next_deadline(), self.reassembly.next_deadline()))
     }
 
     /// Asks again for neighbours that have not answered. Packets, from their IP headers on, that waited for one that
     /// never will are handed to the caller before they are dropped; so are packets of which not all pieces have come.
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) -> TimedOut {
+        self.on_autoconf_timer(now, fx);
         let mut timed_out = TimedOut::default();
         for _ in 0..TIMERS_PER_CALL {
             match self.neighbours.on_timer(now) {

@@ -203,6 +203,7 @@ impl IpLayer {
         group == ndp::ALL_NODES
             || self.memberships.contains(group.into())
             || self.addresses.iter_v6().any(|own| ndp::solicited_node(own) == group)
+            || self.autoconf.listens_to(group)
     }
 
     #[cold]

@@ -19,6 +19,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod arp;
+pub(crate) mod autoconf;
 mod calls;
 pub(crate) mod complain;
 pub(crate) mod config;

@@ -1,6 +1,7 @@
 //! Neighbour discovery (RFC 4861) as a host does it: asking for neighbours of IPv6, answering, and learning from both.
 
 use crate::event::DropReason;
+use crate::stack::autoconf::{hear_of_duplicate, hear_router};
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
@@ -22,8 +23,9 @@ pub(crate) fn on_message(ip: &IpHeader, message: &NdpMessage, lower: &mut Lower<
     match *message {
         NdpMessage::NeighbourSolicit { target, source_mac } => on_solicit((src, dst), target, source_mac, lower),
         NdpMessage::NeighbourAdvert { target, flags, target_mac } => on_advert(dst, target, flags, target_mac, lower),
+        NdpMessage::RouterAdvert(ref advert) => hear_router(src, advert, lower),
         // A host has no use for the rest; redirects are not listened to (`accept_redirects` 0).
-        _ => {}
+        NdpMessage::RouterSolicit { .. } | NdpMessage::Redirect => {}
     }
 }
 
@@ -34,16 +36,24 @@ fn on_solicit((src, dst): (Ipv6Addr, Ipv6Addr), target: Ipv6Addr, source_mac: Op
     if probe && (source_mac.is_some() || dst != solicited_node(target)) {
         return;
     }
+    let is_tentative = lower.ip.autoconf.is_tentative(target);
+    if is_tentative && probe {
+        // RFC 4862 5.4.3: two want it, and neither gets it.
+        return hear_of_duplicate(target, lower);
+    }
     if !lower.ip.addresses.is_own_v6(target) {
         return;
     }
     if let Some(mac) = source_mac {
         hear(src, Word { mac, kind: WordKind::Unsolicited, may_override: true, create: true }, lower);
     }
-    let (to, flags) = match probe {
+    let (to, mut flags) = match probe {
         true => (ALL_NODES, NaFlags::OVERRIDE),
         false => (src, NaFlags::SOLICITED | NaFlags::OVERRIDE),
     };
+    // RFC 4429 3.3: it may be somebody else's still.
+    flags.set(NaFlags::OVERRIDE, !is_tentative);
+    flags.set(NaFlags::ROUTER, lower.ip.config.forwards);
     let answer = NdpMessage::NeighbourAdvert { target, flags, target_mac: Some(lower.ip.config.mac) };
     let Lower { now, ip, fx } = lower;
     ip.send_ndp((target, to), &answer, *now, fx);
@@ -55,6 +65,10 @@ fn on_advert(dst: Ipv6Addr, target: Ipv6Addr, flags: NaFlags, target_mac: Option
     // 7.1.2: an answer goes to who has asked, and to nobody else.
     if solicited && dst.is_multicast() {
         return;
+    }
+    if lower.ip.autoconf.is_tentative(target) {
+        // RFC 4862 5.4.4
+        return hear_of_duplicate(target, lower);
     }
     // Without a station it could only confirm what is known. Linux ignores it, too.
     let Some(mac) = target_mac else { return };
@@ -79,7 +93,13 @@ impl IpLayer {
         self.send_ndp((src, dst), &message, now, fx);
     }
 
-    fn send_ndp(&mut self, (src, dst): (Ipv6Addr, Ipv6Addr), message: &NdpMessage, now: Instant, fx: &mut Effects) {
+    pub(crate) fn send_ndp(
+        &mut self,
+        (src, dst): (Ipv6Addr, Ipv6Addr),
+        message: &NdpMessage,
+        now: Instant,
+        fx: &mut Effects,
+    ) {
         let mut bytes = SmallVec::new();
         message.emit((src, dst), &mut bytes);
         let Some(mut packet) = self.pool.alloc(HEADROOM, bytes.len()) else {

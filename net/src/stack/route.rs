@@ -49,6 +49,10 @@ pub(crate) struct Route {
 
 /// The metric of a network that is on the link.
 pub(crate) const METRIC_LINK: u32 = 0;
+/// The metric of a network of which a router says that it is on the link (`IP6_RT_PRIO_ADDRCONF`).
+pub(crate) const METRIC_ADDRCONF: u32 = 256;
+/// The metric of a router that says so itself. In Linux it is the user's, too; here the user's come first.
+pub(crate) const METRIC_ROUTER: u32 = METRIC_USER + 1;
 /// The metric of a route that the user has added (`IP6_RT_PRIO_USER`; IPv4's is 0, which makes no difference here).
 pub(crate) const METRIC_USER: u32 = 1024;
 

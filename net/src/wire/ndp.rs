@@ -247,6 +247,7 @@ pub(crate) fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
 }
 
 /// All nodes of the link.
+pub(crate) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 pub(crate) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 impl fmt::Display for NdpMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

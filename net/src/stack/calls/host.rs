@@ -14,6 +14,11 @@ use std::net::IpAddr;
 use wakeline_runtime::clock::Instant;
 
 impl Stack {
+    /// The interface is up: whatever the host is to find out by itself, it begins to.
+    pub(crate) fn start(&mut self, now: Instant, fx: &mut Effects) {
+        self.ip.start_autoconf(now, fx);
+    }
+
     /// The address from which this host talks to another one; none for itself, or without a way.
     pub(crate) fn source_towards(&mut self, now: Instant, to: IpAddr) -> Option<IpAddr> {
         if self.ip.is_own(to) { None } else { self.ip.source_for(to, now).ok() }
@@ -58,6 +63,8 @@ impl Stack {
         match fact {
             Fact::Neighbour(ip, word) => self.ip.learn_neighbour(*ip, *word, now, fx),
             Fact::Report(report) => self.on_report(now, *report, fx),
+            Fact::Router(router, advert) => self.ip.on_router_advert(*router, advert, now, fx),
+            Fact::Duplicate(addr) => self.ip.on_duplicate(*addr),
             Fact::PathMtu(dst, mtu) => {
                 let current = self.ip.mtu();
                 let _ = self.ip.paths.learn(*dst, *mtu, current, now);

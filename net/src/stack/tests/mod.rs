@@ -1,5 +1,6 @@
 //! Two stacks and a wire under virtual time.
 
+mod autoconf;
 mod forward;
 mod fragments;
 mod hostile;

@@ -9,14 +9,14 @@ use crate::wire::ndp::{NaFlags, NdpMessage, solicited_node};
 use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-const EVIL: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
+pub(super) const EVIL: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
 
 fn ip(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
 /// Gives the server a message.
-fn say(world: &mut World, (src, dst): (Ipv6Addr, Ipv6Addr), hop_limit: u8, message: &NdpMessage) {
+pub(super) fn say(world: &mut World, (src, dst): (Ipv6Addr, Ipv6Addr), hop_limit: u8, message: &NdpMessage) {
     let mut bytes = SmallVec::new();
     message.emit((src, dst), &mut bytes);
     let (mut ethernet, mut header) = ([0; EthernetHeader::LEN], [0; Ipv6Header::LEN]);
