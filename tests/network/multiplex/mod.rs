@@ -7,8 +7,13 @@ mod epoll;
 mod herd;
 mod poll;
 mod same_as_linux;
+mod stress;
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::emulated::{Host, Lan};
@@ -51,6 +56,14 @@ pub(super) async fn send(stream: &mut TcpStream, bytes: usize) {
 
 pub(super) async fn recv(stream: &mut TcpStream, bytes: usize) {
     stream.read_exact(&mut vec![0; bytes]).await.unwrap();
+}
+
+/// What a call gives that does not wait.
+pub(super) fn at_once<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
 }
 
 /// An epoll with one item.

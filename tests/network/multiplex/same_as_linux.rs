@@ -3,17 +3,14 @@
 //! The kernel's sockets are this process's own, on its loopback. So that what was sent has arrived before the next
 //! question, the thread stays on one CPU and lets datagrams to itself pass through that CPU's backlog behind it.
 
-use super::{World, settle};
+use super::{World, at_once, settle};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::epoll::{Epoll as OsEpoll, EpollCreateFlags, EpollEvent, EpollFlags as OsFlags, EpollTimeout};
 use nix::unistd::Pid;
 use socket2::{SockRef, Socket};
-use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::epoll::{Ctl, Epoll, EpollFlags, Event};
@@ -229,14 +226,6 @@ impl Os {
 
 fn list(events: impl Iterator<Item = (u64, u32)>) -> Answer {
     events.map(|(data, events)| format!("{data}:{events:#x} ")).collect()
-}
-
-/// What a call gives that does not wait.
-fn at_once<T>(future: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-    }
 }
 
 impl Emulated {
