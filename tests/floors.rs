@@ -73,8 +73,8 @@ const LAW: Law = Law {
             folder: "net/src",
             of: "wakeline_runtime",
             only: &[
-                "Handle", "JoinHandle", "clock", "coop", "io", "namespace", "park", "rng", "spawn", "spawn_blocking",
-                "task", "time", "wait_queue",
+                "Handle", "JoinHandle", "clock", "coop", "io", "lone_poll", "namespace", "park", "rng", "spawn",
+                "spawn_blocking", "task", "time", "wait_queue",
             ],
             why: "`net` uses the runtime's public face only",
         },

@@ -52,6 +52,24 @@ pub mod tcp {
     pub use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
 }
 
+#[cfg(unix)]
+pub use os::unix::{UnixDatagram, UnixListener, UnixStream};
+
+/// Unix sockets: what belongs to [`UnixStream`], [`UnixListener`] and [`UnixDatagram`].
+///
+/// They are a matter of the machine and its file system, not of a network: they are the same wherever the caller stands,
+/// on an emulated host too. There are none of type `SOCK_SEQPACKET`: std has none, and an `AsyncFd` takes any descriptor.
+///
+/// # Paths
+/// On Linux a path that begins with a NUL byte is an abstract name, which is in no file system and goes away with its
+/// socket. A file is made by binding, and stays: remove it before it is bound again. A path has room for 107 bytes on Linux.
+#[cfg(unix)]
+pub mod unix {
+    #[cfg(target_os = "linux")]
+    pub use crate::os::unix::UCred;
+    pub use crate::os::unix::{Incoming, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, SocketAddr, WriteHalf};
+}
+
 /// The emulated network: LANs, hosts, links, and what they count.
 pub mod emulated {
     pub use crate::host::builder::{HostBuilder, IrqChip};

@@ -73,7 +73,7 @@ pub use self::{
     local_set::{LocalEnterGuard, LocalSet, spawn_local},
     runtime::Runtime,
     scheduler::{BlockedPoll, RuntimeFlavor, RuntimeId, RuntimeMetrics, WorkerMetrics},
-    spawn::{block_in_place, spawn, spawn_blocking, yield_now},
+    spawn::{block_in_place, lone_poll, spawn, spawn_blocking, yield_now},
     task::{AbortHandle, JoinError, JoinHandle},
     task_builder::Builder as TaskBuilder,
     task_group::{GroupHandle, TaskGroup, group},

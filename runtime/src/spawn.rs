@@ -3,7 +3,7 @@
 use crate::context;
 use crate::local_scheduler;
 use crate::namespace;
-use crate::scheduler::OnlyThread;
+use crate::scheduler::{self, OnlyThread};
 use crate::task::{JoinHandle, Origin};
 use std::future::Future;
 use std::pin::Pin;
@@ -101,6 +101,29 @@ where
              thread to go on with the tasks; use `spawn_blocking`, or a runtime of `Builder::new_multi_thread`"
         ),
     }
+}
+
+/// The number of the present poll, if it is one of the only worker of its runtime and no other task is ready: what the caller
+/// leaves for a task to do could as well be done here and now. Another poll of the worker has another number.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use wakeline_runtime::{Builder, lone_poll, spawn};
+///
+/// let runtime = Builder::new_current_thread().build()?;
+/// runtime.block_on(async {
+///     assert!(lone_poll().is_some());
+///     let _other = spawn(async {});
+///     assert_eq!(lone_poll(), None, "the other one is ready");
+/// });
+/// assert_eq!(lone_poll(), None, "no worker polls this");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn lone_poll() -> Option<u64> {
+    scheduler::lone_poll()
 }
 
 /// Goes to the end of the queue, so that other tasks, and every so often the driver, have a turn.

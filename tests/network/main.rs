@@ -14,6 +14,7 @@ mod multiplex;
 mod offloads;
 mod options;
 mod parity;
+mod readiness;
 mod receive_path;
 mod routing;
 mod udp_options;

@@ -4,10 +4,12 @@
 //! stands on. The emulated arm pays the task's budget in [`budget`], the operating system's in its source.
 
 pub(crate) mod budget;
+mod convert;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 mod ecosystem;
 pub(crate) mod options;
 pub(crate) mod prepared;
+mod ready;
 pub(crate) mod resolve;
 pub(crate) mod split;
 pub(crate) mod tcp;

@@ -48,7 +48,7 @@ const BACKLOG: u32 = 1024;
 /// ```
 #[derive(Debug)]
 pub struct TcpStream {
-    socket: Connection,
+    pub(crate) socket: Connection,
     read: WaitSlot,
     write: WaitSlot,
 }
@@ -123,7 +123,12 @@ impl Connection {
         }
     }
 
-    fn poll_ready(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Events>> {
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+    ) -> Poll<io::Result<Events>> {
         match self {
             Connection::Os(stream) => stream.poll_ready(cx, slot, interest),
             Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_ready(cx, slot, interest)),
@@ -423,10 +428,10 @@ impl Drop for SlotOf<'_> {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct TcpListener(Listener);
+pub struct TcpListener(pub(crate) Listener);
 
 #[derive(Debug)]
-enum Listener {
+pub(crate) enum Listener {
     Os(os::TcpListener),
     Emulated(emulated::TcpListener),
 }

@@ -35,10 +35,10 @@ use wakeline_runtime::wait_queue::WaitSlot;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct UdpSocket(Socket);
+pub struct UdpSocket(pub(crate) Socket);
 
 #[derive(Debug)]
-enum Socket {
+pub(crate) enum Socket {
     Os(os::UdpSocket),
     Emulated(emulated::UdpSocket),
 }

@@ -20,7 +20,9 @@ use crate::irq::hrtimer::TimerFor;
 use crate::irq::napi::{Completed, Scheduled};
 use crate::irq::softirq::{self, Softirq, SoftirqContext, Softirqs};
 use crate::packet::PacketBuf;
+use crate::stack::timers::earlier;
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -35,8 +37,9 @@ const NAPI_POLL_WEIGHT: usize = 64;
 /// Whoever runs a CPU holds its lock: the engine by which it runs by itself, or a sender that it preempts.
 ///
 /// A real interrupt preempts whatever runs. Here an interrupt makes the CPU's task or thread ready, which gathers packets
-/// into batches but leaves the sender running; a host whose ring is half full therefore takes its time from whoever fills
-/// it ([`preempt`]), so that ten thousand ready clients do not flood a server that shares their only worker.
+/// into batches but leaves the sender running. It preempts the sender ([`preempt`]) once a poll where nothing
+/// would be gathered, because no other task is ready on the only worker; and where the ring is half full, so that ten thousand ready clients do not flood a
+/// server that shares their worker.
 pub(crate) struct CpuEngine {
     shared: Arc<CpuShared>,
     cpu: Arc<Mutex<Cpu>>,
@@ -44,10 +47,19 @@ pub(crate) struct CpuEngine {
 
 impl CpuEngine {
     pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Arc<Works>) -> CpuEngine {
-        let cpu = Cpu { index, shared: shared.clone(), host, own: Own::default(), armed: None, frames: Vec::new() };
+        let cpu = Cpu {
+            index,
+            shared: shared.clone(),
+            host,
+            own: Own::default(),
+            armed: None,
+            awaited: None,
+            preempted_in: None,
+            frames: Vec::new(),
+        };
         let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
         let preempted = Arc::downgrade(&engine.cpu);
-        engine.shared.irq.on_pressure(move || preempt(&preempted));
+        engine.shared.irq.on_preemption(move |poll| preempt(&preempted, poll));
         let waited_for = Arc::downgrade(&engine.cpu);
         engine.shared.irq.on_synchronize(move || {
             if let Some(cpu) = waited_for.upgrade() {
@@ -58,16 +70,54 @@ impl CpuEngine {
     }
 }
 
-/// Turns the CPU on the calling thread, unless it is being turned.
-fn preempt(cpu: &Weak<Mutex<Cpu>>) {
-    let Some(cpu) = cpu.upgrade() else { return };
-    let Some(mut running) = cpu.try_lock() else { return };
+/// Turns the CPU on the calling thread, and says so, unless it is being turned, or was so in the same `poll`.
+fn preempt(cpu: &Weak<Mutex<Cpu>>, poll: Option<u64>) -> bool {
+    let Some(_nested) = Nested::deeper() else { return false };
+    let Some(cpu) = cpu.upgrade() else { return false };
+    let Some(mut running) = cpu.try_lock() else { return false };
+    if poll.is_some() && poll == running.preempted_in {
+        return false;
+    }
+    running.preempted_in = poll;
     let now = running.host.clock.now();
-    running.turn(now);
-    let shared = running.shared.clone();
+    let turn = running.turn(now);
+    let engine_must = match turn {
+        Turn::Idle(deadline) => earlier(deadline, running.awaited) != running.awaited,
+        Turn::Again | Turn::Done => true,
+    };
+    let shared = engine_must.then(|| running.shared.clone());
     drop(running);
-    // The engine sets its timer anew, and goes on with what is left.
-    shared.irq.kick();
+    // The engine sets its timer anew, or goes on with what is left.
+    if let Some(shared) = shared {
+        shared.irq.kick();
+    }
+    true
+}
+
+/// One of the CPUs that preempt each other on this thread: each one's frames may interrupt the next, and all stand on one
+/// stack, whose depth is so bounded.
+struct Nested;
+
+const NESTED_MAX: u32 = 8;
+
+thread_local! {
+    static NESTED: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Nested {
+    fn deeper() -> Option<Nested> {
+        let depth = NESTED.get();
+        (depth < NESTED_MAX).then(|| {
+            NESTED.set(depth + 1);
+            Nested
+        })
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        NESTED.set(NESTED.get() - 1);
+    }
 }
 
 /// The CPU itself.
@@ -79,6 +129,10 @@ struct Cpu {
     /// What the CPU's timer is set to. Only the TIMER softirq sets it: an earlier deadline raises that softirq, and a
     /// later one can wait until this moment has come.
     armed: Option<Instant>,
+    /// When the engine is turned at the latest.
+    awaited: Option<Instant>,
+    /// The poll, of the only worker, in which it was last turned by a sender.
+    preempted_in: Option<u64>,
     /// Frames on their way from a ring to the stack, kept for its capacity.
     frames: Vec<PacketBuf>,
 }
@@ -326,7 +380,14 @@ impl Engine for CpuEngine {
     fn turn(&mut self, now: Instant) -> Turn {
         // Held by a sender that the CPU has preempted: it will be done in a moment.
         let Some(mut cpu) = self.cpu.try_lock() else { return Turn::Again };
-        if self.shared.is_orphaned() { Turn::Done } else { cpu.turn(now) }
+        if self.shared.is_orphaned() {
+            return Turn::Done;
+        }
+        let turn = cpu.turn(now);
+        if let Turn::Idle(deadline) = turn {
+            cpu.awaited = deadline;
+        }
+        turn
     }
 
     fn halt(&self) -> &Halt {

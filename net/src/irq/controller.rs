@@ -5,6 +5,7 @@ use crate::halt::Halt;
 use crate::irq::hrtimer::HrTimers;
 use std::fmt;
 use std::sync::OnceLock;
+use wakeline_runtime::lone_poll;
 
 /// Where a CPU's lines end, and what starts it when it has halted.
 #[derive(Debug, Default)]
@@ -13,11 +14,20 @@ pub(crate) struct IrqController {
     pub(crate) halt: Halt,
     /// What the CPU is to be told of at a certain time.
     pub(crate) timers: HrTimers,
-    preempt: OnceLock<Hook>,
+    preempt: OnceLock<Preempt>,
     synchronize: OnceLock<Hook>,
 }
 
-/// What the CPU's engine does for others.
+/// Runs the CPU in the context of whoever interrupts it, and says whether it did.
+struct Preempt(Box<dyn Fn(Option<u64>) -> bool + Send + Sync>);
+
+impl fmt::Debug for Preempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Preempt")
+    }
+}
+
+/// Waits for what runs on the CPU.
 struct Hook(Box<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for Hook {
@@ -31,19 +41,26 @@ impl IrqController {
     pub(crate) fn deliver(&self, bit: u32) {
         // SeqCst, as `Halt` asks; it publishes the line's state to `take`, too.
         self.delivered.fetch_or(1 << bit, Ordering::SeqCst);
-        self.halt.ring();
+        // Where another task is ready, more frames may come before the CPU has its turn, and one batch will do for all. So will
+        // it for what one poll sends beyond the first.
+        if !lone_poll().is_some_and(|poll| self.preempt(Some(poll))) {
+            self.halt.ring();
+        }
     }
 
     /// Runs the CPU here and now, if nobody runs it elsewhere.
     pub(crate) fn press(&self) {
-        if let Some(preempt) = self.preempt.get() {
-            preempt.0();
-        }
+        self.preempt(None);
     }
 
-    /// Says how the CPU is run by whoever feeds it too fast; the first call counts.
-    pub(crate) fn on_pressure(&self, run: impl Fn() + Send + Sync + 'static) {
-        let _ = self.preempt.set(Hook(Box::new(run)));
+    /// The same; with the number of a poll, if it was not in that poll before. Says whether it did.
+    fn preempt(&self, poll: Option<u64>) -> bool {
+        self.preempt.get().is_some_and(|preempt| preempt.0(poll))
+    }
+
+    /// Says how the CPU is run in the context of an interrupt's sender; the first call counts.
+    pub(crate) fn on_preemption(&self, run: impl Fn(Option<u64>) -> bool + Send + Sync + 'static) {
+        let _ = self.preempt.set(Preempt(Box::new(run)));
     }
 
     /// Says how to wait for what runs on the CPU; the first call counts.

@@ -23,7 +23,7 @@ use wakeline_runtime::wait_queue::{Events, WaitSlot};
 /// ```
 #[derive(Debug)]
 pub struct TcpListener {
-    source: Source<mio::net::TcpListener>,
+    pub(super) source: Source<mio::net::TcpListener>,
 }
 
 /// How many connections the kernel queues before they are accepted; it takes less when `somaxconn` says so.

@@ -11,9 +11,12 @@
 pub(crate) mod error_queue;
 mod listener;
 pub(crate) mod options;
+mod raw;
 mod tcp;
 mod transfer;
 mod udp;
+#[cfg(unix)]
+pub(crate) mod unix;
 
 pub use listener::TcpListener;
 pub use tcp::TcpStream;

@@ -35,7 +35,7 @@ use wakeline_runtime::wait_queue::{Events, WaitSlot};
 /// ```
 #[derive(Debug)]
 pub struct TcpStream {
-    source: Source<mio::net::TcpStream>,
+    pub(super) source: Source<mio::net::TcpStream>,
     /// Where the task waits that reads through `AsyncRead`.
     reader: WaitSlot,
     /// Where the task waits that writes through `AsyncWrite`.

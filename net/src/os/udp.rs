@@ -25,7 +25,7 @@ use wakeline_runtime::wait_queue::{Events, WaitSlot};
 /// ```
 #[derive(Debug)]
 pub struct UdpSocket {
-    source: Source<mio::net::UdpSocket>,
+    pub(super) source: Source<mio::net::UdpSocket>,
 }
 
 const BOTH: Events = Events::READABLE.union(Events::WRITABLE);

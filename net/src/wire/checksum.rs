@@ -21,6 +21,9 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
+        if bytes.len() <= SHORT {
+            return self.add_folded(sum_short(bytes));
+        }
         let (blocks, rest) = bytes.as_chunks::<32>();
         let mut lanes = [Lane::default(); 2];
         for block in blocks {
@@ -41,8 +44,7 @@ impl Sum {
     /// Adds the sum of a piece that stands at `offset`: at an odd one its bytes have changed places.
     #[inline]
     pub(crate) fn add_at(&mut self, offset: usize, piece: Sum) {
-        let folded = piece.fold();
-        self.add_folded(u64::from(if offset.is_multiple_of(2) { folded } else { folded.swap_bytes() }));
+        self.add_folded(if offset.is_multiple_of(2) { piece.0 } else { piece.fold().swap_bytes().into() });
     }
 
     /// The checksum, the complement of the sum, as the two bytes that go on the wire.
@@ -127,6 +129,22 @@ impl Lane {
         let words = |half: u64| (half & 0xffff_ffff) + (half >> 32);
         words(self.sum as u64) + words((self.sum >> 64) as u64) + self.overflows
     }
+}
+
+/// Up to this length two lanes cost more than they save: headers and short messages.
+const SHORT: usize = 128;
+
+/// The sum of a few bytes, eight at a time.
+#[inline(always)]
+fn sum_short(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (mut sum, mut overflows) = (0u64, 0);
+    for &word in words {
+        let (next, overflow) = sum.overflowing_add(u64::from_ne_bytes(word));
+        sum = next;
+        overflows += u64::from(overflow);
+    }
+    (sum & 0xffff_ffff) + (sum >> 32) + overflows + sum_rest(rest)
 }
 
 /// The sum of less than a block.

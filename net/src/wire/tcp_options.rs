@@ -50,18 +50,15 @@ const TIMESTAMPS: u8 = 8;
 const WINDOW_SCALE_MAX: u8 = 14;
 
 impl TcpOptions {
-    /// Reads the options between header and text.
+    /// `tcp_fast_parse_options`: nearly every segment has timestamps, and nothing else.
     #[inline]
-    pub(crate) fn parse(bytes: &[u8]) -> TcpOptions {
-        // `tcp_fast_parse_options`: nearly every segment has timestamps, and nothing else.
-        if let &[NOP, NOP, TIMESTAMPS, 10, a, b, c, d, e, f, g, h] = bytes {
-            let timestamps = Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])));
-            return TcpOptions { timestamps, ..TcpOptions::default() };
-        }
-        TcpOptions::parse_any(bytes)
+    pub(crate) fn only_timestamps(bytes: &[u8]) -> Option<(u32, u32)> {
+        let &[NOP, NOP, TIMESTAMPS, 10, a, b, c, d, e, f, g, h] = bytes else { return None };
+        Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
     }
 
-    fn parse_any(mut bytes: &[u8]) -> TcpOptions {
+    /// Reads the options between header and text.
+    pub(crate) fn parse(mut bytes: &[u8]) -> TcpOptions {
         let mut options = TcpOptions::default();
         while let Some((&kind, rest)) = bytes.split_first() {
             if kind == END {

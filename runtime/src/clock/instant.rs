@@ -99,6 +99,37 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The nanoseconds that have passed since `earlier`; zero when `earlier` is later. For code that does this for each
+    /// packet: a [`Duration`] in between costs a division.
+    ///
+    /// # Examples
+    /// ```
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(now.saturating_add_nanos(7).nanos_since(now), 7);
+    /// assert_eq!(now.nanos_since(now.saturating_add_nanos(7)), 0);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn nanos_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// `self` and so many nanoseconds, at most [`Instant::FAR_FUTURE`].
+    ///
+    /// # Examples
+    /// ```
+    /// use wakeline_runtime::time::Instant;
+    ///
+    /// assert_eq!(Instant::now().saturating_add_nanos(u64::MAX), Instant::FAR_FUTURE);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn saturating_add_nanos(self, ns: u64) -> Instant {
+        Instant(self.0.saturating_add(ns))
+    }
+
     /// The time that has passed since `earlier`; zero when `earlier` is later, as the standard library does.
     ///
     /// # Examples

@@ -85,6 +85,12 @@ impl Core {
         self.queue.push(task, injector);
     }
 
+    /// Whether there is no other worker, and nothing in this one's queue.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.lifo && self.queue.is_empty()
+    }
+
     /// The next task to poll, without looking at other workers.
     pub(super) fn next_task(&mut self, injector: &Injector<Notified>, workers: usize) -> Option<Notified> {
         self.until_injector -= 1;

@@ -47,6 +47,19 @@ pub(crate) fn random(bound: u32) -> Option<u32> {
     })
 }
 
+/// The number of the present poll, if this thread is the only worker of its runtime and nothing is ready beside what it
+/// polls.
+#[inline]
+pub(crate) fn lone_poll() -> Option<u64> {
+    with(|context| {
+        let context = context?;
+        let mut core = context.core_of(Arc::as_ptr(&context.shared))?;
+        let (shared, core) = core.parts();
+        let alone = core.is_idle() && shared.injector.len() == 0;
+        alone.then(|| shared.workers[core.index].counters.polls.get())
+    })
+}
+
 impl Context {
     pub(super) fn new(shared: Arc<Shared>, core: Box<Core>) -> Context {
         Context { shared, core: Cell::new(Some(core)) }

@@ -63,7 +63,7 @@ pub(crate) use crate::park::{enter, is_entered};
 pub(crate) use self::{
     block_in_place::{OnlyThread, block_in_place},
     block_on::{alone, as_worker},
-    current::random,
+    current::{lone_poll, random},
     detector::{Detector, Report},
     hooks::{Hook, Hooks, TaskHook},
     shared::{Config, Shared},

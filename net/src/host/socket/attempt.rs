@@ -56,7 +56,9 @@ pub(crate) fn attempt<R>(
     let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
         let result = call(stack, place.id, now, fx);
-        let wq = stack.wq(place.id);
+        let is_blocked = matches!(result, Err(SocketError::WouldBlock));
+        // Who has not waited, and need not, has nothing to do with the queue.
+        let wq = if is_blocked || slot.is_set() { stack.wq(place.id) } else { None };
         match (result, wq) {
             (Err(SocketError::WouldBlock), Some(wq)) => {
                 wq.note_sleep(interest, true);

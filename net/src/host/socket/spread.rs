@@ -60,6 +60,17 @@ impl Spread {
         self.file.attempt((Time::Recent, Mode::Exclusive), waker, places, interest, call)
     }
 
+    /// Ready when a member is, for some of `interest`. Who only asks takes nothing, so it waits beside the others.
+    pub(crate) fn poll_ready(&self, waker: &Waker, places: &mut Places, interest: Events) -> Poll<io::Result<Events>> {
+        let interest = interest | Events::ERR | Events::HUP;
+        let call = |stack: &mut Stack, id, _, _: &mut Effects| {
+            let ready = stack.readiness(id) & interest;
+            if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
+        };
+        let ready = self.file.attempt((Time::Recent, Mode::Shared), waker, places, interest, call);
+        ready.map_ok(|(_, ready)| ready)
+    }
+
     /// Calls `f` on the first member: for what all members agree on.
     pub(crate) fn query<R>(&self, f: impl FnOnce(&mut Stack, SocketId) -> Result<R, SocketError>) -> io::Result<R> {
         self.file.host.with_stack_recent(0, |stack, _, _| f(stack, self.member(0))).map_err(Into::into)

@@ -118,6 +118,15 @@ impl UdpSocket {
         Ok(local.map_or(0, |local| host.cpu_of_flow((far, to.port()), (local, port))))
     }
 
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        slots: &mut Places,
+        interest: Events,
+    ) -> Poll<io::Result<Events>> {
+        self.sockets.poll_ready(cx.waker(), slots, interest)
+    }
+
     pub(crate) fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,

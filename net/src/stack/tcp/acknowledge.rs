@@ -66,8 +66,7 @@ impl ControlBlock {
         }
         let rtt = self.measure(at, (news.acked.filter(|_| !news.is_repeated), news.sacked), is_advancing);
         self.stats.delivered = self.stats.delivered.wrapping_add(news.delivered.segments);
-        let min_rtt = self.min_rtt.get().unwrap_or_default();
-        let rate = self.delivery.sample(at.now, news.delivered, news.newest.as_ref(), min_rtt);
+        let rate = self.delivery.sample(at.now, news.delivered, news.newest.as_ref(), self.min_rtt.us());
         news.is_echo = self.is_echo(at.header.flags);
         if news.is_echo {
             self.stats.delivered_ce = self.stats.delivered_ce.wrapping_add(news.delivered.segments);
@@ -104,8 +103,7 @@ impl ControlBlock {
         let times = newest.as_ref().filter(|_| !marks.contains(Marks::REPEATED)).map(|last| (oldest, last.sent_at));
         let rtt = self.measure(at, (times, None), true);
         self.stats.delivered = self.stats.delivered.wrapping_add(delivered.segments);
-        let min_rtt = self.min_rtt.get().unwrap_or_default();
-        let rate = self.delivery.sample(at.now, delivered, newest.as_ref(), min_rtt);
+        let rate = self.delivery.sample(at.now, delivered, newest.as_ref(), self.min_rtt.us());
         if delivered.segments > 0 {
             self.set_transmission_timer(at.now);
         }
@@ -290,7 +288,7 @@ impl ControlBlock {
         let Some((_, head)) = self.sent.front() else { return self.stop_timer() };
         let from = if matches!(self.timer, Timer::LossProbe | Timer::Reorder) { head.sent_at } else { now };
         self.timer = Timer::Retransmit;
-        self.timer_at = from.saturating_add(self.rtt.rto()).max(now);
+        self.timer_at = from.saturating_add_nanos(self.rtt.rto_ns()).max(now);
     }
 
     #[inline]

@@ -63,7 +63,12 @@ impl ControlBlock {
     /// send buffer full (`SOCK_NOSPACE`).
     #[inline]
     pub(crate) fn note_limit(&mut self, wants_more: bool, now: Instant) {
-        let limit = if self.send.len() == 0 { Limit::Idle } else { self.find_limit(wants_more) };
+        let limit = match self.send.len() {
+            0 => Limit::Idle,
+            // All of it is out, and nobody has more: as mostly.
+            _ if !wants_more && self.unsent() == 0 => Limit::Busy,
+            _ => self.find_limit(wants_more),
+        };
         if limit != self.limit {
             self.chrono.turn_from(self.limit, now);
             self.limit = limit;

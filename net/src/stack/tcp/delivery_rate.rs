@@ -43,9 +43,9 @@ impl Delivery {
 
     /// As Linux, `tcp_info` reports the last sample, unless the program set the pace and it was slower.
     #[inline]
-    fn note_rate(&mut self, delivered: u64, interval: Duration, is_app_limited: bool) {
+    fn note_rate(&mut self, delivered: u64, interval_ns: u64, is_app_limited: bool) {
         let bytes = u32::try_from(delivered).unwrap_or(u32::MAX);
-        let us = u32::try_from(interval.as_micros() as u64).unwrap_or(u32::MAX).max(1);
+        let us = u32::try_from(interval_ns / 1000).unwrap_or(u32::MAX).max(1);
         let (old_bytes, old_us) = self.rate;
         let faster = u64::from(bytes) * u64::from(old_us) >= u64::from(old_bytes) * u64::from(us);
         if !is_app_limited || faster {
@@ -60,14 +60,14 @@ impl Delivery {
     }
 
     /// 3.3: the sample of one acknowledgement that says that so much has `arrived`, the `newest` of it sent last; nothing when it tells nothing, or came sooner
-    /// than any segment can have (`min_rtt`).
+    /// than any segment can have (`min_rtt_us`).
     #[inline]
     pub(crate) fn sample(
         &mut self,
         now: Instant,
         arrived: Amount,
         newest: Option<&Sent>,
-        min_rtt: Duration,
+        min_rtt_us: u32,
     ) -> Option<RateSample> {
         self.delivered += u64::from(arrived.bytes);
         if self.app_limited_until > 0 && self.delivered > self.app_limited_until {
@@ -80,14 +80,14 @@ impl Delivery {
         let &Sent { progress: then, sent_at, marks, .. } = newest?;
         let is_app_limited = marks.contains(Marks::APP_LIMITED);
         self.first_sent_at = sent_at;
-        let sending = sent_at.saturating_duration_since(then.first_sent_at);
-        let acknowledging = now.saturating_duration_since(then.delivered_at);
-        let interval = sending.max(acknowledging);
-        if interval < min_rtt || interval.is_zero() {
+        let (sending, acknowledging) = (sent_at.nanos_since(then.first_sent_at), now.nanos_since(then.delivered_at));
+        let interval_ns = sending.max(acknowledging);
+        if interval_ns < u64::from(min_rtt_us) * 1000 || interval_ns == 0 {
             return None;
         }
         let delivered = self.delivered.saturating_sub(then.delivered);
-        self.note_rate(delivered, interval, is_app_limited);
+        self.note_rate(delivered, interval_ns, is_app_limited);
+        let interval = Duration::from_nanos(interval_ns);
         let (prior_delivered, total_delivered) = (then.delivered, self.delivered);
         Some(RateSample { delivered, interval, prior_delivered, total_delivered, is_app_limited })
     }

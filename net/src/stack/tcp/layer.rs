@@ -106,8 +106,9 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) {
         lower.ip.counters.count(Mib::TcpInSegs);
-        let (header, text_at) = match TcpHeader::parse(packet.data()) {
-            Ok(parsed) => parsed,
+        let mut header = TcpHeader::default();
+        let text_at = match header.read(packet.data()) {
+            Ok(text_at) => text_at,
             Err(malformed) => return on_malformed(packet, malformed, lower),
         };
         let Some(packet) = check(ip, packet, lower) else { return };

@@ -9,13 +9,14 @@ use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::loss::{CaState, Probe};
 use crate::stack::tcp::news::News;
 use crate::stack::tcp::rto::RTO_MIN;
-use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 /// What is added to two round trips, so that an acknowledgement that is just late needs no probe (`TCP_TIMEOUT_MIN`).
-const SLACK: Duration = Duration::from_millis(2);
+const SLACK_NS: u64 = 2_000_000;
 /// The timeout before anything was measured (`TCP_TIMEOUT_INIT`).
-const INITIAL: Duration = Duration::from_secs(1);
+const INITIAL_NS: u64 = 1_000_000_000;
+/// Where a single segment's acknowledgement may be delayed.
+const SINGLE_NS: u64 = RTO_MIN.as_nanos() as u64;
 
 impl ControlBlock {
     /// 7.2, `tcp_schedule_loss_probe`. The timer never runs longer than that for retransmission would: from now on when an
@@ -27,17 +28,16 @@ impl ControlBlock {
         else {
             return false;
         };
-        let mut wait = match self.rtt.srtt() {
-            // A single segment's acknowledgement may be delayed.
-            Some(srtt) => 2 * srtt + if self.sent.len() == 1 { RTO_MIN } else { SLACK },
-            None => INITIAL,
+        let wait = match self.rtt.srtt_us() {
+            Some(srtt) => 2000 * u64::from(srtt) + if self.sent.len() == 1 { SINGLE_NS } else { SLACK_NS },
+            None => INITIAL_NS,
         };
-        let rto_at = if anew { now } else { head.sent_at }.saturating_add(self.rtt.rto());
-        let left = rto_at.saturating_duration_since(now);
-        if !left.is_zero() {
-            wait = wait.min(left);
-        }
-        (self.timer, self.timer_at) = (Timer::LossProbe, now.saturating_add(wait));
+        let from = if anew { now } else { head.sent_at };
+        let wait = match from.saturating_add_nanos(self.rtt.rto_ns()).nanos_since(now) {
+            0 => wait,
+            left => wait.min(left),
+        };
+        (self.timer, self.timer_at) = (Timer::LossProbe, now.saturating_add_nanos(wait));
         true
     }
 

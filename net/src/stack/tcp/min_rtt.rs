@@ -37,6 +37,12 @@ impl MinRtt {
         (least != u32::MAX).then(|| Duration::from_micros(least.into()))
     }
 
+    /// The same in microseconds; 0 before the first sample.
+    #[inline]
+    pub(crate) fn us(&self) -> u32 {
+        self.samples[0].rtt_us.checked_add(1).map_or(0, |us| us - 1)
+    }
+
     /// Takes a sample in microseconds.
     #[inline]
     pub(crate) fn sample(&mut self, rtt_us: u32, now: Instant) {

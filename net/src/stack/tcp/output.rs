@@ -196,7 +196,8 @@ impl ControlBlock {
             return None;
         }
         self.restart_after_idle(now);
-        let Some(len) = self.allowed(unsent, fin_next) else {
+        let mss = self.text_max();
+        let Some(len) = self.allowed(unsent, fin_next, mss) else {
             self.persist(now);
             return None;
         };
@@ -206,7 +207,7 @@ impl ControlBlock {
         let last = len == unsent;
         let fin = last && fin_next;
         self.flags.remove(Flags::OVERRIDE);
-        let (seq, mss) = (self.snd_nxt, self.text_max());
+        let seq = self.snd_nxt;
         self.snd_nxt = seq + len + u32::from(fin);
         if fin {
             self.flags |= Flags::FIN_SENT;
@@ -260,12 +261,11 @@ impl ControlBlock {
     }
 
     /// How many of `unsent` bytes may go in the next segment (3.8.6.2.1 and Nagle's algorithm, 3.7.4); `None` to wait.
-    fn allowed(&mut self, unsent: u32, fin_next: bool) -> Option<u32> {
+    fn allowed(&mut self, unsent: u32, fin_next: bool, mss: u32) -> Option<u32> {
         if unsent == 0 {
             // A bare FIN needs no window.
             return Some(0);
         }
-        let mss = self.text_max();
         let window = (self.snd_una + self.snd_wnd).distance(self.snd_nxt).max(0).cast_unsigned();
         if self.flags.contains(Flags::PROBE_NEW) {
             return Some(unsent.min(mss).min(window)).filter(|&len| len > 0);
@@ -292,8 +292,8 @@ impl ControlBlock {
 
     /// RFC 5681 4.1: after an idle time the path may have changed.
     fn restart_after_idle(&mut self, now: Instant) {
-        let idle = now.saturating_duration_since(self.last_sent_at);
-        if self.snd_una == self.snd_nxt && idle > self.rtt.rto() {
+        if self.snd_una == self.snd_nxt && now.nanos_since(self.last_sent_at) > self.rtt.rto_ns() {
+            let idle = now.saturating_duration_since(self.last_sent_at);
             self.congestion.on_idle_restart(idle, self.rtt.rto());
         }
     }
@@ -330,17 +330,16 @@ impl ControlBlock {
         // `tcp_event_data_sent`: an answer soon after the question. The next acknowledgement can wait for its answer.
         // Neither a FIN nor what comes before any question is one.
         let answers = len > 0 && self.flags.contains(Flags::TEXT_SEEN);
-        if answers && now.saturating_duration_since(self.last_received_at) < DELAYED_ACK {
+        if answers && now < self.last_received_at.saturating_add(DELAYED_ACK) {
             self.flags |= Flags::PINGPONG;
         }
         let idle = now.saturating_duration_since(self.last_sent_at);
         let (in_flight, una, nxt) = (self.flight(), self.snd_una, self.snd_nxt);
         self.congestion.on_transmit(&Transmitted { now, len, in_flight, idle, una, nxt });
         self.last_sent_at = now;
-        let mss = self.text_max();
-        let is_cut = self.gso_max > 0 && again.is_none() && len > mss;
-        let gso_size = if is_cut { mss as u16 } else { 0 };
-        self.count_text(len, if is_cut { len.div_ceil(mss) } else { u32::from(len > 0) }, again.is_some());
+        let cut_at = if self.gso_max > 0 && again.is_none() { self.text_max() } else { u32::MAX };
+        let gso_size = if len > cut_at { cut_at as u16 } else { 0 };
+        self.count_text(len, if len > cut_at { len.div_ceil(cut_at) } else { u32::from(len > 0) }, again.is_some());
         let (header, ecn) = self.header(now, seq, flags, (len, again.is_none() && len > 0));
         Outgoing { header, offset, len, gso_size, ecn, again }
     }
@@ -359,6 +358,6 @@ impl ControlBlock {
 
     pub(super) fn start_timer(&mut self, timer: Timer, now: Instant) {
         self.timer = timer;
-        self.timer_at = now.saturating_add(self.rtt.rto());
+        self.timer_at = now.saturating_add_nanos(self.rtt.rto_ns());
     }
 }

@@ -120,9 +120,20 @@ impl RttEstimator {
     }
 
     /// The timeout, doubled as often as there was no answer.
-    #[inline]
     pub(crate) fn rto(&self) -> Duration {
-        Duration::from_micros(u64::from(self.rto_us) << self.backoff).min(RTO_MAX)
+        Duration::from_nanos(self.rto_ns())
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn rto_ns(&self) -> u64 {
+        (u64::from(self.rto_us) << self.backoff).min(RTO_MAX.as_micros() as u64) * 1000
+    }
+
+    /// The smoothed round-trip time in microseconds.
+    #[inline]
+    pub(crate) fn srtt_us(&self) -> Option<u32> {
+        (self.srtt_8 > 0).then_some(self.srtt_8 >> 3)
     }
 
     /// The smoothed round-trip time, or `None` before the first measurement.
