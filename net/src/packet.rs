@@ -68,6 +68,7 @@ impl PacketBuf {
     #[inline]
     fn empty(mut buffer: Box<Block>, headroom: usize) -> PacketBuf {
         (buffer.head, buffer.len, buffer.rx) = (headroom as u32, 0, RxMeta::default());
+        debug_assert!(buffer.rest.is_empty(), "a free block has nothing behind it");
         PacketBuf(buffer)
     }
 
@@ -181,6 +182,30 @@ impl PacketBuf {
         (ip_summed == IpSummed::Partial && csum_offset > 0 && at + 2 <= self.len()).then_some((start, at))
     }
 
+    /// What was put together with it and continues its data (`skb_shinfo(skb)->frag_list`), in order. Most packets have none.
+    #[inline]
+    pub(crate) fn rest(&self) -> &[PacketBuf] {
+        &self.0.rest
+    }
+
+    /// Gives the packet what continues its data.
+    pub(crate) fn set_rest(&mut self, rest: Vec<PacketBuf>) {
+        debug_assert!(rest.iter().all(|piece| piece.rest().is_empty()), "a list has one level");
+        self.0.rest = rest;
+    }
+
+    /// Takes away what continues its data.
+    #[inline]
+    pub(crate) fn take_rest(&mut self) -> Vec<PacketBuf> {
+        mem::take(&mut self.0.rest)
+    }
+
+    /// How many bytes of data it holds with all that continues it.
+    #[inline]
+    pub(crate) fn whole_len(&self) -> usize {
+        self.len() + if self.0.rest.is_empty() { 0 } else { self.0.rest.iter().map(PacketBuf::len).sum() }
+    }
+
     /// Whether its block is of the small size.
     #[inline]
     pub(crate) fn is_small(&self) -> bool {
@@ -235,13 +260,14 @@ pub(crate) struct Block {
     head: u32,
     len: u32,
     pub(crate) rx: RxMeta,
+    rest: Vec<PacketBuf>,
     account: Arc<Account>,
 }
 
 impl Block {
     fn new(size: usize, account: &Arc<Account>) -> Box<Block> {
         let bytes = vec![0; size].into_boxed_slice();
-        Box::new(Block { bytes, head: 0, len: 0, rx: RxMeta::default(), account: account.clone() })
+        Box::new(Block { bytes, head: 0, len: 0, rx: RxMeta::default(), rest: Vec::new(), account: account.clone() })
     }
 }
 
@@ -417,7 +443,10 @@ impl PoolCache {
     /// Takes a packet's block back.
     #[inline]
     pub(crate) fn free(&mut self, packet: PacketBuf) {
-        let PacketBuf(buffer) = packet;
+        let PacketBuf(mut buffer) = packet;
+        if !buffer.rest.is_empty() {
+            mem::take(&mut buffer.rest).into_iter().for_each(|piece| self.free(piece));
+        }
         let size = buffer.bytes.len();
         let Some(class) = class_of(size).filter(|&class| CLASSES[class] == size) else { return };
         self.free[class].push(buffer);

@@ -122,8 +122,9 @@ impl Inner {
         let mut guard = self.bell.lock();
         // Acquire on failure pairs with the Release in `unpark`; success publishes nothing, the lock does.
         if self.state.compare_exchange(EMPTY, PARKED, Ordering::Relaxed, Ordering::Acquire).is_err() {
-            // The waker came between the first look and the lock.
-            self.state.store(EMPTY, Ordering::Relaxed);
+            // A waker came between the first look and the lock. Another may have come since that look, and has found the word
+            // NOTIFIED: a swap, and not a store, so that what it wrote before is visible as well.
+            self.state.swap(EMPTY, Ordering::Acquire);
             return true;
         }
         loop {
@@ -297,6 +298,27 @@ mod loom_tests {
             let _ = parker.try_again();
             assert!(!parker.try_again());
             assert_eq!(data.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Two notifications may be taken as one; then what was written before either is visible.
+    #[test]
+    fn loom_a_notification_does_not_hide_what_the_next_one_brings() {
+        loom::model(|| {
+            let parker = Parker::new();
+            let unparker = parker.unparker();
+            let count = loom::sync::Arc::new(AtomicU32::new(0));
+            let written = count.clone();
+            let waker = thread::spawn(move || {
+                for _ in 0..2 {
+                    written.fetch_add(1, Ordering::Relaxed);
+                    unparker.unpark();
+                }
+            });
+            while count.load(Ordering::Relaxed) < 2 {
+                parker.park();
+            }
+            waker.join().unwrap();
         });
     }
 

@@ -60,8 +60,9 @@ async fn a_signal_is_sent_for_each_segment_and_none_while_somebody_reads() {
     });
     settle().await;
     let with_sleeper = send(b"3").await;
-    let (read, server) = reader.await.unwrap();
+    let (read, mut server) = reader.await.unwrap();
     let sleeper_gone = send(b"4").await;
+    server.read_exact(&mut [0; 1]).await.unwrap();
     drop(client);
     settle().await;
     let closed = pending(&process);

@@ -14,6 +14,7 @@ mod multiplex;
 mod offloads;
 mod options;
 mod parity;
+mod preemption;
 mod readiness;
 mod receive_path;
 mod routing;

@@ -450,7 +450,7 @@ impl HostBuilder {
 
     fn driver(&self, queues: usize) -> Driver {
         let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
-        let gros = (0..queues).map(|_| merges.then(|| Gro::new(self.lan.pool.cache()))).collect();
+        let gros = (0..queues).map(|_| merges.then(Gro::default)).collect();
         Driver::new(self.model.limits().is_legacy, gros)
     }
 
@@ -484,8 +484,9 @@ impl HostBuilder {
             dev: nic.name().clone(),
             secret,
             shard: ShardOf { index: as_u32(index), count: as_u32(self.cpus) },
-            checksum_offload: self.offloads.cuts_below().1,
-            gso_max: if self.offloads.cuts_below().0 { GSO_MAX } else { 0 },
+            checksum_offload: self.offloads.contains(Offloads::TX_CHECKSUMMING),
+            gso_max: if self.offloads.intersects(Offloads::SEGMENTATION) { GSO_MAX } else { 0 },
+            cuts_itself: !self.offloads.contains(Offloads::TCP_SEGMENTATION),
             limits: self.limits,
             tcp: self.tcp,
             ipv6: self.ipv6(),

@@ -4,13 +4,14 @@
 //! was asked. A flow's segments are held while they continue each other; what cannot continue completes what is held, so
 //! order is kept within a flow. Everything is completed at the end of a poll, unless `gro_flush_timeout` lets it wait for the next.
 //!
+//! Nothing is copied and no header is rewritten: what follows the first segment hangs behind it, pulled to its text
+//! (`frag_list`), and whoever wants the segments back pushes their headers again.
+//!
 //! # Simplifications
-//! - Segments are copied together into one block, where the kernel chains pages; a copy of each byte is the price of a
-//!   receive queue that knows only whole packets.
 //! - TCP over IPv4 only. IPv6 passes as it is.
 
-use crate::packet::{IpSummed, PacketBuf, PoolCache};
-use crate::wire::checksum::{Sum, checksum, is_valid};
+use crate::packet::{IpSummed, PacketBuf};
+use crate::wire::checksum::{Sum, is_valid};
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::TcpFlags;
@@ -19,11 +20,11 @@ use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
 /// One CPU's held segments.
+#[derive(Default)]
 pub(crate) struct Gro {
     buckets: [Vec<Held>; BUCKETS],
-    pool: PoolCache,
-    /// Emptied lists, kept for their room.
-    spare: Vec<Vec<PacketBuf>>,
+    /// An emptied list, kept for its room.
+    spare: Vec<PacketBuf>,
 }
 
 /// `GRO_HASH_BUCKETS`
@@ -34,19 +35,20 @@ const HELD_MAX: usize = 8;
 const JIFFY: Duration = Duration::from_millis(1);
 /// `GRO_LEGACY_MAX_SIZE`: an IP packet stays shorter.
 const PACKET_MAX: usize = 65_536;
+/// Of shorter segments few are expected, and a list that turns out too short grows.
+const TYPICAL_TEXT: usize = 1024;
 
 /// Segments that continue each other, of one flow.
 struct Held {
-    /// The first one whole, of the others what follows their headers.
-    segments: Vec<PacketBuf>,
+    /// The first one whole, and of the others what follows their headers.
+    head: PacketBuf,
+    rest: Vec<PacketBuf>,
     first: Candidate,
     /// The IP packet's length with everything that was merged.
     len: usize,
     next_seq: u32,
     /// Whether identifications count up; the second segment decides.
     counts_ids: Option<bool>,
-    /// FIN and PSH of what was merged.
-    flags: TcpFlags,
     /// When the first one came; not kept where nothing is held for long.
     since: Option<Instant>,
 }
@@ -71,14 +73,9 @@ const TCP: usize = IP + 20;
 const OPTIONS: usize = TCP + 20;
 
 impl Gro {
-    /// Nothing held; merged segments take their memory from `pool`.
-    pub(crate) fn new(pool: PoolCache) -> Gro {
-        Gro { buckets: Default::default(), pool, spare: Vec::new() }
-    }
-
     /// Merges what can be merged among the frames of a poll. Every byte that went in comes out, once.
     pub(crate) fn merge(&mut self, frames: &mut Vec<PacketBuf>) {
-        let mut out = self.spare.pop().unwrap_or_default();
+        let mut out = std::mem::take(&mut self.spare);
         for frame in frames.drain(..) {
             self.receive(frame, &mut out);
         }
@@ -88,12 +85,12 @@ impl Gro {
             }
         }
         std::mem::swap(frames, &mut out);
-        self.spare.push(out);
+        self.spare = out;
     }
 
     /// The same, but what could be continued is held; [`flush`](Gro::flush) brings it out.
     pub(crate) fn hold(&mut self, frames: &mut Vec<PacketBuf>, now: Instant) {
-        let mut out = self.spare.pop().unwrap_or_default();
+        let mut out = std::mem::take(&mut self.spare);
         for frame in frames.drain(..) {
             self.receive(frame, &mut out);
         }
@@ -101,7 +98,7 @@ impl Gro {
             held.since.get_or_insert(now);
         }
         std::mem::swap(frames, &mut out);
-        self.spare.push(out);
+        self.spare = out;
     }
 
     /// Whether anything is held.
@@ -125,7 +122,7 @@ impl Gro {
 
     fn receive(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
         let Some(new) = Candidate::of(&mut frame) else { return out.push(frame) };
-        let same = |held: &Held| is_same_flow(held.segments[0].data(), frame.data());
+        let same = |held: &Held| is_same_flow(held.head.data(), frame.data());
         let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.begin(frame, new, out) };
         let held = &mut self.buckets[new.bucket][at];
         if held.continues_with(&frame, &new) {
@@ -150,41 +147,37 @@ impl Gro {
         if self.buckets[first.bucket].len() >= HELD_MAX {
             self.complete(first.bucket, 0, out);
         }
-        let mut segments = self.spare.pop().unwrap_or_default();
         let len = frame.len() - IP;
-        segments.push(frame);
         let next_seq = first.seq.wrapping_add(first.text_len as u32);
-        let flags = TcpFlags::empty();
-        self.buckets[first.bucket].push(Held { segments, first, len, next_seq, counts_ids: None, flags, since: None });
+        self.buckets[first.bucket].push(Held {
+            head: frame,
+            rest: Vec::new(),
+            first,
+            len,
+            next_seq,
+            counts_ids: None,
+            since: None,
+        });
     }
 
     /// `napi_gro_complete`
     fn complete(&mut self, bucket: usize, at: usize, out: &mut Vec<PacketBuf>) {
         let mut held = self.buckets[bucket].remove(at);
-        if held.segments.len() == 1 {
-            out.append(&mut held.segments);
-        } else {
-            match held.assemble(&mut self.pool) {
-                Some(merged) => {
-                    out.push(merged);
-                    held.segments.drain(..).for_each(|segment| self.pool.free(segment));
-                }
-                // No memory for it: the segments go up as they came.
-                None => out.extend(held.take_apart()),
-            }
+        if !held.rest.is_empty() {
+            held.head.set_rest(held.rest);
         }
-        self.spare.push(held.segments);
+        out.push(held.head);
     }
 }
 
 impl Held {
     /// `tcp_gro_receive`: whether nothing but FIN and PSH tells the new segment from the ones before it.
     fn continues_with(&self, frame: &PacketBuf, new: &Candidate) -> bool {
-        let (old_bytes, new_bytes) = (self.segments[0].data(), frame.data());
+        let (old_bytes, new_bytes) = (self.head.data(), frame.data());
         let changed = (self.first.flags ^ new.flags) - (TcpFlags::FIN | TcpFlags::PSH);
         let steps = new.ident.wrapping_sub(self.first.ident);
         let ids_continue = match self.counts_ids {
-            Some(true) => usize::from(steps) == self.segments.len(),
+            Some(true) => usize::from(steps) == self.rest.len() + 1,
             Some(false) => steps == 0,
             None => steps <= 1,
         };
@@ -206,38 +199,12 @@ impl Held {
 
     fn push(&mut self, text: PacketBuf, new: &Candidate) {
         self.counts_ids.get_or_insert(new.ident != self.first.ident);
-        self.flags |= new.flags & (TcpFlags::FIN | TcpFlags::PSH);
         self.len += new.text_len;
         self.next_seq = self.next_seq.wrapping_add(new.text_len as u32);
-        self.segments.push(text);
-    }
-
-    fn assemble(&self, pool: &mut PoolCache) -> Option<PacketBuf> {
-        let mut merged = pool.alloc(0, IP + self.len)?;
-        for segment in &self.segments {
-            merged.put(segment.len()).copy_from_slice(segment.data());
+        if self.rest.is_empty() {
+            self.rest.reserve(PACKET_MAX / self.first.text_len.max(TYPICAL_TEXT));
         }
-        let data = merged.data_mut();
-        data[IP + 2..IP + 4].copy_from_slice(&(self.len as u16).to_be_bytes());
-        data[IP + 10..IP + 12].fill(0);
-        let sum = checksum(&data[IP..TCP]);
-        data[IP + 10..IP + 12].copy_from_slice(&sum);
-        data[TCP + 13] |= self.flags.bits();
-        merged.rx = self.segments[0].rx;
-        merged.rx.ip_summed = IpSummed::Partial;
-        (merged.rx.gso_size, merged.rx.gso_segs) = (self.first.text_len as u16, self.segments.len() as u16);
-        Some(merged)
-    }
-
-    /// The segments with their headers again.
-    fn take_apart(&mut self) -> impl Iterator<Item = PacketBuf> + '_ {
-        let headers = self.first.text_at;
-        self.segments.drain(..).enumerate().map(move |(number, mut segment)| {
-            if number > 0 {
-                segment.push(headers);
-            }
-            segment
-        })
+        self.rest.push(text);
     }
 }
 

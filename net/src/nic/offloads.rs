@@ -27,8 +27,8 @@ bitflags::bitflags! {
         const GENERIC_RECEIVE = 1 << 3;
         /// `rx-gro-hw`: the device does. Without `RX_CHECKSUMMING` it is off.
         const RX_GRO_HW = 1 << 4;
-        /// `generic-segmentation-offload`: the stack makes super-segments, and they are cut and summed in software before they
-        /// reach the device, so that each costs one way through the stack.
+        /// `generic-segmentation-offload`: the stack makes super-segments where the device does not cut them, and cuts them
+        /// itself on the way out, so that each costs one way through the stack.
         const GENERIC_SEGMENTATION = 1 << 5;
     }
 }
@@ -47,11 +47,8 @@ impl Offloads {
         self
     }
 
-    /// Whether the stack hands down super-segments, and packets without checksums.
-    pub(crate) fn cuts_below(self) -> (bool, bool) {
-        let generic = self.contains(Offloads::GENERIC_SEGMENTATION);
-        (generic || self.contains(Offloads::TCP_SEGMENTATION), generic || self.contains(Offloads::TX_CHECKSUMMING))
-    }
+    /// With either of these the stack makes super-segments.
+    pub(crate) const SEGMENTATION: Offloads = Offloads::TCP_SEGMENTATION.union(Offloads::GENERIC_SEGMENTATION);
 
     /// Without those that need others that are off (`netdev_fix_features`).
     #[must_use]

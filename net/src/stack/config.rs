@@ -34,8 +34,10 @@ pub(crate) struct StackConfig {
     pub(crate) shard: ShardOf,
     /// Whether the device makes transport checksums. Whether it has verified one stands with the packet.
     pub(crate) checksum_offload: bool,
-    /// The most text that one segment may hand to the device, which cuts it; 0 when it does not. Needs `checksum_offload`.
+    /// The most text that is made into segments at once, by the stack or by the device; 0 for no more than one.
     pub(crate) gso_max: u32,
+    /// Whether the stack does it. A device that does needs `checksum_offload`.
+    pub(crate) cuts_itself: bool,
     pub(crate) limits: Limits,
     pub(crate) tcp: TcpSysctls,
     pub(crate) ipv6: Ipv6Sysctls,
@@ -56,6 +58,7 @@ impl StackConfig {
             shard: ShardOf { index: 0, count: 1 },
             checksum_offload: false,
             gso_max: 0,
+            cuts_itself: false,
             limits: Limits::default(),
             tcp: TcpSysctls::default(),
             ipv6: Ipv6Sysctls::OFF,

@@ -65,6 +65,18 @@ pub(crate) fn forward(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBu
     lower.ip.send_to_hop(hop, packet, lower.now, lower.fx);
 }
 
+/// The packets, from their IP headers on, that GRO has put together: they go on as they came.
+pub(crate) fn taken_apart(mut packet: PacketBuf) -> impl Iterator<Item = PacketBuf> {
+    let rest = packet.take_rest();
+    // Only TCP over IPv4 without options is put together, and every segment has the same headers.
+    let data_offset = packet.data().get(Ipv4Header::LEN + 12).map_or(0, |byte| usize::from(byte >> 4) * 4);
+    let headers = Ipv4Header::LEN + data_offset;
+    std::iter::once(packet).chain(rest.into_iter().map(move |mut piece| {
+        piece.push(headers);
+        piece
+    }))
+}
+
 /// RFC 1812 5.3.7, RFC 4291 2.5.6: what does not leave its link.
 fn may_travel(ip: &IpHeader) -> bool {
     let stays = |addr: IpAddr| match addr {

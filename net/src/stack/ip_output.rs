@@ -185,6 +185,12 @@ impl IpLayer {
     #[inline]
     pub(crate) fn transmit(&mut self, dst: MacAddr, mut packet: PacketBuf, fx: &mut Effects) {
         self.push_ethernet(dst, ethertype_of(&packet), &mut packet);
+        self.hand_over(packet, fx);
+    }
+
+    /// Gives a frame to the device.
+    #[inline]
+    pub(crate) fn hand_over(&self, packet: PacketBuf, fx: &mut Effects) {
         let len = packet.len() as u32;
         fx.tracer.emit(|| Event::NetDevQueue { dev: self.config.dev.clone(), len });
         fx.tx.push(packet);

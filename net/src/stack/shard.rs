@@ -10,7 +10,7 @@ use crate::stack::counters::Mib;
 use crate::stack::defrag::on_expired;
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
-use crate::stack::forward::{forward, tell_sender};
+use crate::stack::forward::{forward, taken_apart, tell_sender};
 use crate::stack::icmp;
 use crate::stack::icmpv6;
 use crate::stack::ip::{IpLayer, Lower, TimedOut};
@@ -55,8 +55,7 @@ impl Stack {
 
     /// `__netif_receive_skb`: an Ethernet frame from the device, or from this host itself.
     pub(crate) fn on_frame(&mut self, now: Instant, mut frame: PacketBuf, fx: &mut Effects) {
-        let len = frame.len() as u32;
-        fx.tracer.emit(|| Event::NetifReceiveSkb { len });
+        fx.tracer.emit(|| Event::NetifReceiveSkb { len: frame.whole_len() as u32 });
         if self.is_down {
             return self.ip.drop_packet(frame, DropReason::DevReady, fx);
         }
@@ -79,7 +78,11 @@ impl Stack {
             Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
             Received::Dropped => {}
             Received::Refused(problem) => self.refuse(now, *problem, fx),
-            Received::Onward(ip, packet) => forward(&mut Lower { now, ip: &mut self.ip, fx }, &ip, packet),
+            Received::Onward(ip, packet) => {
+                for packet in taken_apart(packet) {
+                    forward(&mut Lower { now, ip: &mut self.ip, fx }, &ip, packet);
+                }
+            }
         }
     }
 

@@ -190,6 +190,31 @@ impl TcpHeader {
         sum.is_valid()
     }
 
+    /// Changes a written header's sequence number; its checksum is the caller's business, here and below.
+    #[inline]
+    pub(crate) fn set_seq(header: &mut [u8], seq: SeqNumber) {
+        let at = std::mem::offset_of!(TcpBytes, seq);
+        header[at..at + 4].copy_from_slice(&seq.0.to_be_bytes());
+    }
+
+    /// Changes its flags.
+    pub(crate) fn set_flags(header: &mut [u8], flags: TcpFlags) {
+        header[std::mem::offset_of!(TcpBytes, flags)] = flags.bits();
+    }
+
+    /// Stores a checksum.
+    #[inline]
+    pub(crate) fn set_checksum(header: &mut [u8], sum: [u8; 2]) {
+        let at = usize::from(TcpHeader::CHECKSUM_OFFSET);
+        header[at..at + 2].copy_from_slice(&sum);
+    }
+
+    /// The flags of a header that has been parsed.
+    #[inline]
+    pub(crate) fn flags_of(header: &[u8]) -> TcpFlags {
+        TcpFlags::from_bits_retain(header[std::mem::offset_of!(TcpBytes, flags)])
+    }
+
     /// The ports and the sequence number of a segment that an ICMP error quotes; more need not be there.
     pub(crate) fn parse_quoted(segment: &[u8]) -> Result<(u16, u16, SeqNumber), Malformed> {
         let quoted = segment.first_chunk::<8>().ok_or(Malformed::Truncated)?;

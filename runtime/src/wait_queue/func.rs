@@ -1,5 +1,6 @@
 //! What an entry calls: the pair that Linux names `private` and `func`.
 
+use crate::park::Unparker;
 use crate::wait_queue::entry::Events;
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,42 @@ pub trait WakeFn: Send + Sync {
     fn claim(&self, key: Events) -> bool {
         let _ = key;
         true
+    }
+}
+
+/// `woken_wake_function`: a thread that stays in the queue while it sleeps and wakes, as `tcp_recvmsg` does.
+///
+/// A wake is remembered by the thread's parker (`WQ_FLAG_WOKEN`), so that none is lost that falls between looking at the
+/// condition and sleeping, though no lock is held meanwhile.
+///
+/// # Examples
+/// `wait_woken`, for a condition that comes true bit by bit:
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use wakeline_runtime::park::Parker;
+/// use wakeline_runtime::wait_queue::{Events, Mode, WaitQueue, WaitSlot};
+///
+/// static BYTES: AtomicUsize = AtomicUsize::new(0);
+/// static QUEUE: WaitQueue = WaitQueue::new();
+///
+/// let producer = std::thread::spawn(|| {
+///     for _ in 0..3 {
+///         BYTES.fetch_add(1, Ordering::Release);
+///         QUEUE.wake(Events::IN, 1);
+///     }
+/// });
+/// let (parker, mut slot) = (Parker::new(), WaitSlot::new());
+/// drop(QUEUE.add(&mut slot, Arc::new(parker.unparker()), Events::IN, Mode::Shared)); // add_wait_queue
+/// while BYTES.load(Ordering::Acquire) < 3 {
+///     parker.park();                                                                  // wait_woken
+/// }
+/// drop(QUEUE.finish(&mut slot));                                                      // remove_wait_queue
+/// producer.join().expect("the producer does not panic");
+/// ```
+impl WakeFn for Unparker {
+    fn call(&self, _: Events) {
+        self.unpark();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::park::Parker;
+use crate::wait_queue::queue::Barrier;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -35,6 +36,57 @@ fn loom_store_then_wake_is_never_missed() {
             producer.0.wake(Events::IN, 1);
         });
         sleep_until(&shared.0, Mode::Shared, || shared.1.load(Ordering::Relaxed));
+        thread.join().unwrap();
+    });
+}
+
+/// RXPATH row 43, the other way round: without one of the barriers a model finds the waiter that sleeps for ever.
+fn lose_a_wake_up_without(barrier: Barrier) {
+    loom::model(move || {
+        let mut queue = WaitQueue::new();
+        queue.without = Some(barrier);
+        let shared = Arc::new((queue, AtomicBool::new(false)));
+        let producer = shared.clone();
+        let thread = thread::spawn(move || {
+            producer.1.store(true, Ordering::Relaxed);
+            producer.0.wake(Events::IN, 1);
+        });
+        sleep_until(&shared.0, Mode::Shared, || shared.1.load(Ordering::Relaxed));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn loom_without_the_waiters_barrier_a_wake_up_is_lost() {
+    lose_a_wake_up_without(Barrier::Waiter);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn loom_without_the_wakers_barrier_a_wake_up_is_lost() {
+    lose_a_wake_up_without(Barrier::Waker);
+}
+
+/// `wait_woken`: an entry that stays, and a wake that is remembered though it falls between looking and sleeping.
+#[test]
+fn loom_a_wake_between_looking_and_sleeping_is_remembered() {
+    loom::model(|| {
+        let shared = Arc::new((WaitQueue::new(), AtomicUsize::new(0)));
+        let producer = shared.clone();
+        let thread = thread::spawn(move || {
+            for _ in 0..2 {
+                producer.1.fetch_add(1, Ordering::Relaxed);
+                producer.0.wake(Events::IN, 1);
+            }
+        });
+        let parker = Parker::new();
+        let mut slot = WaitSlot::new();
+        drop(shared.0.add(&mut slot, std::sync::Arc::new(parker.unparker()), Events::IN, Mode::Shared));
+        while shared.1.load(Ordering::Relaxed) < 2 {
+            parker.park();
+        }
+        drop(shared.0.finish(&mut slot));
         thread.join().unwrap();
     });
 }

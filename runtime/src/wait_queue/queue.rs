@@ -41,6 +41,18 @@ pub struct WaitQueue {
     /// The length of `list`, written under its lock; read without it by a waker that hopes to find nobody.
     waiting: AtomicUsize,
     list: Mutex<WaitList>,
+    /// Which barriers a model leaves out, to see that it is found out.
+    #[cfg(loom)]
+    pub(super) without: Option<Barrier>,
+}
+
+/// The two barriers of the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barrier {
+    /// Between joining and looking at the condition (`set_current_state`).
+    Waiter,
+    /// Between making the condition true and looking for waiters (`skwq_has_sleeper`).
+    Waker,
 }
 
 impl WaitQueue {
@@ -54,7 +66,20 @@ impl WaitQueue {
     #[cfg(loom)]
     #[allow(missing_docs)]
     pub fn new() -> WaitQueue {
-        WaitQueue { waiting: AtomicUsize::new(0), list: Mutex::new(WaitList::new()) }
+        WaitQueue { waiting: AtomicUsize::new(0), list: Mutex::new(WaitList::new()), without: None }
+    }
+
+    /// A full barrier: store-load, which Release and Acquire are not. With them alone the waiter's look at the condition
+    /// could move above its joining, and the waker's look for waiters above its store of the condition, and neither would
+    /// see the other.
+    #[inline]
+    fn barrier(&self, barrier: Barrier) {
+        #[cfg(loom)]
+        if self.without == Some(barrier) {
+            return;
+        }
+        let _ = barrier;
+        fence(Ordering::SeqCst);
     }
 
     /// Whether somebody waits; the waker's half of the barrier pair.
@@ -62,9 +87,7 @@ impl WaitQueue {
     /// When this says no, everyone who prepares from now on will see what the caller wrote before the call.
     #[must_use]
     pub fn has_sleeper(&self) -> bool {
-        // Store-load: pairs with the fence in `prepare`. Release and Acquire would let this load move above the
-        // caller's store of the condition.
-        fence(Ordering::SeqCst);
+        self.barrier(Barrier::Waker);
         self.waiting.load(Ordering::Relaxed) != 0
     }
 
@@ -77,8 +100,7 @@ impl WaitQueue {
             replaced
         };
         drop(replaced);
-        // Store-load: pairs with the fence in `has_sleeper`.
-        fence(Ordering::SeqCst);
+        self.barrier(Barrier::Waiter);
     }
 
     /// As [`WaitList::add`]: an entry that stays. Afterwards the caller must look at what it waits for.
@@ -90,8 +112,7 @@ impl WaitQueue {
             self.waiting.store(list.len(), Ordering::Relaxed);
             replaced
         };
-        // Store-load: pairs with the fence in `has_sleeper`.
-        fence(Ordering::SeqCst);
+        self.barrier(Barrier::Waiter);
         replaced
     }
 

@@ -147,6 +147,30 @@ async fn row_42_poll_and_select() {
     assert_eq!(selects.run("select"), format!("select {ALL}"));
 }
 
+/// Calls that take: one connection and one datagram have one taker each. (Readers of one stream: `host/socket/tests.rs`.)
+#[wakeline::test(start_paused = true)]
+async fn row_42_accept_and_receive() {
+    let world = World::new().await;
+    let receiver = world.server.run(UdpSocket::bind("0.0.0.0:7001")).await.unwrap();
+    let sender = world.client.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap();
+    let one = |id| format!("sleepers=8 woken=1 returned_to_user=1 first={id} woken_ids=[{id} ]");
+
+    let mut accepts = Herd::asleep(
+        (0..SLEEPERS).map(|_| -> Sleep<'_> { Box::pin(async { drop(world.listener.accept().await.unwrap()) }) }),
+    );
+    let _stream = world.client.run(TcpStream::connect("server:7000")).await.unwrap();
+    settle().await;
+    assert_eq!(accepts.run("accept"), format!("accept {}", one(0)));
+
+    let mut datagrams = Herd::asleep(
+        (0..SLEEPERS)
+            .map(|_| -> Sleep<'_> { Box::pin(async { assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 1) }) }),
+    );
+    world.client.run(sender.send_to(b"x", "server:7001")).await.unwrap();
+    settle().await;
+    assert_eq!(datagrams.run("udprecv"), format!("udprecv {}", one(0)));
+}
+
 #[wakeline::test(start_paused = true)]
 async fn row_42_datagrams() {
     let world = World::new().await;

@@ -1,7 +1,8 @@
 //! What the kernel did with bursts of segments, as data (RXPATH section 5): each has 100 bytes of text unless it says otherwise.
 
 use super::*;
-use crate::packet::Pool;
+use crate::packet::{Pool, PoolCache};
+use crate::wire::checksum::checksum;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::tcp::{SeqNumber, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
@@ -86,7 +87,7 @@ impl Segment {
 fn merged(segments: &[Segment]) -> Vec<PacketBuf> {
     let mut pool = Pool::new(8 << 20).cache();
     let mut frames: Vec<_> = segments.iter().map(|segment| segment.frame(&mut pool)).collect();
-    Gro::new(pool).merge(&mut frames);
+    Gro::default().merge(&mut frames);
     frames
 }
 
@@ -94,7 +95,7 @@ fn merged(segments: &[Segment]) -> Vec<PacketBuf> {
 fn check(name: &str, count: usize, change: impl FnOnce(&mut [Segment]), expected: &[usize]) {
     let mut segments = burst(count);
     change(&mut segments);
-    let lens: Vec<_> = merged(&segments).iter().map(|frame| frame.len() - IP).collect();
+    let lens: Vec<_> = merged(&segments).iter().map(|frame| frame.whole_len() - IP).collect();
     assert_eq!(lens, expected, "{name}");
 }
 
@@ -157,29 +158,25 @@ fn many_segments_and_many_flows() {
 }
 
 #[test]
-fn what_was_merged_says_so_and_is_whole() {
+fn what_was_merged_is_whole_and_can_be_taken_apart() {
     let mut segments = burst(3);
     segments[2].flags |= TcpFlags::PSH;
     segments[2].text = 30;
-    let frames = merged(&segments);
-    let [frame] = &frames[..] else { panic!("{frames:?}") };
-    assert_eq!((frame.rx.gso_size, frame.rx.gso_segs, frame.rx.ip_summed), (100, 3, IpSummed::Partial));
-    let ip = Ipv4Header::parse(&frame.data()[IP..]).unwrap();
-    assert_eq!((usize::from(ip.total_len), frame.len() - IP), (270, 270));
-    let (header, at) = TcpHeader::parse(&frame.data()[TCP..]).unwrap();
-    assert_eq!((header.flags, header.seq), (TcpFlags::ACK | TcpFlags::PSH, SeqNumber(1000)));
-    let text: Vec<_> = (1000..1230).map(|at| at as u8).collect();
-    assert_eq!(frame.data()[TCP + at..], text);
-}
-
-#[test]
-fn without_memory_the_segments_go_up_as_they_came() {
     let mut pool = Pool::new(8 << 20).cache();
-    let mut frames: Vec<_> = burst(3).iter().map(|segment| segment.frame(&mut pool)).collect();
-    let before: Vec<_> = frames.iter().map(|frame| frame.data().to_vec()).collect();
-    Gro::new(Pool::new(0).cache()).merge(&mut frames);
-    assert_eq!(frames.iter().map(|frame| frame.data().to_vec()).collect::<Vec<_>>(), before);
-    assert!(frames.iter().all(|frame| frame.rx.ip_summed == IpSummed::Unnecessary));
+    let before: Vec<_> = segments.iter().map(|segment| segment.frame(&mut pool).data().to_vec()).collect();
+    let mut frames = merged(&segments);
+    assert!(frames.len() == 1 && frames[0].rx.ip_summed == IpSummed::Unnecessary, "{frames:?}");
+    let mut head = frames.remove(0);
+    let (_, at) = TcpHeader::parse(&head.data()[TCP..]).unwrap();
+    let mut text = head.data()[TCP + at..].to_vec();
+    head.rest().iter().for_each(|piece| text.extend(piece.data()));
+    assert_eq!(text, (1000..1230).map(|at| at as u8).collect::<Vec<_>>());
+    let mut after = vec![head.data().to_vec()];
+    for mut piece in head.take_rest() {
+        piece.push(TCP + at);
+        after.push(piece.data().to_vec());
+    }
+    assert_eq!(after, before);
 }
 
 #[test]
@@ -190,7 +187,7 @@ fn any_frame_passes() {
         let mut frame = crate::packet::copy(&whole, &Pool::new(1 << 20)).unwrap();
         frame.truncate(len);
         let mut frames = vec![frame];
-        Gro::new(Pool::new(1 << 20).cache()).merge(&mut frames);
+        Gro::default().merge(&mut frames);
         assert_eq!(frames[0].len(), len);
     }
 }

@@ -6,3 +6,6 @@ pub(crate) mod spread;
 pub(crate) mod tcp;
 pub(crate) mod tcp_socket;
 pub(crate) mod udp;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use crate::stack::ip::Lower;
 use crate::stack::ip_settings::IpFields;
 use crate::stack::socket_wq::{How, SocketWq, band};
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
+use crate::stack::tcp::cut::send_cut;
 use crate::stack::tcp::emit::{send_reset, send_segment};
+use crate::stack::tcp::output::Outgoing;
 use crate::stack::tcp::settings::Settings;
 use crate::stack::tcp::state::State;
 use wakeline_runtime::wait_queue::Events;
@@ -87,7 +89,7 @@ impl Connection {
     #[inline]
     pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
         while self.block.has_something_due() {
-            let Some(outgoing) = self.block.poll_transmit(lower.now) else { break };
+            let Some(mut outgoing) = self.block.poll_transmit(lower.now) else { break };
             if let Some(mib) = outgoing.again {
                 lower.ip.counters.count(mib);
                 lower.ip.counters.count(Mib::TcpRetransSegs);
@@ -96,9 +98,15 @@ impl Connection {
             }
             let fields = self.ip_fields();
             let sums = !lower.ip.config.checksum_offload;
-            let copy = |out: &mut [u8]| self.block.copy_text(&outgoing, out, sums);
-            let header = (&outgoing.header, IpFields { tos: fields.tos | outgoing.ecn, ..fields });
-            send_segment(lower, &self.flow, header, (outgoing.len as usize, outgoing.gso_size), copy);
+            let fields = IpFields { tos: fields.tos | outgoing.ecn, ..fields };
+            let Outgoing { ref mut header, offset, len, gso_size, .. } = outgoing;
+            if gso_size > 0 && lower.ip.config.cuts_itself {
+                let copy = |at, out: &mut [u8]| self.block.copy_text(offset + at, out, sums);
+                send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), copy);
+            } else {
+                let copy = |out: &mut [u8]| self.block.copy_text(offset, out, sums);
+                send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), copy);
+            }
         }
         self.block.note_limit(self.no_space, lower.now);
         if self.no_space && self.settings.notsent_lowat != u32::MAX && self.is_writable() {
@@ -157,7 +165,8 @@ impl Connection {
             let band = if self.block.state().may_send() { band::IN } else { band::HUP };
             self.wq.wake_async(How::WaitData, band, lower.fx);
         }
-        if notice.contains(Notice::READABLE) && self.is_readable() {
+        // `tcp_data_ready`; an end is something to read as well (`SOCK_DONE`).
+        if notice.contains(Notice::PEER_CLOSED) || (notice.contains(Notice::READABLE) && self.is_readable()) {
             self.wq.data_ready("IPPROTO_TCP", lower.fx);
         }
         if notice.contains(Notice::WRITABLE) && self.no_space && self.is_writable() {

@@ -40,12 +40,14 @@ impl ControlBlock {
         let mut done = Disposition::default();
         self.stats.segs_in = self.stats.segs_in.wrapping_add(1);
         if !text.is_empty() {
-            self.stats.data_segs_in = self.stats.data_segs_in.wrapping_add(1);
+            let segments = 1 + text.rest().len() as u32;
+            self.stats.segs_in = self.stats.segs_in.wrapping_add(segments - 1);
+            self.stats.data_segs_in = self.stats.data_segs_in.wrapping_add(segments);
         }
         let checked = match self.state {
             State::Closed => Err(Disposition::dropped(DropReason::TcpClose)),
             State::SynSent => self.check_syn_sent(&mut at, &mut done),
-            _ => self.check_synchronized(&mut at, text.len(), &mut done),
+            _ => self.check_synchronized(&mut at, text.whole_len(), &mut done),
         };
         match checked {
             Ok(()) => self.accept_text(&mut at, text, &mut done),

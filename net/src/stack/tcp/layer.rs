@@ -111,6 +111,10 @@ impl TcpLayer {
             Ok(text_at) => text_at,
             Err(malformed) => return on_malformed(packet, malformed, lower),
         };
+        if let Some(last) = packet.rest().last() {
+            // `tcp_gro_complete`: these flags are the last one's.
+            header.flags |= TcpHeader::flags_of(last.pulled(text_at)) & (TcpFlags::FIN | TcpFlags::PSH);
+        }
         let Some(packet) = check(ip, packet, lower) else { return };
         let segment = segment(ip, &header, text_at, packet);
         match self.exact(sockets, &segment.flow) {
@@ -148,7 +152,7 @@ impl TcpLayer {
             lower.ip.counters.count(Mib::TcpExtTCPRcvQDrop);
             return lower.ip.drop_packet(text, DropReason::ProtoMem, lower.fx);
         }
-        let (data_len, block) = (text.len() as u32, &mut connection.block);
+        let (data_len, block) = (text.whole_len() as u32, &mut connection.block);
         let (snd_nxt, snd_una, snd_wnd) = block.send_variables();
         lower.fx.tracer.emit(|| Event::TcpProbe { data_len, snd_nxt, snd_una, snd_wnd });
         let before = block.state();
@@ -243,7 +247,7 @@ impl TcpLayer {
     /// 3.10.7.4 for TIME-WAIT.
     fn deliver_to_time_wait(&mut self, sockets: &mut Sockets, index: u32, segment: Segment<'_>, lower: &mut Lower<'_>) {
         let rfc1337 = self.sysctls.rfc1337;
-        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.len(), rfc1337, lower.now);
+        let verdict = self.time_wait.on_segment(index, segment.header, segment.text.whole_len(), rfc1337, lower.now);
         let entry = self.time_wait.get(index).copied();
         // When nobody listens any more, it is acknowledged like any other that is out of place.
         if let Verdict::Reopen { iss } = verdict
@@ -282,7 +286,7 @@ impl TcpLayer {
     /// Answers a segment that has nobody to go to.
     #[cold]
     pub(super) fn refuse(&mut self, segment: Segment<'_>, lower: &mut Lower<'_>) {
-        refuse(lower, &segment.flow, segment.header, segment.text.len(), segment.mirrored());
+        refuse(lower, &segment.flow, segment.header, segment.text.whole_len(), segment.mirrored());
         lower.ip.drop_packet(segment.text, DropReason::NoSocket, lower.fx);
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod control_block;
 pub(crate) mod cookies;
+pub(crate) mod cut;
 pub(crate) mod defer;
 pub(crate) mod delivery_rate;
 pub(crate) mod ecn;

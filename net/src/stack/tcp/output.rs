@@ -18,7 +18,7 @@ pub(crate) struct Outgoing {
     pub(crate) header: TcpHeader,
     pub(crate) offset: u32,
     pub(crate) len: u32,
-    /// How much text each segment has that the device cuts it into; 0 when it is one.
+    /// How much text each segment has that it is cut into; 0 when it is one.
     pub(crate) gso_size: u16,
     /// The ECN bits of its IP header.
     pub(crate) ecn: u8,
@@ -59,10 +59,11 @@ impl ControlBlock {
         }
     }
 
-    /// Copies the text of a polled segment into its frame and, if it is wanted, returns its sum.
+    /// Copies text of a polled segment, from an offset in the send queue on, into a frame and, if it is wanted, returns its
+    /// sum.
     #[inline]
-    pub(crate) fn copy_text(&mut self, outgoing: &Outgoing, out: &mut [u8], sums: bool) -> Sum {
-        self.send.copy_out(outgoing.offset, out, sums)
+    pub(crate) fn copy_text(&mut self, offset: u32, out: &mut [u8], sums: bool) -> Sum {
+        self.send.copy_out(offset, out, sums)
     }
 
     fn next_text(&mut self, now: Instant) -> Option<Outgoing> {

@@ -38,7 +38,7 @@ impl TcpLayer {
         }
         // First, check the sequence number.
         let window = u32::from(syn_window(settings.rcvbuf));
-        let end = header.seq + header.sequence_len(text.len());
+        let end = header.seq + header.sequence_len(text.whole_len());
         let old = request.agreed.features.contains(Features::TIMESTAMPS)
             && header.options.timestamps.is_some_and(|(value, _)| is_before(value, request.agreed.ts_recent));
         if old && !flags.contains(TcpFlags::RST) {

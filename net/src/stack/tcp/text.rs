@@ -17,10 +17,41 @@ use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
     /// What is left of a segment that has passed the checks.
-    pub(super) fn accept_text(&mut self, at: &mut Arrival<'_>, text: PacketBuf, done: &mut Disposition) -> Disposition {
+    pub(super) fn accept_text(
+        &mut self,
+        at: &mut Arrival<'_>,
+        mut text: PacketBuf,
+        done: &mut Disposition,
+    ) -> Disposition {
         let header = at.header;
-        let seq = header.seq + u32::from(header.flags.contains(TcpFlags::SYN));
+        let mut seq = header.seq + u32::from(header.flags.contains(TcpFlags::SYN));
         let fin = header.flags.contains(TcpFlags::FIN);
+        if text.rest().is_empty() {
+            return self.accept_piece(at, seq, (text, fin), done);
+        }
+        // What GRO has put together: each piece is what it was, and the last has the FIN.
+        let rest = text.take_rest();
+        let mut left = rest.len();
+        for piece in std::iter::once(text).chain(rest) {
+            let (len, fin) = (piece.len() as u32, fin && left == 0);
+            *done = self.accept_piece(at, seq, (piece, fin), done);
+            if done.notice.contains(Notice::FAILED) {
+                break;
+            }
+            seq = seq + len;
+            left = left.wrapping_sub(1);
+        }
+        *done
+    }
+
+    fn accept_piece(
+        &mut self,
+        at: &mut Arrival<'_>,
+        seq: SeqNumber,
+        (text, fin): (PacketBuf, bool),
+        done: &mut Disposition,
+    ) -> Disposition {
+        let header = at.header;
         if text.is_empty() && !fin {
             at.counters.count(Mib::TcpExtTCPPureAcks);
             at.pool.free(text);

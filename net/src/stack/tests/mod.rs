@@ -21,3 +21,4 @@ mod tcp_recovery;
 mod tcp_timestamps;
 mod transitions;
 mod udp;
+mod wake;

@@ -339,3 +339,23 @@ fn an_idle_connection_is_small_and_holds_no_packet() {
         assert_eq!((block.queued(), block.readable()), (0, 0));
     }
 }
+
+/// `tcp_gso_segment`: a program's write leaves as whole segments, and PSH and FIN go with the last.
+#[test]
+fn a_super_segment_is_cut_on_the_way_out() {
+    let mut world = World::with(9, |config| (config.gso_max, config.cuts_itself) = (65_536, true));
+    world.introduce();
+    let (client, server, _) = world.establish();
+    world.take_log();
+    let bytes = pattern(5 * 1448 + 500);
+    world.send(CLIENT, client, &bytes).unwrap();
+    world.close(CLIENT, client);
+    let mut sent = world.take_log();
+    world.run_ms(10);
+    sent.extend(world.take_log().into_iter().filter(|line| line.starts_with("C ") && !line.ends_with("] 0")));
+    assert_eq!(sent[..5], ["C [.] 1448"; 5]);
+    assert_eq!(sent[5..], ["C [P.] 500", "C [F.] 0"]);
+    assert_eq!(world.recv(SERVER, server).unwrap(), bytes);
+    assert_eq!(world.count(SERVER, Mib::TcpInCsumErrors), 0);
+    assert_eq!(world.count(CLIENT, Mib::TcpRetransSegs), 0);
+}
