@@ -10,7 +10,7 @@
 use crate::stack::addresses::{Cidr, interface_id};
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::ip::{IpLayer, Lower};
-use crate::stack::neigh::{Word, WordKind};
+use crate::stack::neighbour::{Word, WordKind};
 use crate::stack::route::{METRIC_ADDRCONF, METRIC_ROUTER, Route, RouteTo};
 use crate::stack::timers::earlier;
 use crate::wire::ndp::{ALL_ROUTERS, NdpMessage, PrefixInfo, RouterAdvert, solicited_node};

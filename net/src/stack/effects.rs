@@ -2,7 +2,7 @@
 
 use crate::event::Tracer;
 use crate::packet::PacketBuf;
-use crate::stack::neigh::Word;
+use crate::stack::neighbour::Word;
 use crate::stack::report::Report;
 use crate::wire::ndp::RouterAdvert;
 use std::mem::take;

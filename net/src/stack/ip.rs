@@ -14,7 +14,8 @@ use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
 use crate::stack::fragment::Idents;
 use crate::stack::membership::Memberships;
-use crate::stack::neigh::{Due, Neighbours, Word};
+use crate::stack::neigh::{Due, Neighbours};
+use crate::stack::neighbour::Word;
 use crate::stack::path_mtu::PathMtus;
 use crate::stack::rate_limit::{PeerLimits, RateLimit};
 use crate::stack::reassembly::{Expired, Reassembly};
@@ -278,6 +279,9 @@ impl IpLayer {
     pub(crate) fn learn_neighbour(&mut self, ip: IpAddr, word: Word, now: Instant, fx: &mut Effects) {
         for packet in self.neighbours.learn(ip, word, now) {
             self.transmit(word.mac, packet, fx);
+        }
+        for packet in self.neighbours.take_evicted() {
+            self.drop_packet(packet, DropReason::NeighQueuefull, fx);
         }
     }
 

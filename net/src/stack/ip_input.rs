@@ -10,7 +10,7 @@ use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
-use crate::wire::ipv6_ext::{Refused, Walked, walk};
+use crate::wire::ipv6_ext::{Refused, Walked, has_whole_chain, walk};
 use crate::wire::malformed::Malformed;
 use crate::wire::ndp;
 use std::net::Ipv6Addr;
@@ -157,6 +157,9 @@ impl IpLayer {
             return Received::Dropped;
         }
         if let Ok(Walked::Fragment { header: fragment, offset, previous }) = walk(packet.data(), header.next_header) {
+            if fragment.offset == 0 && !has_whole_chain(packet.data(), header.next_header) {
+                return self.on_refused(header_v6(&header, arrived), packet, Refused::Incomplete, fx);
+            }
             let place = (fragment, offset, previous);
             if fragment.more && !(packet.len() - offset).is_multiple_of(8) {
                 // RFC 8200 4.5: the length field is at fault.
@@ -217,7 +220,7 @@ impl IpLayer {
         Received::Dropped
     }
 
-    /// RFC 8200 4.2 and 4.4, RFC 4443 3.4: which refusals are told, and to whom.
+    /// RFC 8200 4.2, 4.4 and 4.5, RFC 4443 3.4: which refusals are told, and to whom.
     #[cold]
     fn on_refused(&mut self, ip: IpHeader, packet: PacketBuf, refused: Refused, fx: &Effects) -> Received {
         use crate::wire::icmpv6::problem;
@@ -226,6 +229,7 @@ impl IpLayer {
         let (code, pointer) = match refused {
             Refused::Header(at) => (problem::HEADER_FIELD, at),
             Refused::NextHeader(at) => (problem::NEXT_HEADER, at),
+            Refused::Incomplete => (problem::INCOMPLETE, 0),
             Refused::Option { at, to_multicast } if to_multicast || !for_group => (problem::OPTION, at),
             Refused::Malformed | Refused::Silently | Refused::Option { .. } => {
                 self.drop_packet(packet, DropReason::IpInhdr, fx);

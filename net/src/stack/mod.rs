@@ -43,6 +43,7 @@ pub(crate) mod listing;
 pub(crate) mod membership;
 pub(crate) mod ndp;
 pub(crate) mod neigh;
+pub(crate) mod neighbour;
 pub(crate) mod path_mtu;
 pub(crate) mod rate_limit;
 pub(crate) mod reassembly;

@@ -5,7 +5,7 @@ use crate::stack::autoconf::{hear_of_duplicate, hear_router};
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
-use crate::stack::neigh::{Word, WordKind};
+use crate::stack::neighbour::{Word, WordKind};
 use crate::wire::ethernet::MacAddr;
 use crate::wire::ip::{Envelope, IpHeader};
 use crate::wire::ipv4::protocol;

@@ -23,6 +23,7 @@
 //! have made never push out one that is in use.
 
 use crate::packet::PacketBuf;
+use crate::stack::neighbour::{Neighbour, State, Word, WordKind};
 use crate::stack::timers::TimerHeap;
 use crate::wire::ethernet::MacAddr;
 use ahash::RandomState;
@@ -42,116 +43,10 @@ pub(crate) struct Neighbours {
     queue_max_bytes: usize,
     /// Where the search for an entry to evict goes on.
     hand: usize,
+    /// Packets that waited in an entry that had to make room.
+    evicted: Vec<PacketBuf>,
     /// The last address that was looked up and stands fast, and until when.
     last: Option<(IpAddr, MacAddr, Instant)>,
-}
-
-#[derive(Debug)]
-struct Neighbour {
-    addr: IpAddr,
-    state: State,
-    timer_at: Instant,
-    /// When its link address was last told (`neigh->updated`).
-    updated_at: Instant,
-    /// Packets that wait for the link address, and the sum of their `truesize`.
-    queue: VecDeque<PacketBuf>,
-    queue_bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Asked, `asked` times, no answer yet.
-    Incomplete {
-        asked: u8,
-    },
-    Reachable {
-        mac: MacAddr,
-        until: Instant,
-    },
-    /// Known, but not confirmed for some time, or only said by the neighbour itself.
-    Stale {
-        mac: MacAddr,
-    },
-    /// In use, and to be asked about when the timer fires.
-    Delay {
-        mac: MacAddr,
-    },
-    /// Asked about, `asked` times.
-    Probe {
-        mac: MacAddr,
-        asked: u8,
-    },
-    /// Told by the host itself; never doubted.
-    Permanent {
-        mac: MacAddr,
-    },
-}
-
-impl Neighbour {
-    fn new(addr: IpAddr, state: State, timer_at: Instant, updated_at: Instant) -> Neighbour {
-        Neighbour { addr, state, timer_at, updated_at, queue: VecDeque::new(), queue_bytes: 0 }
-    }
-
-    /// `__neigh_event_send`: keeps a packet until the link address is known; the oldest make room, and are returned.
-    fn hold(&mut self, packet: PacketBuf, max_bytes: usize) -> Vec<PacketBuf> {
-        let mut displaced = Vec::new();
-        while self.queue_bytes + packet.truesize() > max_bytes
-            && let Some(oldest) = self.queue.pop_front()
-        {
-            self.queue_bytes -= oldest.truesize();
-            displaced.push(oldest);
-        }
-        self.queue_bytes += packet.truesize();
-        self.queue.push_back(packet);
-        displaced
-    }
-
-    fn take_held(&mut self) -> VecDeque<PacketBuf> {
-        self.queue_bytes = 0;
-        std::mem::take(&mut self.queue)
-    }
-}
-
-impl State {
-    /// Whether nobody has confirmed or used it for some time.
-    fn is_stale(self, now: Instant) -> bool {
-        match self {
-            State::Stale { .. } => true,
-            State::Reachable { until, .. } => now >= until,
-            _ => false,
-        }
-    }
-
-    fn mac(self) -> Option<MacAddr> {
-        match self {
-            State::Incomplete { .. } => None,
-            State::Reachable { mac, .. }
-            | State::Stale { mac }
-            | State::Delay { mac }
-            | State::Probe { mac, .. }
-            | State::Permanent { mac } => Some(mac),
-        }
-    }
-}
-
-/// What somebody says about a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word {
-    pub(crate) mac: MacAddr,
-    pub(crate) kind: WordKind,
-    /// Whether it may replace a link address that is known (NEIGH_UPDATE_F_OVERRIDE).
-    pub(crate) may_override: bool,
-    /// Whether it makes an entry where there is none.
-    pub(crate) create: bool,
-}
-
-/// Why it was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WordKind {
-    /// In answer to a question of this host's: the neighbour is there, and hears us.
-    Solicited,
-    /// In a question, or to everybody.
-    Unsolicited,
 }
 
 /// What to do with a packet.
@@ -186,6 +81,8 @@ const DELAY: Duration = Duration::from_secs(5);
 const RETRANS: Duration = Duration::from_secs(1);
 /// `mcast_solicit`, `ucast_solicit`
 const SOLICITS: u8 = 3;
+/// How long a neighbour is waited for before its entry may go to another: many times what an answer takes on a LAN.
+const ANSWER_TIME: Duration = Duration::from_millis(10);
 /// `locktime`: for so long a link address stands against another one that ARP tells.
 pub(crate) const LOCKTIME: Duration = Duration::from_secs(1);
 /// `gc_thresh1`: below so many entries none is thrown away for being old.
@@ -203,6 +100,7 @@ impl Neighbours {
             max,
             queue_max_bytes,
             hand: 0,
+            evicted: Vec::new(),
             last: None,
         }
     }
@@ -246,7 +144,8 @@ impl Neighbours {
         let state = State::Incomplete { asked: 1 };
         let entry = Neighbour::new(addr, state, timer_at, now);
         let Some(index) = self.insert(entry, true, now) else { return Resolution::Full(packet) };
-        let displaced = self.entries[index as usize].hold(packet, self.queue_max_bytes);
+        let mut displaced = self.entries[index as usize].hold(packet, self.queue_max_bytes);
+        displaced.append(&mut self.evicted);
         self.timers.arm(index, timer_at);
         Resolution::Queued { ask: true, displaced }
     }
@@ -291,6 +190,12 @@ impl Neighbours {
             self.timers.arm(index, now.saturating_add(DELAY));
         }
         waiting
+    }
+
+    /// Packets that are lost because the entry in which they waited had to make room.
+    #[inline]
+    pub(crate) fn take_evicted(&mut self) -> Vec<PacketBuf> {
+        std::mem::take(&mut self.evicted)
     }
 
     /// Whether any neighbour is being asked, or will be.
@@ -409,28 +314,35 @@ impl Neighbours {
         }
     }
 
-    /// Makes room: the next entry round the table that nobody has confirmed; or else, for one that is wanted, the next
-    /// that nobody waits for. A bounded search.
+    /// Makes room: the next entry round the table that nobody has confirmed, or else one that is asked for and has not
+    /// answered. Somebody who says to be there is worth more than that; what is only wanted waits until the other had time to
+    /// answer, so that questions do not push each other out. Those that are known only go where nobody is asked for: a flood
+    /// from addresses that nobody has costs none of them its place (Linux: `neigh_forced_gc`, which spares the asked as
+    /// well, so that its table is full then). A bounded search.
     fn evict(&mut self, wanted: bool, now: Instant) -> bool {
-        let mut second_best = None;
+        let (mut known, mut asked, mut anybody_asked) = (None, None, false);
         for _ in 0..64 {
             let Some(place) = self.next_place() else { continue };
-            match self.entries[place].state {
+            let entry = &self.entries[place];
+            match entry.state {
                 state if state.is_stale(now) => {
                     drop(self.remove(place as u32));
                     return true;
                 }
-                State::Incomplete { .. } | State::Permanent { .. } => {}
-                _ => second_best = Some(place),
+                State::Incomplete { .. } => {
+                    anybody_asked = true;
+                    if !wanted || now >= entry.updated_at.saturating_add(ANSWER_TIME) {
+                        asked = Some(place);
+                    }
+                }
+                State::Permanent { .. } => {}
+                _ => known = Some(place),
             }
         }
-        match second_best {
-            Some(place) if wanted => {
-                drop(self.remove(place as u32));
-                true
-            }
-            _ => false,
-        }
+        let Some(place) = asked.or(known.filter(|_| wanted && !anybody_asked)) else { return false };
+        let waiting = self.remove(place as u32);
+        self.evicted.extend(waiting);
+        true
     }
 
     /// Moves the hand to the next place of the table; `None` where that is empty.
@@ -612,7 +524,31 @@ mod tests {
             assert_eq!(world.table.len(), 4);
         }
         assert!(matches!(world.send(13, 0, 0), Resolution::Full(_)));
+        // Who has not answered in time makes room, and what waited there is lost.
+        assert!(matches!(world.send(13, 0, 10), Resolution::Queued { displaced, .. } if displaced.len() == 1));
+        assert_eq!(world.table.len(), 4);
+        // So it does at once for somebody who is there.
+        assert!(world.table.learn(ip(14), QUESTION, at(10)).is_empty());
+        assert_eq!((world.table.state_of(ip(14)), world.table.take_evicted().len()), (Some("STALE"), 1));
         assert!(matches!(world.send(100, 0, 99_000_000), Resolution::Known(MAC, _)));
+    }
+
+    /// A flood of SYNs from addresses that nobody has: whoever is known stays so.
+    #[test]
+    fn a_flood_of_addresses_that_nobody_has_costs_no_neighbour_its_place() {
+        let mut world = World::new(16, 2);
+        for n in 0..8 {
+            let _ = world.send(n, 0, 0);
+            assert_eq!(world.table.learn(ip(n), ANSWER, at(0)).len(), 1);
+        }
+        for n in 0..10_000u32 {
+            let packet = PacketBuf::from_bytes(&world.pool, &[1]).unwrap();
+            let _ = world.table.resolve(IpAddr::from((0x0a01_0000 + n).to_be_bytes()), packet, at(u64::from(n) / 100));
+            assert!(world.table.len() <= 16);
+        }
+        for n in 0..8 {
+            assert_eq!(world.table.state_of(ip(n)), Some("REACHABLE"), "{n}");
+        }
     }
 
     /// Anybody can say to be anybody; that does not cost us those whom we talk to.

@@ -24,6 +24,8 @@ pub(crate) mod problem {
     pub(crate) const HEADER_FIELD: u8 = 0;
     pub(crate) const NEXT_HEADER: u8 = 1;
     pub(crate) const OPTION: u8 = 2;
+    /// RFC 7112: a first fragment without all headers.
+    pub(crate) const INCOMPLETE: u8 = 3;
 }
 
 /// The header over its bytes; what `rest` means depends on the type.
@@ -148,6 +150,7 @@ impl fmt::Display for Icmpv6Header {
                 let what = match code {
                     problem::HEADER_FIELD => "errorneous",
                     problem::NEXT_HEADER => "next header",
+                    problem::INCOMPLETE => "header chain",
                     _ => "option",
                 };
                 write!(f, "parameter problem, {what} - octet {pointer}")

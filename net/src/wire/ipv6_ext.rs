@@ -3,6 +3,7 @@
 //! The walk has bounds of its own: so many headers, so many options, so many bytes. A packet that wants more is dropped,
 //! as it would be by Linux's `max_dst_opts_cnt` and `max_hbh_opts_cnt`.
 
+use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -41,6 +42,8 @@ pub(crate) enum Refused {
     Option { at: usize, to_multicast: bool },
     /// An unrecognized option that asks for silence.
     Silently,
+    /// Code 3, a first fragment that does not have all headers.
+    Incomplete,
 }
 
 impl From<Malformed> for Refused {
@@ -104,6 +107,19 @@ pub(crate) fn upper(packet: &[u8], first: u8) -> Option<(u8, usize)> {
         }
     }
     None
+}
+
+/// RFC 7112: whether a first fragment has all headers, the transport's included, so that whoever looks at it knows what the
+/// packet is (`ipv6frag_thdr_truncated`).
+pub(crate) fn has_whole_chain(packet: &[u8], first: u8) -> bool {
+    upper(packet, first).is_some_and(|(protocol, offset)| {
+        let least = match protocol {
+            protocol::TCP => 20,
+            protocol::UDP | protocol::ICMPV6 => 8,
+            _ => 1,
+        };
+        packet.len() >= offset + least
+    })
 }
 
 /// Where the next header's number stands in the IPv6 header.

@@ -190,11 +190,22 @@ fn fragments_of_ipv6_have_rules_of_their_own() {
     // RFC 8200 4.5: all but the last are multiples of eight bytes.
     inject(&mut world, &piece_v6(FragmentHeader { more: true, ..header }, &echo[..9]));
     assert_eq!(world.take_log(), ["S ICMP6, parameter problem, errorneous - octet 4"]);
+    // RFC 7112: the first one has all headers, the transport's included.
+    let options = [protocol::UDP, 0, 1, 4, 0, 0, 0, 0];
+    let udp = [0, 1, 0, 9, 0, 24, 0, 0];
+    let check = |world: &mut World, next_header, data: &[u8], told: &[&str]| {
+        inject(world, &piece_v6(FragmentHeader { next_header, more: true, ident: 8, ..header }, data));
+        assert_eq!(world.take_log(), told, "{next_header}: {data:?}");
+    };
+    let told = "S ICMP6, parameter problem, header chain - octet 0";
+    check(&mut world, ext::DESTINATION, &options, &[told]);
+    check(&mut world, protocol::TCP, &[0; 16], &[told]);
+    check(&mut world, ext::DESTINATION, &[options, udp].concat(), &[]);
     // Fragments within fragments are not taken apart.
     let nested = piece_v6(header, &echo)[EthernetHeader::LEN + Ipv6Header::LEN..].to_vec();
     inject(&mut world, &piece_v6(FragmentHeader { next_header: ext::FRAGMENT, ..header }, &nested));
     assert!(world.take_log().is_empty());
-    assert_eq!(world.stacks[SERVER].drops().get(DropReason::IpInhdr), 2);
+    assert_eq!(world.stacks[SERVER].drops().get(DropReason::IpInhdr), 4);
 }
 
 #[test]

@@ -7,8 +7,13 @@ use crate::stack::tcp::sysctl::SynCookies;
 use crate::stack::testing::forge::{forge, inject};
 use crate::stack::testing::world::*;
 use crate::tcp_info::TcpInfoOptions;
+use crate::wire::checksum::Sum;
+use crate::wire::ethernet::{EtherType, EthernetHeader, MacAddr};
+use crate::wire::ipv4::protocol;
+use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// A SYN from a port of the client's address that no socket has.
@@ -172,4 +177,54 @@ fn a_deferred_accept_waits_for_data() {
     world.run(Duration::from_secs(4));
     let (_, peer) = world.stacks[SERVER].tcp_accept(listener).unwrap();
     assert_eq!(Ok(peer), world.stacks[CLIENT].local_addr(silent));
+}
+
+/// A SYN to the server's port 7 from an address of its link that nobody has.
+fn spoofed(n: u32) -> Vec<u8> {
+    let src = Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(0x1_0000 + n));
+    let dst = ADDR6[SERVER];
+    let seq = SeqNumber(n);
+    let (flags, options) = (TcpFlags::SYN, TcpOptions { mss: Some(1440), ..TcpOptions::default() });
+    let header =
+        TcpHeader { src_port: 9, dst_port: 7, seq, ack: SeqNumber(0), flags, window: 1000, urgent: 0, options };
+    let len = header.header_len();
+    let mut tcp = vec![0; len];
+    header.emit(&mut tcp, Some(Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, len)));
+    let (mut ethernet, mut ip) = ([0; EthernetHeader::LEN], [0; Ipv6Header::LEN]);
+    EthernetHeader { dst: MAC[SERVER], src: MacAddr([2, 0, 0, 0, 0, 9]), ethertype: EtherType::Ipv6 }
+        .emit(&mut ethernet);
+    let (payload_len, next_header) = (len as u16, protocol::TCP);
+    Ipv6Header { traffic_class: 0, flow_label: 0, payload_len, next_header, hop_limit: 64, src, dst }.emit(&mut ip);
+    [&ethernet[..], &ip, &tcp].concat()
+}
+
+/// The answers to it fill the table of neighbours with questions. Whoever is known goes on, and whoever comes is answered at
+/// once.
+#[test]
+fn a_flood_from_the_servers_own_link_keeps_nobody_waiting() {
+    let mut world = World::new(9);
+    let listener = world.stacks[SERVER].tcp_listen("[::]:7".parse().unwrap(), 100, false).unwrap();
+    let mut n = 0;
+    let mut flood = |world: &mut World, ms: u64| {
+        for _ in 0..ms {
+            for _ in 0..100 {
+                n += 1;
+                inject(world, &spoofed(n));
+            }
+            world.run_ms(1);
+        }
+    };
+    flood(&mut world, 100);
+    assert_eq!(world.stacks[SERVER].ip.neighbours.len(), 1024);
+    let to = SocketAddr::new(ADDR6[SERVER].into(), 7);
+    let client = world.call(CLIENT, |stack, now, fx| stack.tcp_connect(now, None, to, &|_| true, fx)).unwrap();
+    flood(&mut world, 3);
+    assert_eq!(world.state(CLIENT, client), "TCP_ESTABLISHED", "without waiting for a timer");
+    let (server, _) = world.stacks[SERVER].tcp_accept(listener).unwrap();
+    flood(&mut world, 100);
+    world.send(SERVER, server, b"hello").unwrap();
+    flood(&mut world, 3);
+    assert_eq!(world.recv(CLIENT, client).unwrap(), b"hello");
+    assert!(world.stacks[SERVER].ip.neighbours.len() <= 1024);
+    assert!(world.pool.bytes_in_use() < 4 << 20, "{}", world.pool.bytes_in_use());
 }
