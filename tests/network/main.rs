@@ -19,3 +19,4 @@ mod readiness;
 mod receive_path;
 mod routing;
 mod udp_options;
+mod wake_trace;

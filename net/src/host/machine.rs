@@ -223,8 +223,10 @@ impl Works {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
         }
         if let Some(mut wakes) = wakes {
-            self.tracer.emit(|| Event::SchedWaking { waiters: u32::try_from(wakes.len()).unwrap_or(u32::MAX) });
+            let waiters = u32::try_from(wakes.len()).unwrap_or(u32::MAX);
+            self.tracer.emit(|| Event::SchedWaking { waiters });
             wakes.wake_all();
+            self.tracer.emit(|| Event::SchedWakeup { waiters });
         }
         result
     }
