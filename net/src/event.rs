@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wakeline_runtime::clock::{Clock, Instant};
+use wakeline_runtime::task::Id;
 
 /// One step of a packet or of its waiter, named as the kernel's tracepoint for the same step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub enum Event {
     },
     SoftirqExit {
         vec: u8,
+    },
+    IpiSendCpu {
+        cpu: u32,
     },
     NapiPoll {
         dev: Arc<str>,
@@ -70,7 +74,12 @@ pub enum Event {
         protocol: &'static str,
         func: &'static str,
     },
+    /// It is decided that so many are woken: tasks, threads, and functions that stay in the wait queue.
     SchedWaking {
+        waiters: u32,
+    },
+    /// They have been called: who slept can run now.
+    SchedWakeup {
         waiters: u32,
     },
     SignalGenerate {
@@ -81,13 +90,15 @@ pub enum Event {
         grp: bool,
         res: u8,
     },
-    /// A waiter, task or thread, runs again and has seen that what it waited for is there.
+    /// A waiter that was told runs again. A task has a number, a thread has none.
     SchedSwitch {
         to: &'static str,
+        task: Option<Id>,
     },
     /// A waiter found nothing and goes to sleep.
     SchedSleep {
         what: &'static str,
+        task: Option<Id>,
     },
     SysEnter {
         name: &'static str,
@@ -99,6 +110,10 @@ pub enum Event {
     },
     SkbCopyDatagramIovec {
         len: u32,
+    },
+    TcpRcvSpaceAdjust {
+        sport: u16,
+        dport: u16,
     },
     SockRecvLength {
         ret: u32,
@@ -135,6 +150,7 @@ impl Event {
             Event::SoftirqRaise { .. } => "softirq_raise",
             Event::SoftirqEntry { .. } => "softirq_entry",
             Event::SoftirqExit { .. } => "softirq_exit",
+            Event::IpiSendCpu { .. } => "ipi_send_cpu",
             Event::NapiPoll { .. } => "napi_poll",
             Event::NetifRx { .. } => "netif_rx",
             Event::NetifReceiveSkb { .. } => "netif_receive_skb",
@@ -145,11 +161,13 @@ impl Event {
             Event::InetSockSetState { .. } => "inet_sock_set_state",
             Event::SkDataReady { .. } => "sk_data_ready",
             Event::SchedWaking { .. } => "sched_waking",
+            Event::SchedWakeup { .. } => "sched_wakeup",
             Event::SignalGenerate { .. } => "signal_generate",
             Event::SchedSwitch { .. } | Event::SchedSleep { .. } => "sched_switch",
             Event::SysEnter { .. } => "sys_enter",
             Event::SysExit { .. } => "sys_exit",
             Event::SkbCopyDatagramIovec { .. } => "skb_copy_datagram_iovec",
+            Event::TcpRcvSpaceAdjust { .. } => "tcp_rcv_space_adjust",
             Event::SockRecvLength { .. } => "sock_recv_length",
             Event::SockSendLength { .. } => "sock_send_length",
             Event::NetDevQueue { .. } => "net_dev_queue",
@@ -171,6 +189,7 @@ impl fmt::Display for Event {
             Event::SoftirqRaise { vec } | Event::SoftirqEntry { vec } | Event::SoftirqExit { vec } => {
                 write!(f, " vec={vec}")
             }
+            Event::IpiSendCpu { cpu } => write!(f, " cpu={cpu}"),
             Event::NapiPoll { dev, work, budget } => write!(f, " dev={dev} work={work} budget={budget}"),
             Event::NetifRx { len } | Event::NetifReceiveSkb { len } | Event::SkbCopyDatagramIovec { len } => {
                 write!(f, " len={len}")
@@ -179,25 +198,39 @@ impl fmt::Display for Event {
                 write!(f, " data_len={data_len} snd_nxt={snd_nxt:#x} snd_una={snd_una:#x} snd_wnd={snd_wnd}")
             }
             Event::TcpRetransmitSkb { sport, dport, state } => write!(f, " sport={sport} dport={dport} state={state}"),
-            Event::TcpSendReset { sport, dport } | Event::TcpReceiveReset { sport, dport } => {
+            Event::TcpSendReset { sport, dport }
+            | Event::TcpReceiveReset { sport, dport }
+            | Event::TcpRcvSpaceAdjust { sport, dport } => {
                 write!(f, " sport={sport} dport={dport}")
             }
             Event::InetSockSetState { sport, dport, oldstate, newstate } => {
                 write!(f, " sport={sport} dport={dport} oldstate={oldstate} newstate={newstate}")
             }
             Event::SkDataReady { protocol, func } => write!(f, " protocol={protocol} func={func}"),
-            Event::SchedWaking { waiters } => write!(f, " waiters={waiters}"),
+            Event::SchedWaking { waiters } | Event::SchedWakeup { waiters } => write!(f, " waiters={waiters}"),
             Event::SignalGenerate { sig, errno, code, comm, grp, res } => {
                 write!(f, " sig={sig} errno={errno} code={code} comm={comm} grp={} res={res}", u8::from(*grp))
             }
-            Event::SchedSwitch { to } => write!(f, " next={to}"),
-            Event::SchedSleep { what } => write!(f, " prev_state=S waits_for={what}"),
+            Event::SchedSwitch { to, task } => write!(f, " next={} waited_for={to}", Name(*task)),
+            Event::SchedSleep { what, task } => write!(f, " prev={} prev_state=S waits_for={what}", Name(*task)),
             Event::SysEnter { name, len } => write!(f, " {name} len={len}"),
             Event::SysExit { name, ret } => write!(f, " {name} ret={ret}"),
             Event::SockRecvLength { ret } | Event::SockSendLength { ret } => write!(f, " ret={ret}"),
             Event::NetDevQueue { dev, len } | Event::NetDevStartXmit { dev, len } => write!(f, " dev={dev} len={len}"),
             Event::NetDevXmit { dev, len, ok } => write!(f, " dev={dev} len={len} rc={}", i32::from(!ok)),
             Event::KfreeSkb { reason, len } => write!(f, " reason={reason} len={len}"),
+        }
+    }
+}
+
+/// A waiter's name.
+struct Name(Option<Id>);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "task/{id}"),
+            None => f.write_str("thread"),
         }
     }
 }
@@ -430,6 +463,12 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
+    /// Whether anybody listens, for what costs something to find out.
+    #[inline]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.shared.listening.load(Ordering::Relaxed)
+    }
+
     /// Tells an event, which is only built when somebody listens.
     #[inline]
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {

@@ -4,6 +4,7 @@
 //! waker and returns `Pending`; [`block`] leaves the waker of the thread's parker and parks.
 
 use crate::event::Event;
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -14,7 +15,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::park::with_thread_parker;
-use wakeline_runtime::task::is_awake;
+use wakeline_runtime::task::{is_awake, try_id};
 use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitSlot};
 
 /// One socket of one shard.
@@ -54,6 +55,9 @@ pub(crate) fn attempt<R>(
     // Wakers that the list gave up; they drop when the lock is released.
     let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
+        if fx.tracer.is_listening() && slot.is_set() && stack.wq(place.id).is_some_and(|wq| !wq.wait.is_waiting(slot)) {
+            fx.tracer.emit(|| Event::SchedSwitch { to: what(interest), task: try_id() });
+        }
         let result = call(stack, place.id, now, fx);
         let is_blocked = matches!(result, Err(SocketError::WouldBlock));
         // Who has not waited, and need not, has nothing to do with the queue.
@@ -62,16 +66,13 @@ pub(crate) fn attempt<R>(
             (Err(SocketError::WouldBlock), Some(wq)) => {
                 wq.note_sleep(interest, true);
                 replaced = wq.wait.join_sleeper(slot, waker, interest, mode, is_awake);
-                fx.tracer.emit(|| Event::SchedSleep { what: what(interest) });
+                fx.tracer.emit(|| Event::SchedSleep { what: what(interest), task: try_id() });
                 Poll::Pending
             }
             (result, wq) => {
                 if let Some(wq) = wq {
                     wq.note_sleep(interest, false);
                     removed = wq.wait.remove(slot);
-                }
-                if removed.is_told() {
-                    fx.tracer.emit(|| Event::SchedSwitch { to: what(interest) });
                 }
                 *slot = WaitSlot::new();
                 Poll::Ready(result.map_err(io::Error::from))
@@ -83,6 +84,10 @@ pub(crate) fn attempt<R>(
         Time::Recent => place.host.with_stack_recent(place.cpu, entered),
     };
     drop((replaced, removed));
+    if polled.is_pending() && place.host.polls_busily.get() && interest.intersects(Events::IN) {
+        // What this brings is told to the waiter, who is in the queue.
+        let _none = busy_loop(place.host, place.cpu, true, || Poll::<()>::Pending);
+    }
     polled
 }
 

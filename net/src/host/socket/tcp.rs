@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::fasync::{AsFile, File};
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::file::{Places, SocketFile};
@@ -114,7 +115,13 @@ impl TcpStream {
     }
 
     fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Time::Now, waker, slot, Events::WRITABLE, |stack, id, now, fx| send(stack, id, now, buf, fx))
+        let call = |stack: &mut Stack, id, now, fx: &mut Effects| stack.tcp_send(now, id, buf, fx);
+        let sent = self.attempt(Time::Now, waker, slot, Events::WRITABLE, call);
+        // The call returns when the frames have left the stack.
+        if let Poll::Ready(Ok(n)) = sent {
+            self.host.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
+        }
+        sent
     }
 
     /// Waits until one of `interest` holds; gives what holds.
@@ -139,7 +146,12 @@ impl TcpStream {
 
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
-        let result = block(timeout, |waker| self.try_recv(waker, &mut slot, buf));
+        let result = block(timeout, |waker| match self.try_recv(waker, &mut slot, buf) {
+            Poll::Pending if self.host.polls_busily.get() => {
+                busy_loop(&self.host, self.cpu, false, || self.try_recv(waker, &mut slot, buf))
+            }
+            polled => polled,
+        });
         self.release(&mut slot);
         result
     }
@@ -226,7 +238,13 @@ pub(crate) fn recv(
 ) -> Result<usize, SocketError> {
     let n = stack.tcp_recv(now, id, buf, fx)?;
     let ret = u32::try_from(n).unwrap_or(u32::MAX);
-    fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+    if n > 0 {
+        fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
+        fx.tracer.emit(|| {
+            let port = |addr: Result<SocketAddr, SocketError>| addr.map_or(0, |addr| addr.port());
+            Event::TcpRcvSpaceAdjust { sport: port(stack.local_addr(id)), dport: port(stack.peer_addr(id)) }
+        });
+    }
     fx.tracer.emit(|| Event::SockRecvLength { ret });
     Ok(n)
 }
