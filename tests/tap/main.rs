@@ -9,6 +9,7 @@
 
 mod autoconf;
 mod device;
+mod groups;
 mod http;
 mod iperf;
 mod lab;
