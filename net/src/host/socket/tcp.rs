@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::fasync::{AsFile, File};
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::file::{Places, SocketFile};
@@ -145,7 +146,12 @@ impl TcpStream {
 
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
-        let result = block(timeout, |waker| self.try_recv(waker, &mut slot, buf));
+        let result = block(timeout, |waker| match self.try_recv(waker, &mut slot, buf) {
+            Poll::Pending if self.host.polls_busily.get() => {
+                busy_loop(&self.host, self.cpu, false, || self.try_recv(waker, &mut slot, buf))
+            }
+            polled => polled,
+        });
         self.release(&mut slot);
         result
     }
