@@ -47,9 +47,10 @@ const LAW: Law = Law {
                 "engine",                               // what runs by itself, on a task or on a thread
                 "stack  nic  os",                       // three that do not know each other
                 "wire",                                 // headers
-                "packet",                               // the sk_buff
+                "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
                 "fasync",                               // files with an owner, processes with signals
                 "event  halt  sockopt  tcp_info  extended_error", // the tracepoints; what starts an engine again; what sockets are asked and tell
+                "atomic",                               // the standard library's atomics, or loom's
             ],
         },
     ],
@@ -136,15 +137,19 @@ const LAW: Law = Law {
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
         Listed { file: "net/src/halt.rs", why: "whether an engine has halted" },
         Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
-        Listed { file: "net/src/nic/irq.rs", why: "a line's mask and latched cause, and what was delivered" },
+        Listed { file: "net/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },
+        Listed { file: "net/src/irq/controller.rs", why: "what was delivered to a CPU" },
+        Listed { file: "net/src/irq/hrtimer.rs", why: "when the earliest timer is due" },
+        Listed { file: "net/src/irq/line.rs", why: "a line's masks, its latched cause, who runs its handler" },
+        Listed { file: "net/src/irq/napi.rs", why: "the NAPI word" },
+        Listed { file: "net/src/irq/softirq.rs", why: "the pending softirqs, and whether they may run" },
         Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
         Listed { file: "net/src/epoll/sleepers.rs", why: "how many sleep on an epoll, asked under a socket's lock" },
         Listed { file: "net/src/link/switch.rs", why: "the version of the table: one load a batch" },
-        Listed { file: "net/src/host/counters.rs", why: "counters" },
-        Listed { file: "net/src/host/softnet.rs", why: "the pending softirq mask" },
+        Listed { file: "net/src/host/counters.rs", why: "counters, and flags that are read all the time" },
+        Listed { file: "net/src/host/softnet.rs", why: "how many threads want to run; the backlog's head and bound" },
         Listed { file: "net/src/host/machine.rs", why: "dealing connections out to CPUs" },
-        Listed { file: "net/src/host/napi.rs", why: "the NAPI word" },
     ],
 
     // Files that may say `unsafe`; each block in them carries its argument.

@@ -31,6 +31,9 @@ pub enum Event {
     SoftirqExit {
         vec: u8,
     },
+    IpiSendCpu {
+        cpu: u32,
+    },
     NapiPoll {
         dev: Arc<str>,
         work: u32,
@@ -147,6 +150,7 @@ impl Event {
             Event::SoftirqRaise { .. } => "softirq_raise",
             Event::SoftirqEntry { .. } => "softirq_entry",
             Event::SoftirqExit { .. } => "softirq_exit",
+            Event::IpiSendCpu { .. } => "ipi_send_cpu",
             Event::NapiPoll { .. } => "napi_poll",
             Event::NetifRx { .. } => "netif_rx",
             Event::NetifReceiveSkb { .. } => "netif_receive_skb",
@@ -185,6 +189,7 @@ impl fmt::Display for Event {
             Event::SoftirqRaise { vec } | Event::SoftirqEntry { vec } | Event::SoftirqExit { vec } => {
                 write!(f, " vec={vec}")
             }
+            Event::IpiSendCpu { cpu } => write!(f, " cpu={cpu}"),
             Event::NapiPoll { dev, work, budget } => write!(f, " dev={dev} work={work} budget={budget}"),
             Event::NetifRx { len } | Event::NetifReceiveSkb { len } | Event::SkbCopyDatagramIovec { len } => {
                 write!(f, " len={len}")

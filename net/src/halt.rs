@@ -15,8 +15,8 @@
 //! to do and then looks at `is_halted`; the engine writes `is_halted` and then looks at what there is to do. At least one
 //! of them sees the other's.
 
+use crate::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 /// See the [module](self).

@@ -6,6 +6,7 @@
 //! The architecture is told in the repository's ARCHITECTURE.md.
 
 mod api;
+mod atomic;
 pub mod blocking;
 pub mod completion;
 mod engine;
@@ -18,6 +19,7 @@ pub mod fasync;
 pub mod fuzzing;
 mod halt;
 mod host;
+mod irq;
 mod link;
 mod netns;
 mod nic;
@@ -70,14 +72,22 @@ pub mod unix {
 
 /// The emulated network: LANs, hosts, links, and what they count.
 pub mod emulated {
-    pub use crate::host::builder::HostBuilder;
+    pub use crate::host::builder::{HostBuilder, IrqChip};
+    pub use crate::host::busy_poll::BusyPoll;
     pub use crate::host::counters::HostCounters;
+    pub use crate::host::driver::NapiSettings;
+    pub use crate::host::ethtool::{Channels, EthtoolStats, RingParam};
     pub use crate::host::handle::Host;
+    pub use crate::host::irq::{Irq, IrqAction};
+    pub use crate::host::irq_desc::{IrqReturn, Spurious};
     pub use crate::host::lan::{Lan, RawPort};
     pub use crate::host::socket_table::SocketTable;
     pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;
+    pub use crate::nic::coalesce::Coalesce;
+    pub use crate::nic::model::NicModel;
     pub use crate::nic::offloads::Offloads;
+    pub use crate::nic::rss::{RssSymmetry, Rxfh};
     pub use crate::nic::stats::NicStats;
     pub use crate::stack::counters::{Counters as StackCounters, Mib};
     pub use crate::stack::listing::{SocketEntry, SocketProto, SocketTimer, SocketTimerKind};

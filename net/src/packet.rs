@@ -38,8 +38,11 @@ pub(crate) enum IpSummed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RxMeta {
     pub(crate) hash: u32,
+    /// The queue in which it came, plus one; 0: from no device.
     pub(crate) rx_queue: u16,
     pub(crate) ip_summed: IpSummed,
+    /// One CPU has handed it to another.
+    pub(crate) is_steered: bool,
     /// With [`IpSummed::Partial`]: where the sum begins, from the start of the block, and how far behind that it is stored.
     csum_start: u16,
     csum_offset: u16,

@@ -134,7 +134,7 @@ fn finds_what_is_wrong() -> Result<(), Failed> {
     let wrong = [
         ("::the_published_vectors_hold", "::the_vectors_hold", "the_vectors_hold"),
         ("| `net/src/nic/rss.rs` |", "| `net/src/nic/rsss.rs` |", "rsss.rs"),
-        ("| `net/src/nic/rss.rs::the_published_vectors_hold` |", "| It is so |", "names no test"),
+        ("| `net/src/irq/softirq.rs::vectors_run_in_the_order_of_their_bits` |", "| It is so |", "names no test"),
         ("| 54 |", "| 55 |", "the rows are"),
     ];
     for (from, to, message) in wrong {

@@ -1,45 +1,12 @@
 //! Overload: frames are lost as counted drops only, memory stays bounded, and what was there before goes on.
 
-use std::net::{IpAddr, Ipv4Addr};
+use crate::frames::{datagram, mac, v4};
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::{Host, Lan, RawPort};
+use wakeline::net::emulated::{Host, Lan};
 use wakeline::net::event::DropReason;
 use wakeline::net::{TcpListener, TcpStream, UdpSocket};
 use wakeline::time::sleep;
-
-fn v4(host: &Host) -> Ipv4Addr {
-    match host.addr() {
-        IpAddr::V4(addr) => addr,
-        IpAddr::V6(addr) => panic!("{addr} is not IPv4"),
-    }
-}
-
-/// The station address that the LAN gives to its n-th station.
-fn mac(n: u8) -> [u8; 6] {
-    [2, 0, 0, 0, 0, n]
-}
-
-/// A UDP datagram of 18 bytes without a UDP checksum, as a frame of the smallest size.
-fn datagram(port: &RawPort, to_mac: [u8; 6], to: Ipv4Addr, to_port: u16) -> Vec<u8> {
-    let mut ip = vec![0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0];
-    ip.extend(port.addr().octets());
-    ip.extend(to.octets());
-    let sum: u32 = ip.chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    ip[10..12].copy_from_slice(&(!(folded as u16)).to_be_bytes());
-    let mut frame = Vec::new();
-    frame.extend(to_mac);
-    frame.extend(port.mac());
-    frame.extend([0x08, 0x00]);
-    frame.extend(ip);
-    frame.extend(9_u16.to_be_bytes());
-    frame.extend(to_port.to_be_bytes());
-    frame.extend(26_u16.to_be_bytes());
-    frame.extend([0, 0]);
-    frame.extend([0xaa; 18]);
-    frame
-}
 
 async fn settle(host: &Host) {
     // Nothing is sent any more: the CPU is idle when its counts stand still.
@@ -71,7 +38,7 @@ async fn echo_works(server: &Host, client: &Host, port: u16) {
         .unwrap();
 }
 
-/// RXPATH row 2, end to end: the receiver's CPU stands still, its ring and FIFO fill, the rest is `rx_missed_errors`.
+/// Row 2, end to end: the receiver's CPU stands still, its ring and FIFO fill, the rest is `rx_missed_errors`.
 #[wakeline::test]
 async fn a_flood_into_a_stopped_host_is_lost_by_count_and_the_echo_recovers() {
     const FLOOD: u64 = 50_000;
@@ -85,7 +52,7 @@ async fn a_flood_into_a_stopped_host_is_lost_by_count_and_the_echo_recovers() {
     let before = server.counters();
 
     server.pause();
-    let frame = datagram(&port, mac(1), v4(&server), 9);
+    let frame = datagram(&port, mac(1), 9, (v4(&server), 9));
     for _ in 0..FLOOD {
         port.send(&frame).unwrap();
     }
@@ -112,7 +79,7 @@ async fn a_flood_into_a_stopped_host_is_lost_by_count_and_the_echo_recovers() {
     echo_works(&server, &client, 7001).await;
 }
 
-/// RXPATH row 35: a socket that nobody reads holds 256 small datagrams; each further one is counted.
+/// Row 35: a socket that nobody reads holds 256 small datagrams; each further one is counted.
 #[wakeline::test]
 async fn a_receiver_that_never_reads_loses_by_count_and_others_do_not_notice() {
     const FLOOD: u64 = 20_000;
@@ -121,7 +88,7 @@ async fn a_receiver_that_never_reads_loses_by_count_and_others_do_not_notice() {
     let client = lan.host("client").build().unwrap();
     let port = lan.raw_port().unwrap();
     let _never_read = server.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
-    let frame = datagram(&port, mac(1), v4(&server), 9);
+    let frame = datagram(&port, mac(1), 9, (v4(&server), 9));
     for n in 0..FLOOD {
         port.send(&frame).unwrap();
         if n % 64 == 0 {
@@ -135,7 +102,7 @@ async fn a_receiver_that_never_reads_loses_by_count_and_others_do_not_notice() {
     assert!(lan.packet_memory().0 < 4 << 20, "{:?}", lan.packet_memory());
 }
 
-/// RXPATH row 24: what a host sends to itself waits in the CPU's backlog, 1001 frames at most.
+/// Row 24: what a host sends to itself waits in the CPU's backlog, 1001 frames at most.
 #[wakeline::test]
 async fn a_full_backlog_drops_by_count() {
     let lan = Lan::with_seed(1);

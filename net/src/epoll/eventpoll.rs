@@ -23,7 +23,7 @@ use crate::epoll::error::CtlError;
 use crate::epoll::flags::{EpollFlags, Event};
 use crate::epoll::nesting::{NESTING, check_loop, check_ways};
 use crate::epoll::ready::{ItemId, ReadyList, Settle};
-use crate::epoll::sleepers::Sleepers;
+use crate::epoll::sleepers::{Claims, Sleepers};
 use crate::poll::file::{File, FileId, FilePlaces};
 use crate::poll::source::Descriptor;
 use parking_lot::Mutex;
@@ -68,6 +68,7 @@ struct Item {
     file: File,
     /// What was wanted when it was added. Of an exclusive item, which can not be modified, that does not change.
     added_with: EpollFlags,
+    claims: Claims,
 }
 
 #[derive(Default)]
@@ -152,7 +153,7 @@ impl EventPoll {
             return Err(CtlError::Unconnected);
         }
         // Two epolls must not come to watch each other at once.
-        let _nesting = inner.is_some().then(|| NESTING.lock());
+        let nesting = inner.is_some().then(|| NESTING.lock());
         if let Some(inner) = &inner {
             check_loop(self, inner)?;
         }
@@ -170,7 +171,14 @@ impl EventPoll {
             check_ways(inner).inspect_err(|_| inner.forget_parent(self))?;
         }
         let id = self.state.lock().ready.insert(flags);
-        let item = Arc::new(Item { epoll: self.clone(), id, name, file: descriptor.file, added_with: flags });
+        let item = Arc::new(Item {
+            epoll: self.clone(),
+            id,
+            name,
+            file: descriptor.file,
+            added_with: flags,
+            claims: Claims::default(),
+        });
         let mut places = FilePlaces::default();
         let mode = if flags.contains(EpollFlags::EXCLUSIVE) { Mode::Exclusive } else { Mode::Shared };
         let func: Arc<dyn WakeFn> = item.clone();
@@ -179,7 +187,7 @@ impl EventPoll {
         debug_assert_eq!(at, id.index(), "items are added and removed here and in the ready list alike");
         table.by_name.insert(name, at);
         self.queue_if(id, holds & flags.events(), &mut wakes);
-        drop(table);
+        drop((table, nesting));
         wakes.wake_all();
         Ok(())
     }
@@ -351,19 +359,33 @@ impl EventPoll {
         removed
     }
 
-    /// A sleeper gives up. If it was woken, another one is in its place.
+    /// A sleeper gives up. If it was woken, another one is in its place; where this epoll has none, the next that watches the
+    /// same file exclusively.
     pub(crate) fn give_up(&self, slot: &mut WaitSlot) {
-        let removed = self.leave_sleepers(slot);
-        if removed.is_told() {
-            let mut wakes = WakeBatch::new();
-            let mut state = self.state.lock();
-            if state.ready.is_available() {
-                state.wake_sleeper(&mut wakes);
-                self.sleepers.set(state.sleeping.len());
-            }
-            drop(state);
-            wakes.wake_all();
+        if !self.leave_sleepers(slot).is_told() {
+            return;
         }
+        let mut wakes = WakeBatch::new();
+        let mut state = self.state.lock();
+        let is_over = !state.ready.is_available();
+        let passed = is_over || state.wake_sleeper(&mut wakes);
+        self.sleepers.set(state.sleeping.len());
+        drop(state);
+        wakes.wake_all();
+        if !passed {
+            self.tell_next();
+        }
+    }
+
+    /// Nobody sleeps here any more who could take what an exclusive item was told of.
+    #[cold]
+    fn tell_next(&self) {
+        let exclusive: Vec<Arc<Item>> = {
+            let table = self.table.lock();
+            let items = table.items.iter().map(|(_, entry)| &entry.item);
+            items.filter(|item| item.added_with.contains(EpollFlags::EXCLUSIVE)).cloned().collect()
+        };
+        exclusive.iter().for_each(|item| item.tell_next());
     }
 
     // As a file.
@@ -450,15 +472,19 @@ fn after_telling(wanted: EpollFlags) -> Settle {
 }
 
 impl State {
-    /// Something is ready: a sleeper is woken, and who watches this epoll is told.
-    fn tell(&mut self, wakes: &mut WakeBatch) {
-        self.wake_sleeper(wakes);
+    /// Something is ready: a sleeper is woken, and who watches this epoll is told. Says whether anybody slept.
+    fn tell(&mut self, wakes: &mut WakeBatch) -> bool {
+        let woken = self.wake_sleeper(wakes);
         // `ep_poll_safewake`. A call into another epoll is made when this one's lock is released.
         self.watching.wake(Events::IN, 1, wakes);
+        woken
     }
 
-    fn wake_sleeper(&mut self, wakes: &mut WakeBatch) {
-        self.counters.wakeups += self.sleeping.wake(Events::ANY, 1, wakes) as u64;
+    /// Says whether there was one.
+    fn wake_sleeper(&mut self, wakes: &mut WakeBatch) -> bool {
+        let woken = self.sleeping.wake(Events::ANY, 1, wakes);
+        self.counters.wakeups += woken as u64;
+        woken > 0
     }
 }
 
@@ -468,21 +494,41 @@ impl WakeFn for Item {
         if key == Events::ANY && !self.file.is_open() {
             return self.epoll.forget(self);
         }
+        let claimed = self.claims.take();
         let mut wakes = WakeBatch::new();
         let mut state = self.epoll.state.lock();
         state.counters.callbacks += 1;
         let asides = state.ready.overflowed();
+        let mut woken = false;
         if state.ready.on_event(self.id, key) {
             state.counters.overflowed += (state.ready.overflowed() - asides) as u64;
-            state.tell(&mut wakes);
+            woken = state.tell(&mut wakes);
             self.epoll.sleepers.set(state.sleeping.len());
         }
         drop(state);
         wakes.wake_all();
+        if claimed && !woken {
+            // Who slept here when the event was claimed has gone.
+            self.tell_next();
+        }
     }
 
     /// Only an epoll that sleeps, and wants this kind of event, takes one that is meant for one epoll.
     fn claim(&self, key: Events) -> bool {
-        self.added_with.claims(key) && self.epoll.sleepers.claim()
+        let claimed = self.added_with.claims(key) && self.epoll.sleepers.claim();
+        if claimed {
+            self.claims.add();
+        }
+        claimed
+    }
+}
+
+impl Item {
+    /// Tells the next epoll that watches the file exclusively, if the event is still there.
+    #[cold]
+    fn tell_next(&self) {
+        if let File::Socket(socket) = &self.file {
+            socket.tell_next(self.added_with.events());
+        }
     }
 }

@@ -2,19 +2,23 @@
 
 use crate::engine::Spawner;
 use crate::host::cpu::CpuEngine;
+use crate::host::driver::Driver;
 use crate::host::gro::Gro;
 use crate::host::handle::Host;
+use crate::host::irq_desc::{Flow, IrqDesc};
 use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
-use crate::host::softnet::CpuShared;
+use crate::host::softnet::{CpuShared, NETDEV_MAX_BACKLOG};
+use crate::host::steering::Steering;
+use crate::irq::controller::IrqController;
+use crate::irq::line::IrqLine;
 use crate::link::delay::DelayEngine;
 use crate::link::netem::{Links, Netem};
 use crate::link::port::{Port, Sink};
 use crate::link::switch::{Direction, PortId};
-use crate::nic::irq::IrqLine;
+use crate::nic::model::NicModel;
 use crate::nic::offloads::Offloads;
 use crate::nic::ring::TxQueue;
-use crate::nic::rss::{DEFAULT_KEY, Rss};
 use crate::nic::{Nic, NicConfig};
 use crate::stack::addresses::Cidr;
 use crate::stack::autoconf::Ipv6Sysctls;
@@ -28,6 +32,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use wakeline_runtime::Handle;
 
+/// Where a level-triggered line ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IrqChip {
+    /// At an IO-APIC, which holds the line back until the end of an interrupt (`handle_fasteoi_irq`).
+    #[default]
+    IoApic,
+    /// At an 8259, which is masked meanwhile (`handle_level_irq`).
+    Pic,
+}
+
 /// A host that does not exist yet.
 #[derive(Debug)]
 #[must_use = "a host exists once it is built"]
@@ -36,8 +50,13 @@ pub struct HostBuilder {
     name: Arc<str>,
     cpus: usize,
     links: Links,
-    rx_ring: usize,
-    tx_ring: usize,
+    model: NicModel,
+    queues: Option<usize>,
+    rx_ring: Option<usize>,
+    tx_ring: Option<usize>,
+    irq_chip: IrqChip,
+    threadirqs: bool,
+    backlog_max: u32,
     offloads: Offloads,
     mtu: usize,
     limits: Limits,
@@ -52,12 +71,6 @@ pub struct HostBuilder {
     bad_sysctl: Option<String>,
 }
 
-/// The limits of `ethtool -G` for an ixgbe device, and its default.
-const RING_MIN: usize = 64;
-const RING_MAX: usize = 4096;
-const RING_DEFAULT: usize = 512;
-/// Ring sizes are rounded up to a multiple of this.
-const RING_MULTIPLE: usize = 8;
 const CPUS_MAX: usize = 64;
 const MTU_DEFAULT: usize = 1500;
 /// `IPV6_MIN_MTU`
@@ -76,8 +89,13 @@ impl HostBuilder {
             name,
             cpus: 1,
             links: Netem::new().into(),
-            rx_ring: RING_DEFAULT,
-            tx_ring: RING_DEFAULT,
+            model: NicModel::default(),
+            queues: None,
+            rx_ring: None,
+            tx_ring: None,
+            irq_chip: IrqChip::default(),
+            threadirqs: false,
+            backlog_max: NETDEV_MAX_BACKLOG as u32,
             offloads: Offloads::empty(),
             mtu: MTU_DEFAULT,
             limits: Limits::default(),
@@ -118,9 +136,34 @@ impl HostBuilder {
         self
     }
 
-    /// How many emulated CPUs, and so queue pairs and shards of the stack, the host has: 1 to 64, 1 by default.
+    /// How many emulated CPUs, and so shards of the stack, the host has: 1 to 64, 1 by default.
     pub fn cpus(mut self, cpus: usize) -> HostBuilder {
         self.cpus = cpus;
+        self
+    }
+
+    /// How many queue pairs the host's device has: by default one for each CPU, or as many as its model can have. Queue `n`
+    /// interrupts CPU `n`, and queues beyond the last CPU begin again with CPU 0.
+    pub fn queues(mut self, queues: usize) -> HostBuilder {
+        self.queues = Some(queues);
+        self
+    }
+
+    /// Whose device it is: an ixgbe by default.
+    pub fn nic(mut self, model: NicModel) -> HostBuilder {
+        self.model = model;
+        self
+    }
+
+    /// Where the line of a device without MSI-X ends.
+    pub fn irq_chip(mut self, chip: IrqChip) -> HostBuilder {
+        self.irq_chip = chip;
+        self
+    }
+
+    /// Whether the handlers of interrupts run in threads of the kernel's, as with `threadirqs` on its command line.
+    pub fn threadirqs(mut self, threaded: bool) -> HostBuilder {
+        self.threadirqs = threaded;
         self
     }
 
@@ -142,10 +185,10 @@ impl HostBuilder {
         self
     }
 
-    /// How many descriptors each receive and each transmit ring has: 64 to 4096, rounded up to a multiple of 8; 512 by
-    /// default.
+    /// How many descriptors each receive and each transmit ring has, within the limits of the device's model and rounded up
+    /// to its step: for an ixgbe 64 to 4096, a multiple of 8; 512 by default.
     pub fn rings(mut self, rx: usize, tx: usize) -> HostBuilder {
-        (self.rx_ring, self.tx_ring) = (rx, tx);
+        (self.rx_ring, self.tx_ring) = (Some(rx), Some(tx));
         self
     }
 
@@ -183,7 +226,7 @@ impl HostBuilder {
         self
     }
 
-    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
+    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.core.netdev_max_backlog`, `net.ipv4.tcp_max_tw_buckets`,
     /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
     /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`, `tcp_challenge_ack_limit`, `tcp_mem` (its third
     /// number, in pages). With several CPUs each bound is one CPU's.
@@ -209,6 +252,10 @@ impl HostBuilder {
         let known = match name {
             "net.core.somaxconn" => {
                 self.limits.somaxconn = value;
+                true
+            }
+            "net.core.netdev_max_backlog" => {
+                self.backlog_max = value;
                 true
             }
             "net.ipv4.tcp_max_tw_buckets" => {
@@ -265,7 +312,8 @@ impl HostBuilder {
         let routes = self.routes(&addrs)?;
         self.lan.join(&self.name, known_by(&addrs))?;
         let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
-        let nic = Arc::new(self.nic(&cpus));
+        cpus.iter().for_each(|cpu| cpu.set_backlog_max(self.backlog_max));
+        let nic = Arc::new(self.device(&cpus));
         let mut rng = self.lan.fork_rng();
         let port =
             Arc::new(Port::new(self.name.clone(), Some(station.mac), Sink::Nic(nic.clone()), self.links, &mut rng));
@@ -276,12 +324,16 @@ impl HostBuilder {
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
             let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
-            Shard::new(stack, TxQueue::new(self.tx_ring), tracer.clone(), now)
+            let tx = TxQueue::new(self.tx_ring.unwrap_or(self.model.limits().ring_default));
+            Shard::new(stack, tx, tracer.clone(), now)
         });
         let shards = shards.collect();
         let machine = Arc::new(Machine::new(Parts {
             name: self.name.clone(),
             addrs: known_by(&addrs),
+            driver: self.driver(nic.queue_count()),
+            irqs: self.irqs(&nic),
+            steering: Steering::new(self.cpus as u16, self.model.limits().indirection, nic.queue_count() != self.cpus),
             nic,
             clock: self.lan.clock.clone(),
             tracer: tracer.clone(),
@@ -293,9 +345,7 @@ impl HostBuilder {
         }));
         // From here on dropping the machine undoes everything.
         for (index, shared) in cpus.into_iter().enumerate() {
-            let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
-            let gro = merges.then(Gro::default);
-            let cpu = CpuEngine::new(index, shared, machine.works(), gro);
+            let cpu = CpuEngine::new(index, shared, machine.works());
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
         self.start_delay_lines(spawner, &port, port_id)?;
@@ -314,11 +364,18 @@ impl HostBuilder {
             return invalid(format!("an MTU is {MTU_MIN} to {MTU_MAX} bytes, not {}", self.mtu));
         }
         self.offloads = self.offloads.fixed();
-        for ring in [&mut self.rx_ring, &mut self.tx_ring] {
-            if !(RING_MIN..=RING_MAX).contains(ring) {
-                return invalid(format!("a ring has {RING_MIN} to {RING_MAX} descriptors, not {ring}"));
-            }
-            *ring = ring.next_multiple_of(RING_MULTIPLE);
+        let limits = self.model.limits();
+        if let Some(queues) = self.queues
+            && !(1..=limits.queues_max).contains(&queues)
+        {
+            return invalid(format!("this device has 1 to {} queues, not {queues}", limits.queues_max));
+        }
+        for ring in [&mut self.rx_ring, &mut self.tx_ring].into_iter().flatten() {
+            let (min, max) = (limits.ring_min, limits.ring_max);
+            *ring = match limits.ring(*ring) {
+                Ok(rounded) => rounded,
+                Err(_) => return invalid(format!("a ring of this device has {min} to {max} descriptors, not {ring}")),
+            };
         }
         if let Some(sysctl) = &self.bad_sysctl {
             return invalid(format!("there is no sysctl {sysctl}"));
@@ -366,16 +423,48 @@ impl HostBuilder {
         Ok(routes)
     }
 
-    fn nic(&self, cpus: &[Arc<CpuShared>]) -> Nic {
+    fn device(&self, cpus: &[Arc<CpuShared>]) -> Nic {
         let name: Arc<str> = "eth0".into();
-        let line = |(queue, cpu): (usize, &Arc<CpuShared>)| {
-            let number = IRQ_BASE + u32::try_from(queue).expect("a host has at most 64 CPUs");
-            IrqLine::new(number, format!("{name}-TxRx-{queue}").into(), 0, cpu.irq.clone())
+        let limits = self.model.limits();
+        let queues = self.queues.unwrap_or(self.cpus.min(limits.queues_max));
+        let controllers: Arc<[Arc<IrqController>]> = cpus.iter().map(|cpu| cpu.irq.clone()).collect();
+        let line = |queue: usize| {
+            let index = u32::try_from(queue).expect("a device has at most 64 queues");
+            let (number, cpu) = (IRQ_BASE + index, queue % cpus.len());
+            if limits.is_legacy {
+                return IrqLine::new(number, name.clone(), index, cpu, controllers.clone());
+            }
+            let name = format!("{name}-TxRx-{queue}").into();
+            IrqLine::new(number, name, index, cpu, controllers.clone()).with_auto_mask()
         };
-        let lines = cpus.iter().enumerate().map(line).collect();
-        let queues = u16::try_from(self.cpus).expect("a host has at most 64 CPUs");
-        let Self { rx_ring, offloads, mtu, .. } = *self;
-        Nic::new(name, Rss::new(&DEFAULT_KEY, queues), lines, NicConfig { rx_ring, offloads, mtu })
+        let lines = (0..queues).map(line).collect();
+        let config = NicConfig {
+            model: self.model,
+            hashes: queues > 1,
+            rx_ring: self.rx_ring.unwrap_or(limits.ring_default),
+            offloads: self.offloads,
+            mtu: self.mtu,
+        };
+        Nic::new(name, self.lan.clock.clone(), lines, config)
+    }
+
+    fn driver(&self, queues: usize) -> Driver {
+        let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
+        let gros = (0..queues).map(|_| merges.then(Gro::default)).collect();
+        Driver::new(self.model.limits().is_legacy, gros)
+    }
+
+    fn irqs(&self, nic: &Nic) -> Box<[IrqDesc]> {
+        let desc = |queue: usize| {
+            let line = nic.line(queue);
+            let (flow, chip) = match (self.model.limits().is_legacy, self.irq_chip) {
+                (false, _) => (Flow::Edge, format!("PCI-MSIX-0000:00:03.0  {queue}-edge")),
+                (true, IrqChip::IoApic) => (Flow::Fasteoi, format!("IO-APIC  {}-fasteoi", line.number())),
+                (true, IrqChip::Pic) => (Flow::Level, format!("XT-PIC  {}-level", line.number())),
+            };
+            IrqDesc::new(queue, flow, chip, self.cpus, line.name().clone(), self.threadirqs)
+        };
+        (0..nic.queue_count()).map(desc).collect()
     }
 
     fn stack_config(

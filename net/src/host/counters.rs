@@ -3,7 +3,7 @@
 use crate::event::Drops;
 use crate::nic::stats::NicStats;
 use crate::stack::counters::Counters as StackCounters;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A count with one writer at a time and any number of readers.
 #[derive(Debug, Default)]
@@ -25,16 +25,42 @@ impl Counter {
     }
 }
 
-/// What one emulated CPU has done: `/proc/interrupts`, `/proc/softirqs` and `softnet_stat` in one.
+/// A setting that is read for every packet or interrupt, and changed now and then. What it guards is changed first, so that
+/// whoever sees the old value does what was right before.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn new(set: bool) -> Flag {
+        Flag(AtomicBool::new(set))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, set: bool) {
+        self.0.store(set, Ordering::Relaxed);
+    }
+}
+
+/// What one emulated CPU has done: `/proc/softirqs` and `softnet_stat` in one.
 #[derive(Debug, Default)]
 pub(crate) struct CpuCounters {
-    pub(crate) irqs: Counter,
-    pub(crate) softirqs: Counter,
+    /// By vector.
+    pub(crate) softirqs: [Counter; 10],
     pub(crate) napi_polls: Counter,
     pub(crate) processed: Counter,
     pub(crate) time_squeeze: Counter,
     pub(crate) ksoftirqd: Counter,
+    /// How often `ksoftirqd` was woken for what was raised outside of interrupts.
+    pub(crate) ksoftirqd_wakeups: Counter,
     pub(crate) backlog_drops: Counter,
+    /// How often another CPU has interrupted it for frames that it handed over.
+    pub(crate) received_rps: Counter,
+    /// Frames that readers have polled busily.
+    pub(crate) busy_poll_rx: Counter,
 }
 
 /// A host's counts at one moment, summed over its CPUs.
@@ -53,6 +79,12 @@ pub struct HostCounters {
     pub time_squeeze: u64,
     /// How often softirq work was left to `ksoftirqd` because it went on for too long.
     pub ksoftirqd: u64,
+    /// How often `ksoftirqd` was woken for a softirq that was raised outside of interrupts.
+    pub ksoftirqd_wakeups: u64,
+    /// How often a CPU was interrupted by another for frames that it was handed (`softnet_stat`, tenth column).
+    pub received_rps: u64,
+    /// Frames that readers have polled busily (`BusyPollRxPackets`).
+    pub busy_poll_rx_packets: u64,
     /// Waiters, tasks and threads, that the stack has woken.
     pub wakeups: u64,
     /// The device's counters (`ethtool -S`).

@@ -2,7 +2,7 @@
 //!
 //! A CPU is run by an [`Engine`]: as a task it is polled by whatever worker has time, as a thread it runs alone. One turn is one
 //! interrupt's worth of work: take the delivered lines and run their handlers; then the pending softirqs in the order of
-//! their bits, at most [`SOFTIRQ_PASSES_MAX`] passes or [`SOFTIRQ_TIME_MAX`]; what is left then goes to `ksoftirqd`, that
+//! their bits, at most ten passes or two milliseconds ([`softirq::run`]); what is left then goes to `ksoftirqd`, that
 //! is, the engine yields and is turned again after others had their chance.
 //!
 //! # References
@@ -14,23 +14,19 @@ use crate::engine::{Engine, Turn};
 use crate::event::Event;
 use crate::halt::Halt;
 use crate::host::driver;
-use crate::host::gro::Gro;
 use crate::host::machine::Works;
-use crate::host::napi::Completed;
-use crate::host::softnet::{BACKLOG_LISTED, CpuShared, Instance, Softirq};
+use crate::host::softnet::{BACKLOG_LISTED, CpuShared, Instance, Kthread, LOOK_AGAIN, PollList, QUEUES_LISTED};
+use crate::irq::hrtimer::TimerFor;
+use crate::irq::napi::{Completed, Scheduled};
+use crate::irq::softirq::{self, Softirq, SoftirqContext, Softirqs};
 use crate::packet::PacketBuf;
 use crate::stack::timers::earlier;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
-/// Passes over the pending softirqs in one turn (`MAX_SOFTIRQ_RESTART`).
-const SOFTIRQ_PASSES_MAX: u32 = 10;
-/// How long one turn may go on with softirqs (`MAX_SOFTIRQ_TIME`).
-const SOFTIRQ_TIME_MAX: Duration = Duration::from_millis(2);
 /// Packets that one `net_rx_action` may process (`netdev_budget`).
 const NETDEV_BUDGET: usize = 300;
 /// How long one `net_rx_action` may go on (`netdev_budget_usecs`, two jiffies at 1000 Hz).
@@ -50,22 +46,26 @@ pub(crate) struct CpuEngine {
 }
 
 impl CpuEngine {
-    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Arc<Works>, gro: Option<Gro>) -> CpuEngine {
+    pub(crate) fn new(index: usize, shared: Arc<CpuShared>, host: Arc<Works>) -> CpuEngine {
         let cpu = Cpu {
             index,
             shared: shared.clone(),
             host,
-            raised: 0,
-            poll_list: PollList::new(),
+            own: Own::default(),
             armed: None,
             awaited: None,
             preempted_in: None,
             frames: Vec::new(),
-            gro,
         };
         let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
         let preempted = Arc::downgrade(&engine.cpu);
         engine.shared.irq.on_preemption(move |poll| preempt(&preempted, poll));
+        let waited_for = Arc::downgrade(&engine.cpu);
+        engine.shared.irq.on_synchronize(move || {
+            if let Some(cpu) = waited_for.upgrade() {
+                cpu.lock().drop_disabled();
+            }
+        });
         engine
     }
 }
@@ -125,9 +125,7 @@ struct Cpu {
     index: usize,
     shared: Arc<CpuShared>,
     host: Arc<Works>,
-    /// Softirqs that the CPU has raised itself, a bit for each.
-    raised: u32,
-    poll_list: PollList,
+    own: Own,
     /// What the CPU's timer is set to. Only the TIMER softirq sets it: an earlier deadline raises that softirq, and a
     /// later one can wait until this moment has come.
     armed: Option<Instant>,
@@ -137,106 +135,134 @@ struct Cpu {
     preempted_in: Option<u64>,
     /// Frames on their way from a ring to the stack, kept for its capacity.
     frames: Vec<PacketBuf>,
-    /// Merges segments that arrive together, if the host wants that.
-    gro: Option<Gro>,
 }
 
-/// Instances that wait to be polled: each of a CPU's two at most once.
-type PollList = SmallVec<[Instance; 2]>;
+/// What a CPU has raised and scheduled itself.
+#[derive(Default)]
+pub(crate) struct Own {
+    pub(crate) softirqs: Softirqs,
+    pub(crate) poll_list: PollList,
+}
 
 impl Cpu {
+    #[inline]
     fn turn(&mut self, now: Instant) -> Turn {
         if self.shared.is_paused() {
             return Turn::Idle(None);
         }
+        if self.shared.irq.timers.is_due(now) {
+            self.on_hrtimers(now);
+        }
         self.do_irqs();
         if self.armed.is_some_and(|armed| armed <= now) {
-            self.raise_softirq_irqoff(Softirq::Timer);
+            self.own.softirqs.raise(Softirq::Timer);
         }
-        if self.do_softirqs(now) {
+        if softirq::run(self, now) {
             self.shared.counters.ksoftirqd.add(1);
             return Turn::Again;
         }
-        Turn::Idle(self.armed)
-    }
-
-    /// Raises a softirq in interrupt or softirq context: the running turn will see it.
-    fn raise_softirq_irqoff(&mut self, vector: Softirq) {
-        self.raised |= 1 << vector as u32;
-    }
-
-    /// The raised softirqs as a bit set, which is emptied. What others have put up to be polled joins the poll list.
-    fn take_softirqs(&mut self) -> u32 {
-        let by_others = self.shared.take_raised();
-        if by_others & BACKLOG_LISTED != 0 {
-            self.poll_list.push(Instance::Backlog);
+        if self.shared.runnable_threads() > 0 {
+            self.run_threads(now);
+            return Turn::Again;
         }
-        std::mem::take(&mut self.raised) | (by_others & !BACKLOG_LISTED)
+        Turn::Idle(match (self.armed, self.shared.irq.timers.next()) {
+            (armed, None) => armed,
+            (None, timer) => timer,
+            (Some(armed), Some(timer)) => Some(armed.min(timer)),
+        })
     }
 
+    /// The clock's interrupt: the timers whose time has come.
+    #[cold]
+    fn on_hrtimers(&mut self, now: Instant) {
+        let Cpu { shared, host, own, .. } = self;
+        for timer in shared.irq.timers.take_due(now) {
+            match timer {
+                TimerFor::Coalesce(queue) => host.nic.on_coalesce_timer(queue.into(), now),
+                TimerFor::NapiWatchdog(queue) | TimerFor::Refill(queue) => {
+                    driver::on_timer(host, shared, queue.into(), own);
+                }
+                TimerFor::SpuriousPoll(line) => host.irqs[usize::from(line)].poll_spurious(host, shared, own, now),
+            }
+        }
+    }
+
+    #[inline]
     fn do_irqs(&mut self) {
         let mut delivered = self.shared.irq.take();
         while delivered != 0 {
-            // A CPU has one line so far: that of its queue pair.
+            let line = delivered.trailing_zeros() as usize;
             delivered &= delivered - 1;
-            let line = self.host.nic.line(self.index);
-            if line.take() {
-                let tracer = &self.host.tracer;
-                self.shared.counters.irqs.add(1);
-                tracer.emit(|| Event::IrqHandlerEntry { irq: line.number(), name: line.name().clone() });
-                if driver::interrupt(self.shared.napi(Instance::Queue)) {
-                    tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
-                    self.poll_list.push(Instance::Queue);
-                    self.raised |= 1 << Softirq::NetRx as u32;
+            self.host.irqs[line].handle(&self.host, self.index, &self.shared, &mut self.own);
+        }
+    }
+
+    /// The kernel's threads run, each for one piece of work, with bottom halves disabled; what they have raised runs after it.
+    #[cold]
+    fn run_threads(&mut self, now: Instant) {
+        for _thread in 0..self.shared.runnable_threads() {
+            let Some(thread) = self.shared.next_thread() else { break };
+            self.own.softirqs.bh_disable();
+            match thread {
+                Kthread::Irq(line, action) => {
+                    let Cpu { shared, host, own, .. } = &mut *self;
+                    host.irqs[usize::from(line)].run_thread(host, shared, own, action);
                 }
-                tracer.emit(|| Event::IrqHandlerExit { irq: line.number(), handled: true });
+                Kthread::Napi(queue) => {
+                    if self.napi_poll_out_of_line(Instance::Queue(queue), now).again {
+                        self.shared.wake_thread(thread);
+                    }
+                }
+            }
+            let started = self.host.clock.now();
+            if self.own.softirqs.bh_enable() && softirq::run(self, started) {
+                self.shared.counters.ksoftirqd.add(1);
+                break;
             }
         }
     }
 
-    /// Runs pending softirqs; `true` when some are left for `ksoftirqd`.
-    fn do_softirqs(&mut self, started: Instant) -> bool {
-        let mut now = started;
-        for _pass in 0..SOFTIRQ_PASSES_MAX {
-            let pending = self.take_softirqs();
-            if pending == 0 {
-                return false;
+    /// What is being disabled is owned by nobody and listed nowhere.
+    #[cold]
+    fn drop_disabled(&mut self) {
+        let Cpu { shared, host, own, .. } = self;
+        let raised = shared.raised.take();
+        shared.join_listed(raised, &mut own.poll_list);
+        own.softirqs.keep(raised & !(BACKLOG_LISTED | QUEUES_LISTED | LOOK_AGAIN));
+        own.poll_list.retain(|instance| match *instance {
+            Instance::Queue(queue) => !driver::give_up_disabled(host, queue.into()),
+            Instance::Backlog => true,
+        });
+        for queue in 0..host.nic.queue_count() {
+            if host.driver.vectors[queue].napi.is_disable_pending() && shared.stop_thread(Kthread::Napi(queue as u16)) {
+                let _given_up = driver::give_up_disabled(host, queue);
             }
-            for vector in [Softirq::Timer, Softirq::NetRx] {
-                if pending & (1 << vector as u32) != 0 {
-                    self.shared.counters.softirqs.add(1);
-                    self.host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
-                    match vector {
-                        Softirq::Timer => self.armed = self.host.on_timer(self.index, now),
-                        Softirq::NetRx => self.net_rx_action(now),
-                    }
-                    self.host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
-                }
-            }
-            if self.raised == 0 && !self.shared.is_raised() {
-                return false;
-            }
-            now = self.host.clock.now();
-            if now - started >= SOFTIRQ_TIME_MAX {
-                break;
-            }
-            // Interrupts are on between passes: a handler may run and raise more.
-            self.do_irqs();
         }
-        true
     }
 
     /// Polls the listed instances under the budget.
+    #[inline]
     fn net_rx_action(&mut self, started: Instant) {
-        let mut unpolled = std::mem::take(&mut self.poll_list).into_iter();
-        if unpolled.len() == 0 {
-            // An earlier round of this softirq has polled what this one was raised for.
-            return;
+        // Mostly there is one, which needs no list of its own; or none, because an earlier round of this softirq has polled
+        // what this one was raised for.
+        match self.own.poll_list.len() {
+            0 => {}
+            1 => {
+                let Some(instance) = self.own.poll_list.pop() else { return };
+                if self.napi_poll(instance, started).again {
+                    self.go_on_later([].into_iter(), PollList::from_elem(instance, 1));
+                }
+            }
+            _ => self.poll_many(started),
         }
+    }
+
+    fn poll_many(&mut self, started: Instant) {
+        let mut unpolled = std::mem::take(&mut self.own.poll_list).into_iter();
         let mut repoll = PollList::new();
         let mut budget = NETDEV_BUDGET;
         while let Some(instance) = unpolled.next() {
-            let work = self.napi_poll(instance, started);
+            let work = self.napi_poll_out_of_line(instance, started);
             budget = budget.saturating_sub(work.packets);
             if work.again {
                 repoll.push(instance);
@@ -249,63 +275,99 @@ impl Cpu {
                 break;
             }
         }
-        // Put back in order: not polled yet, newly scheduled, to be polled again.
-        let newly = std::mem::take(&mut self.poll_list);
-        self.poll_list = unpolled.chain(newly).chain(repoll).collect();
-        self.host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
-        self.raise_softirq_irqoff(Softirq::NetRx);
+        self.go_on_later(unpolled, repoll);
     }
 
+    /// What is left is put back in order: not polled yet, newly scheduled, to be polled again.
+    fn go_on_later(&mut self, unpolled: impl Iterator<Item = Instance>, repoll: PollList) {
+        let newly = std::mem::take(&mut self.own.poll_list);
+        self.own.poll_list = unpolled.chain(newly).chain(repoll).collect();
+        self.host.tracer.emit(|| Event::SoftirqRaise { vec: Softirq::NetRx as u8 });
+        self.own.softirqs.raise(Softirq::NetRx);
+    }
+
+    /// For whoever is not in a hurry.
+    #[inline(never)]
+    fn napi_poll_out_of_line(&mut self, instance: Instance, now: Instant) -> Work {
+        self.napi_poll(instance, now)
+    }
+
+    #[inline(always)]
     fn napi_poll(&mut self, instance: Instance, now: Instant) -> Work {
-        let (host, napi) = (&*self.host, self.shared.napi(instance));
-        if napi.is_disabled() {
-            return Work { packets: 0, again: false };
-        }
-        let packets;
-        let dev = match instance {
-            Instance::Queue => {
-                driver::clean_rx(host, self.index, NAPI_POLL_WEIGHT, &mut self.frames);
-                packets = self.frames.len();
-                if let Some(gro) = self.gro.as_mut().filter(|_| packets > 1) {
-                    gro.merge(&mut self.frames);
-                }
-                host.nic.name()
+        let Cpu { index, shared, host, frames, .. } = self;
+        let (packets, dev) = match instance {
+            Instance::Queue(queue) => {
+                let packets = driver::clean(host, shared, queue.into(), NAPI_POLL_WEIGHT, now, frames);
+                (packets, host.nic.name())
             }
-            Instance::Backlog => {
-                let mut input = self.shared.input_queue();
-                let batch = input.len().min(NAPI_POLL_WEIGHT);
-                self.frames.extend(input.drain(..batch));
-                packets = batch;
-                &host.loopback_name
-            }
+            Instance::Backlog => (shared.take_backlog(NAPI_POLL_WEIGHT, frames), &host.loopback_name),
         };
+        // "exceeding weight": a poll that lies about its work would keep others from theirs.
         debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
-        if packets > 0 {
-            host.receive(self.index, now, &mut self.frames);
+        if !frames.is_empty() {
+            host.deliver(*index, now, frames);
         }
-        self.shared.counters.napi_polls.add(1);
-        self.shared.counters.processed.add(packets as u64);
+        shared.counters.napi_polls.add(1);
+        shared.counters.processed.add(packets as u64);
         host.tracer.emit(|| Event::NapiPoll {
             dev: dev.clone(),
             work: u32::try_from(packets).unwrap_or(u32::MAX),
             budget: NAPI_POLL_WEIGHT as u32,
         });
-        if packets == NAPI_POLL_WEIGHT {
+        let again = match instance {
             // A full weight means that there may be more: ownership is kept.
-            return Work { packets, again: true };
-        }
-        let again = match (napi.complete_done(), instance) {
-            (Completed::Again, _) => true,
-            (Completed::Idle, Instance::Queue) => {
-                driver::enable_irq(host, self.index);
-                false
-            }
-            (Completed::Idle, Instance::Backlog) => {
+            Instance::Queue(queue) if packets >= NAPI_POLL_WEIGHT => driver::goes_on(host, shared, queue.into(), now),
+            Instance::Queue(queue) => driver::complete(host, *index, queue.into(), packets, now, frames),
+            Instance::Backlog if packets >= NAPI_POLL_WEIGHT => true,
+            Instance::Backlog => {
                 // The backlog has no line to latch a cause: look again, now that others can schedule it.
-                !self.shared.input_queue().is_empty() && napi.schedule_prep()
+                shared.backlog.complete_done() == Completed::Again
+                    || !shared.input_queue().is_empty() && shared.backlog.schedule_prep() != Scheduled::No
             }
         };
         Work { packets, again }
+    }
+}
+
+impl SoftirqContext for Cpu {
+    #[inline]
+    fn take(&mut self) -> u32 {
+        let by_others = self.shared.raised.take();
+        self.shared.join_listed(by_others, &mut self.own.poll_list);
+        self.own.softirqs.take(by_others & !(BACKLOG_LISTED | QUEUES_LISTED | LOOK_AGAIN))
+    }
+
+    #[inline]
+    fn are_pending(&self) -> bool {
+        self.own.softirqs.are_pending() || self.shared.raised.is_any()
+    }
+
+    #[inline]
+    fn action(&mut self, vector: Softirq, now: Instant) {
+        self.shared.counters.softirqs[vector as usize].add(1);
+        self.host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
+        match vector {
+            Softirq::Timer => self.armed = self.host.on_timer(self.index, now),
+            Softirq::NetRx => self.net_rx_action(now),
+            // Nobody raises the others: there is no disk, no tasklet and no RCU, and transmission completes at once.
+            _ => {}
+        }
+        self.host.tracer.emit(|| Event::SoftirqExit { vec: vector as u8 });
+    }
+
+    #[inline]
+    fn interrupts_on(&mut self) {
+        self.do_irqs();
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.host.clock.now()
+    }
+
+    #[inline]
+    fn need_resched(&self) -> bool {
+        self.shared.runnable_threads() > 0
     }
 }
 
@@ -334,7 +396,7 @@ impl Engine for CpuEngine {
 
     fn has_work(&self) -> bool {
         let stands = self.shared.is_paused();
-        self.shared.is_orphaned() || (!stands && (self.shared.irq.has_delivered() || self.shared.is_raised()))
+        self.shared.is_orphaned() || (!stands && (self.shared.irq.has_delivered() || self.shared.raised.is_any()))
     }
 
     fn abandoned(&mut self) {

@@ -2,14 +2,13 @@
 //!
 //! The rules are the kernel's (`dev_gro_receive`, `inet_gro_receive`, `tcp_gro_receive`), and the tests are what it did when it
 //! was asked. A flow's segments are held while they continue each other; what cannot continue completes what is held, so
-//! order is kept within a flow. Everything is completed at the end of a poll.
+//! order is kept within a flow. Everything is completed at the end of a poll, unless `gro_flush_timeout` lets it wait for the next.
 //!
 //! Nothing is copied and no header is rewritten: what follows the first segment hangs behind it, pulled to its text
 //! (`frag_list`), and whoever wants the segments back pushes their headers again.
 //!
 //! # Simplifications
 //! - TCP over IPv4 only. IPv6 passes as it is.
-//! - There is no `gro_flush_timeout`: nothing is held from one poll to the next.
 
 use crate::packet::{IpSummed, PacketBuf};
 use crate::wire::checksum::{Sum, is_valid};
@@ -17,6 +16,8 @@ use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::TcpFlags;
 use std::net::Ipv4Addr;
+use std::time::Duration;
+use wakeline_runtime::clock::Instant;
 
 /// One CPU's held segments.
 #[derive(Default)]
@@ -30,6 +31,8 @@ pub(crate) struct Gro {
 const BUCKETS: usize = 8;
 /// `MAX_GRO_SKBS`: how many flows a bucket holds.
 const HELD_MAX: usize = 8;
+/// At 1000 Hz.
+const JIFFY: Duration = Duration::from_millis(1);
 /// `GRO_LEGACY_MAX_SIZE`: an IP packet stays shorter.
 const PACKET_MAX: usize = 65_536;
 /// Of shorter segments few are expected, and a list that turns out too short grows.
@@ -46,6 +49,8 @@ struct Held {
     next_seq: u32,
     /// Whether identifications count up; the second segment decides.
     counts_ids: Option<bool>,
+    /// When the first one came; not kept where nothing is held for long.
+    since: Option<Instant>,
 }
 
 /// What is to be known of a segment that may be merged.
@@ -83,10 +88,42 @@ impl Gro {
         self.spare = out;
     }
 
+    /// The same, but what could be continued is held; [`flush`](Gro::flush) brings it out.
+    pub(crate) fn hold(&mut self, frames: &mut Vec<PacketBuf>, now: Instant) {
+        let mut out = std::mem::take(&mut self.spare);
+        for frame in frames.drain(..) {
+            self.receive(frame, &mut out);
+        }
+        for held in self.buckets.iter_mut().flatten() {
+            held.since.get_or_insert(now);
+        }
+        std::mem::swap(frames, &mut out);
+        self.spare = out;
+    }
+
+    /// Whether anything is held.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.buckets.iter().any(|bucket| !bucket.is_empty())
+    }
+
+    /// `napi_gro_flush`: completes what is held; with a time, only what was held then for more than a jiffy.
+    pub(crate) fn flush(&mut self, out: &mut Vec<PacketBuf>, old_at: Option<Instant>) {
+        let is_old = |held: &Held| match (old_at, held.since) {
+            (Some(now), Some(since)) => now - since > JIFFY,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        for bucket in 0..BUCKETS {
+            while let Some(at) = self.buckets[bucket].iter().position(is_old) {
+                self.complete(bucket, at, out);
+            }
+        }
+    }
+
     fn receive(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
         let Some(new) = Candidate::of(&mut frame) else { return out.push(frame) };
         let same = |held: &Held| is_same_flow(held.head.data(), frame.data());
-        let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.hold(frame, new, out) };
+        let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.begin(frame, new, out) };
         let held = &mut self.buckets[new.bucket][at];
         if held.continues_with(&frame, &new) {
             let is_last = new.text_len < held.first.text_len || new.is_final();
@@ -99,11 +136,11 @@ impl Gro {
         }
         // Order is kept: what is held goes first.
         self.complete(new.bucket, at, out);
-        self.hold(frame, new, out);
+        self.begin(frame, new, out);
     }
 
     /// Holds the first segment of a flow, unless nothing may follow it.
-    fn hold(&mut self, frame: PacketBuf, first: Candidate, out: &mut Vec<PacketBuf>) {
+    fn begin(&mut self, frame: PacketBuf, first: Candidate, out: &mut Vec<PacketBuf>) {
         if first.text_len == 0 || first.is_merged || first.is_final() {
             return out.push(frame);
         }
@@ -112,7 +149,15 @@ impl Gro {
         }
         let len = frame.len() - IP;
         let next_seq = first.seq.wrapping_add(first.text_len as u32);
-        self.buckets[first.bucket].push(Held { head: frame, rest: Vec::new(), first, len, next_seq, counts_ids: None });
+        self.buckets[first.bucket].push(Held {
+            head: frame,
+            rest: Vec::new(),
+            first,
+            len,
+            next_seq,
+            counts_ids: None,
+            since: None,
+        });
     }
 
     /// `napi_gro_complete`

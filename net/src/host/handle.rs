@@ -29,6 +29,10 @@ impl Host {
         Host { namespace: Namespace::new(machine.clone()), machine }
     }
 
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
     /// The host's name on its LAN.
     #[must_use]
     pub fn name(&self) -> &str {

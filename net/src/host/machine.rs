@@ -10,14 +10,20 @@
 //! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
-use crate::host::counters::HostCounters;
+use crate::host::busy_poll::BusyPoll;
+use crate::host::counters::{Counter, Flag, HostCounters};
+use crate::host::driver::Driver;
+use crate::host::irq_desc::IrqDesc;
 use crate::host::lan::LanInner;
-use crate::host::softnet::{BACKLOG_DROP, CpuShared, Softirq};
+use crate::host::softnet::{BACKLOG_DROP, CpuShared};
+use crate::host::steering::{Steering, deliver_bent};
+use crate::irq::softirq::Softirq;
 use crate::link::capture::{Capture, Scope};
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Track};
 use crate::nic::Nic;
 use crate::nic::ring::TxQueue;
+use crate::nic::stats::NicStats;
 use crate::packet::PacketBuf;
 use crate::stack::effects::{Effects, Fact, Inward};
 use crate::stack::error::SocketError;
@@ -39,6 +45,13 @@ pub(crate) struct Works {
     /// Its addresses, the one that it is known by first.
     pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
+    pub(crate) driver: Driver,
+    /// A descriptor for each of the device's lines.
+    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) steering: Steering,
+    /// How readers poll busily, and whether they do.
+    pub(crate) busy_poll: Mutex<BusyPoll>,
+    pub(crate) polls_busily: Flag,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
     pub(crate) loopback_name: Arc<str>,
@@ -80,6 +93,10 @@ pub(crate) struct Parts {
     /// Its addresses, the one that it is known by first.
     pub(crate) addrs: Vec<IpAddr>,
     pub(crate) nic: Arc<Nic>,
+    pub(crate) driver: Driver,
+    /// A descriptor for each of the device's lines.
+    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) steering: Steering,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
     pub(crate) lan: Arc<LanInner>,
@@ -95,6 +112,11 @@ impl Machine {
             name: parts.name,
             addrs: parts.addrs,
             nic: parts.nic,
+            driver: parts.driver,
+            irqs: parts.irqs,
+            steering: parts.steering,
+            busy_poll: Mutex::default(),
+            polls_busily: Flag::new(false),
             clock: parts.clock,
             tracer: parts.tracer,
             loopback_name: "lo".into(),
@@ -140,7 +162,7 @@ impl Works {
 
     /// The CPU at which the frames of a flow from `remote` to `local` arrive.
     pub(crate) fn cpu_of_flow(&self, remote: (IpAddr, u16), local: (IpAddr, u16)) -> usize {
-        usize::from(self.nic.rss().queue_of_flow(remote, local))
+        self.steering.home_of_flow(remote, local)
     }
 
     /// A system call: enters the stack of `cpu` at the present time.
@@ -229,8 +251,8 @@ impl Works {
             self.cpus[cpu].enqueue_to_backlog(&mut inward.loopback);
         }
         for frame in inward.steered {
-            let (queue, _) = self.nic.rss().steer(frame.data());
-            self.cpus[usize::from(queue)].enqueue_to_backlog(&mut vec![frame]);
+            let (home, _) = self.steering.home_of(&frame);
+            self.cpus[home].enqueue_to_backlog(&mut vec![frame]);
         }
         for fact in inward.facts {
             self.teach(cpu, &fact);
@@ -259,6 +281,26 @@ impl Works {
         }
     }
 
+    /// Frames that `cpu` has polled go up the stack, on whichever shard has their flow.
+    #[inline]
+    pub(crate) fn deliver(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
+        if self.steering.bent.get() {
+            deliver_bent(self, cpu, now, frames);
+        } else {
+            self.receive(cpu, now, frames);
+        }
+    }
+
+    /// Frames that another CPU is to work on (RPS). Gives how many its backlog has been given in all.
+    pub(crate) fn hand_over(&self, target: usize, frames: &mut Vec<PacketBuf>) -> u64 {
+        let cpu = &self.cpus[target];
+        if cpu.enqueue_to_backlog(frames) {
+            cpu.counters.received_rps.add_shared(1);
+            self.tracer.emit(|| Event::IpiSendCpu { cpu: target as u32 });
+        }
+        cpu.backlog_tail()
+    }
+
     /// Frames from a NAPI poll go up the stack of `cpu`.
     pub(crate) fn receive(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
         let shard = self.lock(cpu);
@@ -281,8 +323,9 @@ impl Works {
 
     /// The host goes down: its sockets fail with `ENETDOWN`, its waiters wake, its CPUs poll no more.
     pub(crate) fn shut_down(&self) {
+        self.driver.vectors.iter().for_each(|vector| vector.napi.disable_begin());
         for (cpu, shared) in self.cpus.iter().enumerate() {
-            shared.napi_disable();
+            shared.shut_down();
             self.with_stack(cpu, |stack, now, fx| stack.shut_down(now, fx));
         }
     }
@@ -290,6 +333,21 @@ impl Works {
     /// Captures what passes the host's port.
     pub(crate) fn capture(&self, to: impl io::Write + Send + 'static) -> io::Result<Capture> {
         Capture::start(&self.lan.switch.captures, &self.clock, Scope::Port(self.port_id), to)
+    }
+
+    /// How many descriptors each transmit ring has.
+    pub(crate) fn tx_ring(&self) -> usize {
+        self.lock(0).tx.len()
+    }
+
+    /// What each queue pair of the device has counted. With fewer of them than CPUs, some CPUs share one.
+    pub(crate) fn queue_stats(&self) -> Vec<NicStats> {
+        let mut queues = self.nic.rx_stats();
+        let count = queues.len();
+        for (cpu, shard) in self.shards.iter().enumerate() {
+            shard.lock().tx.add_stats(&mut queues[cpu % count]);
+        }
+        queues
     }
 
     /// Everything the host counts, now.
@@ -308,9 +366,12 @@ impl Works {
         }
         sum.drops.add(&self.port.up.drops());
         sum.drops.add(&self.port.down.drops());
+        sum.irqs = self.irqs.iter().map(IrqDesc::total).sum();
         for cpu in &self.cpus {
-            sum.irqs += cpu.counters.irqs.get();
-            sum.softirqs += cpu.counters.softirqs.get();
+            sum.softirqs += cpu.counters.softirqs.iter().map(Counter::get).sum::<u64>();
+            sum.ksoftirqd_wakeups += cpu.counters.ksoftirqd_wakeups.get();
+            sum.busy_poll_rx_packets += cpu.counters.busy_poll_rx.get();
+            sum.received_rps += cpu.counters.received_rps.get();
             sum.napi_polls += cpu.counters.napi_polls.get();
             sum.packets += cpu.counters.processed.get();
             sum.time_squeeze += cpu.counters.time_squeeze.get();

@@ -1,83 +1,167 @@
-//! What others see of a CPU, after the kernel's `softnet_data`: the softirqs that they raise, the backlog.
+//! What others see of a CPU, after the kernel's `softnet_data`: the softirqs that they raise, the backlog, its threads.
 //!
 //! What a CPU raises itself, and its poll list, is its own (`host/cpu.rs`).
 
 use crate::event::DropReason;
 use crate::host::counters::CpuCounters;
-use crate::host::napi::Napi;
-use crate::nic::irq::IrqController;
+use crate::irq::controller::IrqController;
+use crate::irq::napi::{Napi, Scheduled};
+use crate::irq::softirq::{Raised, Softirq};
 use crate::packet::PacketBuf;
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-/// Softirq vectors, in order of priority; the number is the bit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Softirq {
-    Timer = 1,
-    NetRx = 3,
-}
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Frames that wait in a CPU's backlog before more are dropped (`netdev_max_backlog`).
-const NETDEV_MAX_BACKLOG: usize = 1000;
+pub(crate) const NETDEV_MAX_BACKLOG: usize = 1000;
 
 /// A CPU's poll instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instance {
-    /// The device's receive queue of this CPU.
-    Queue,
-    /// The CPU's backlog: what the host sends to itself.
+    /// A receive queue of the device.
+    Queue(u16),
+    /// The CPU's backlog: what the host sends to itself, and what other CPUs hand over.
     Backlog,
 }
 
+/// Instances that wait to be polled, each at most once.
+pub(crate) type PollList = SmallVec<[Instance; 4]>;
+
 /// Beside the softirqs' bits: the backlog waits to be polled, and the CPU is to put it on its poll list.
 pub(crate) const BACKLOG_LISTED: u32 = 1 << 31;
+/// So do queues of the device.
+pub(crate) const QUEUES_LISTED: u32 = 1 << 30;
+/// A thread wants to run, or a timer was set, which is not the softirqs' business.
+pub(crate) const LOOK_AGAIN: u32 = 1 << 29;
+
+/// A thread of the kernel's that wants to run on a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kthread {
+    /// `napi/eth0-N`
+    Napi(u16),
+    /// `irq/N-name`: of a line, the action with this number.
+    Irq(u16, u16),
+}
 
 /// The part of a CPU that others see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CpuShared {
     pub(crate) irq: Arc<IrqController>,
     pub(crate) counters: CpuCounters,
-    /// Softirqs that others have raised, and [`BACKLOG_LISTED`].
-    raised: AtomicU32,
-    queue: Napi,
-    backlog: Napi,
+    pub(crate) raised: Raised,
+    pub(crate) backlog: Napi,
+    /// Queues that others have scheduled.
+    put_up: Mutex<PollList>,
     /// `softnet_data.input_pkt_queue`.
     input_queue: Mutex<VecDeque<PacketBuf>>,
+    /// How many frames have been taken out of it (`input_queue_head`).
+    input_head: AtomicU64,
+    input_max: AtomicU32,
+    kthreads: Mutex<VecDeque<Kthread>>,
+    /// How many are in `kthreads`.
+    runnable: AtomicU32,
     paused: AtomicBool,
     /// The host is gone.
     orphaned: AtomicBool,
 }
 
+impl Default for CpuShared {
+    fn default() -> CpuShared {
+        CpuShared {
+            irq: Arc::default(),
+            counters: CpuCounters::default(),
+            raised: Raised::default(),
+            backlog: Napi::without_busy_poll(),
+            put_up: Mutex::default(),
+            input_queue: Mutex::default(),
+            input_head: AtomicU64::new(0),
+            input_max: AtomicU32::new(NETDEV_MAX_BACKLOG as u32),
+            kthreads: Mutex::default(),
+            runnable: AtomicU32::new(0),
+            paused: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
+        }
+    }
+}
+
 impl CpuShared {
-    /// Raises a softirq from outside of the CPU, which starts when it has halted.
+    /// Raises a softirq from outside of the CPU: wakes `ksoftirqd`, that is, the CPU when it has halted.
     pub(crate) fn raise_softirq(&self, vector: Softirq) {
+        self.counters.ksoftirqd_wakeups.add_shared(1);
         self.raise(1 << vector as u32);
     }
 
     fn raise(&self, bits: u32) {
-        // SeqCst, as `Halt` asks.
-        self.raised.fetch_or(bits, Ordering::SeqCst);
+        self.raised.raise(bits);
         self.irq.kick();
     }
 
-    /// What others have raised, which is raised no more: a bit for each softirq, and [`BACKLOG_LISTED`].
-    pub(crate) fn take_raised(&self) -> u32 {
-        if !self.is_raised() { 0 } else { self.raised.swap(0, Ordering::AcqRel) }
+    /// Puts up a queue, whose owner the softirq now is, to be polled; from outside of the CPU.
+    pub(crate) fn put_up(&self, queue: u16) {
+        self.put_up.lock().push(Instance::Queue(queue));
+        self.counters.ksoftirqd_wakeups.add_shared(1);
+        self.raise(1 << Softirq::NetRx as u32 | QUEUES_LISTED);
     }
 
-    /// Whether others have raised a softirq.
-    pub(crate) fn is_raised(&self) -> bool {
-        self.raised.load(Ordering::SeqCst) != 0
+    /// What others have put up, if that is what `raised` says, joins the CPU's poll list.
+    #[inline]
+    pub(crate) fn join_listed(&self, raised: u32, poll_list: &mut PollList) {
+        if raised & BACKLOG_LISTED != 0 {
+            poll_list.push(Instance::Backlog);
+        }
+        if raised & QUEUES_LISTED != 0 {
+            poll_list.append(&mut self.put_up.lock());
+        }
+    }
+
+    /// A timer was set from outside of the CPU, earlier than any.
+    pub(crate) fn look_at_timers(&self) {
+        self.raise(LOOK_AGAIN);
+    }
+
+    /// Makes a thread of the kernel's run on this CPU, in its next turn.
+    pub(crate) fn wake_thread(&self, thread: Kthread) {
+        let mut kthreads = self.kthreads.lock();
+        if !kthreads.contains(&thread) {
+            kthreads.push_back(thread);
+            self.runnable.store(kthreads.len() as u32, Ordering::Release);
+        }
+        drop(kthreads);
+        self.raise(LOOK_AGAIN);
+    }
+
+    /// The thread that runs next.
+    pub(crate) fn next_thread(&self) -> Option<Kthread> {
+        let mut kthreads = self.kthreads.lock();
+        let next = kthreads.pop_front();
+        self.runnable.store(kthreads.len() as u32, Ordering::Release);
+        next
+    }
+
+    /// Takes a thread off the CPU; says whether it was there.
+    pub(crate) fn stop_thread(&self, thread: Kthread) -> bool {
+        let mut kthreads = self.kthreads.lock();
+        let before = kthreads.len();
+        kthreads.retain(|other| *other != thread);
+        self.runnable.store(kthreads.len() as u32, Ordering::Release);
+        kthreads.len() < before
+    }
+
+    /// How many threads want to run.
+    #[inline]
+    pub(crate) fn runnable_threads(&self) -> u32 {
+        self.runnable.load(Ordering::Acquire)
     }
 
     /// Puts frames that the host sends to itself into the backlog, as `netif_rx` does; the rest is dropped and counted.
-    pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) {
+    /// Says whether the CPU has to be woken for them, which it has been.
+    pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) -> bool {
+        let max = self.input_max.load(Ordering::Relaxed) as usize;
         let dropped = {
             let mut input = self.input_queue();
-            let room = (NETDEV_MAX_BACKLOG + 1).saturating_sub(input.len()).min(frames.len());
+            let room = (max + 1).saturating_sub(input.len()).min(frames.len());
             input.extend(frames.drain(..room));
             frames.len()
         };
@@ -85,9 +169,38 @@ impl CpuShared {
         if dropped > 0 {
             self.counters.backlog_drops.add_shared(dropped as u64);
         }
-        if self.backlog.schedule_prep() {
+        let newly = self.backlog.schedule_prep() != Scheduled::No;
+        if newly {
+            self.counters.ksoftirqd_wakeups.add_shared(1);
             self.raise(1 << Softirq::NetRx as u32 | BACKLOG_LISTED);
         }
+        newly
+    }
+
+    /// `process_backlog`: takes up to `limit` frames out of the backlog.
+    pub(crate) fn take_backlog(&self, limit: usize, out: &mut Vec<PacketBuf>) -> usize {
+        let mut input = self.input_queue();
+        let batch = input.len().min(limit);
+        out.extend(input.drain(..batch));
+        // Under the lock, so that head and length agree.
+        self.input_head.fetch_add(batch as u64, Ordering::Release);
+        batch
+    }
+
+    /// How many frames have been taken out of the backlog.
+    pub(crate) fn backlog_head(&self) -> u64 {
+        self.input_head.load(Ordering::Acquire)
+    }
+
+    /// How many frames the backlog has been given.
+    pub(crate) fn backlog_tail(&self) -> u64 {
+        let input = self.input_queue();
+        self.input_head.load(Ordering::Relaxed) + input.len() as u64
+    }
+
+    /// `net.core.netdev_max_backlog`
+    pub(crate) fn set_backlog_max(&self, frames: u32) {
+        self.input_max.store(frames, Ordering::Relaxed);
     }
 
     /// Stops or starts the taking of interrupts and the running of softirqs.
@@ -110,17 +223,9 @@ impl CpuShared {
         self.paused.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn napi(&self, instance: Instance) -> &Napi {
-        match instance {
-            Instance::Queue => &self.queue,
-            Instance::Backlog => &self.backlog,
-        }
-    }
-
-    /// No instance will be polled again.
-    pub(crate) fn napi_disable(&self) {
-        self.queue.disable();
-        self.backlog.disable();
+    /// The backlog will not be polled any more, and what waits is thrown away.
+    pub(crate) fn shut_down(&self) {
+        self.backlog.disable_begin();
         self.input_queue().clear();
     }
 

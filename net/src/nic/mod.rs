@@ -11,29 +11,42 @@
 //! - A receive queue is one lock with the ring's two ends behind it. Real hardware needs none.
 
 pub(crate) mod checksumming;
-pub(crate) mod irq;
+pub(crate) mod coalesce;
+pub(crate) mod dim;
+pub(crate) mod model;
 pub(crate) mod offloads;
 pub(crate) mod ring;
 pub(crate) mod rss;
+pub(crate) mod rx_ring;
 pub(crate) mod segmentation;
 pub(crate) mod stats;
 
+use crate::irq::hrtimer::TimerFor;
+use crate::irq::line::IrqLine;
 use crate::packet::{IpSummed, PacketBuf};
 use crate::wire::ethernet::EthernetHeader;
 use checksumming::{Verdict, verify};
-use irq::IrqLine;
+use coalesce::{Coalesce, Moderated, Moderation};
+use dim::Sample;
+use model::NicModel;
 use offloads::Offloads;
-use parking_lot::Mutex;
-use ring::RxQueue;
-use rss::Rss;
+use parking_lot::{Mutex, RwLock};
+use rss::{DEFAULT_KEY, Rss, Rxfh};
+use rx_ring::{Refill, RxQueue};
 use stats::NicStats;
+use std::io;
 use std::sync::Arc;
+use wakeline_runtime::clock::{Clock, Instant};
 
-/// One device with as many queue pairs as its host has CPUs.
+/// One device with its queue pairs.
 #[derive(Debug)]
 pub(crate) struct Nic {
     name: Arc<str>,
-    rss: Rss,
+    model: NicModel,
+    clock: Clock,
+    rss: RwLock<Rss>,
+    /// Whether anybody needs the hash of a frame. With one queue and one CPU nobody does.
+    hashes: bool,
     offloads: Offloads,
     /// The longest frame that it takes.
     frame_max: usize,
@@ -43,6 +56,8 @@ pub(crate) struct Nic {
 /// What a device is built with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NicConfig {
+    pub(crate) model: NicModel,
+    pub(crate) hashes: bool,
     pub(crate) rx_ring: usize,
     pub(crate) offloads: Offloads,
     /// The largest IP packet that it takes, in bytes.
@@ -53,15 +68,28 @@ pub(crate) struct NicConfig {
 struct QueuePair {
     line: IrqLine,
     rx: Mutex<RxQueue>,
+    moderation: Mutex<Moderation>,
 }
 
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
-    pub(crate) fn new(name: Arc<str>, rss: Rss, lines: Vec<IrqLine>, config: NicConfig) -> Nic {
-        let NicConfig { rx_ring, offloads, mtu } = config;
+    pub(crate) fn new(name: Arc<str>, clock: Clock, lines: Vec<IrqLine>, config: NicConfig) -> Nic {
+        let NicConfig { model, hashes, rx_ring, offloads, mtu } = config;
+        let queues = u16::try_from(lines.len()).expect("a device has at most 64 queue pairs");
+        let entries = if hashes { model.limits().indirection } else { 0 };
         let fifo_bytes = FIFO_BYTES / lines.len().max(1);
-        let pair = |line| QueuePair { line, rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)) };
-        Nic { name, rss, offloads, frame_max: mtu + EthernetHeader::LEN, queues: lines.into_iter().map(pair).collect() }
+        let pair =
+            |line| QueuePair { line, rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)), moderation: Mutex::default() };
+        Nic {
+            name,
+            model,
+            clock,
+            rss: RwLock::new(Rss::new(&DEFAULT_KEY, queues, entries)),
+            hashes: entries > 0,
+            offloads,
+            frame_max: mtu + EthernetHeader::LEN,
+            queues: lines.into_iter().map(pair).collect(),
+        }
     }
 
     /// The interface's name, as `ip link` shows it.
@@ -69,9 +97,36 @@ impl Nic {
         &self.name
     }
 
-    /// How received flows are spread over the queues.
-    pub(crate) fn rss(&self) -> &Rss {
-        &self.rss
+    /// Whose numbers it has.
+    pub(crate) fn model(&self) -> NicModel {
+        self.model
+    }
+
+    /// How many queue pairs it has.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// How received flows are spread over the queues (`ethtool -x`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where they are not.
+    pub(crate) fn rxfh(&self) -> io::Result<Rxfh> {
+        self.rss_supported()?;
+        Ok(self.rss.read().get())
+    }
+
+    /// Spreads them otherwise (`ethtool -X`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where they are not spread; `EINVAL` for what does not fit the device.
+    pub(crate) fn set_rxfh(&self, rxfh: &Rxfh) -> io::Result<()> {
+        self.rss_supported()?;
+        self.rss.write().set(rxfh)
+    }
+
+    fn rss_supported(&self) -> io::Result<()> {
+        if self.hashes { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
     }
 
     /// What it does for its driver.
@@ -90,6 +145,7 @@ impl Nic {
     /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
+        let rss = self.hashes.then(|| self.rss.read());
         for mut frame in frames.drain(..) {
             if frame.len() > self.frame_max && frame.rx.gso_size == 0 {
                 self.count(|stats| stats.rx_length_errors += 1);
@@ -98,24 +154,113 @@ impl Nic {
             if self.offloads.contains(Offloads::RX_CHECKSUMMING) && frame.rx.ip_summed == IpSummed::None {
                 self.check(&mut frame);
             }
-            let (queue, hash) = self.rss.steer(frame.data());
+            let (queue, hash) = rss.as_ref().map_or((0, 0), |rss| rss.steer(frame.data()));
             frame.rx.hash = hash;
-            frame.rx.rx_queue = queue;
+            (frame.rx.rx_queue, frame.rx.is_steered) = (queue + 1, false);
             let queue = usize::from(queue);
             let mut rx = self.queues[queue].rx.lock();
             touched |= u64::from(rx.device_fill(frame)) << queue;
             pressing |= u64::from(rx.is_pressing()) << queue;
         }
+        drop(rss);
         while touched != 0 {
             let queue = touched.trailing_zeros() as usize;
             touched &= touched - 1;
-            self.queues[queue].line.raise();
+            let line = &self.queues[queue].line;
+            if line.is_moderated() { self.moderate(queue) } else { line.raise() }
         }
         while pressing != 0 {
             let queue = pressing.trailing_zeros() as usize;
             pressing &= pressing - 1;
             self.queues[queue].line.press();
         }
+    }
+
+    /// Frames have come to a queue whose device waits before it interrupts.
+    #[cold]
+    fn moderate(&self, queue: usize) {
+        let QueuePair { line, rx, moderation, .. } = &self.queues[queue];
+        let moderated = {
+            let mut moderation = moderation.lock();
+            let mut rx = rx.lock();
+            let moderated = moderation.on_frames(rx.unreported(), self.clock.now());
+            if moderated == Moderated::Fire {
+                rx.report();
+            }
+            moderated
+        };
+        match moderated {
+            Moderated::Fire => line.raise(),
+            Moderated::Arm(at) => self.arm(queue, at),
+            Moderated::Wait => {}
+        }
+    }
+
+    fn arm(&self, queue: usize, at: Instant) {
+        let controller = self.queues[queue].line.controller();
+        if controller.timers.arm(TimerFor::Coalesce(queue as u16), at) {
+            controller.kick();
+        }
+    }
+
+    /// A queue's moderation timer has run out.
+    pub(crate) fn on_coalesce_timer(&self, queue: usize, now: Instant) {
+        let QueuePair { line, rx, moderation, .. } = &self.queues[queue];
+        let fires = {
+            let mut moderation = moderation.lock();
+            let mut rx = rx.lock();
+            let fires = moderation.on_timer(rx.unreported(), now);
+            if fires {
+                rx.report();
+            }
+            fires
+        };
+        if fires {
+            line.raise();
+        }
+    }
+
+    /// How the device moderates interrupts (`ethtool -c`): queue `queue`, with what an adaptive driver has found.
+    pub(crate) fn coalesce(&self, queue: usize) -> Coalesce {
+        self.queues[queue].moderation.lock().get()
+    }
+
+    /// Moderates them otherwise, on every queue (`ethtool -C`). What waits is told of at once.
+    ///
+    /// # Errors
+    /// `EINVAL` for what would never interrupt, or is beyond the device.
+    pub(crate) fn set_coalesce(&self, coalesce: Coalesce) -> io::Result<()> {
+        coalesce.check(self.model.limits())?;
+        for pair in &self.queues {
+            pair.moderation.lock().set(coalesce);
+            pair.line.set_moderated(!coalesce.is_off());
+            let waits = {
+                let mut rx = pair.rx.lock();
+                let waits = rx.has_done() && rx.unreported() > 0;
+                rx.report();
+                waits
+            };
+            if waits {
+                pair.line.raise();
+            }
+        }
+        Ok(())
+    }
+
+    /// The driver has finished a round of polls of a moderated queue, which has been interrupted `events` times so far.
+    #[cold]
+    pub(crate) fn on_poll_done(&self, queue: usize, events: u64) {
+        let QueuePair { rx, moderation, .. } = &self.queues[queue];
+        let mut moderation = moderation.lock();
+        let mut rx = rx.lock();
+        if !rx.has_done() && rx.unreported() > 0 {
+            rx.report();
+            moderation.on_found();
+        }
+        moderation.sample(|| {
+            let NicStats { rx_packets, rx_bytes, .. } = *rx.stats_mut();
+            Sample { at: self.clock.now(), events, packets: rx_packets, bytes: rx_bytes }
+        });
     }
 
     fn check(&self, frame: &mut PacketBuf) {
@@ -134,15 +279,41 @@ impl Nic {
     }
 
     /// The driver takes up to `limit` received frames from `queue`, in order, and gives descriptors back.
-    pub(crate) fn clean_rx(&self, queue: usize, limit: usize, out: &mut Vec<PacketBuf>) {
+    pub(crate) fn clean_rx(&self, queue: usize, limit: usize, out: &mut Vec<PacketBuf>) -> Refill {
         let mut rx = self.queues[queue].rx.lock();
         for _ in 0..limit {
             // Refilled as it goes: what the device holds in its FIFO follows into the freed descriptors and is found by
             // this same visit, because it raises no cause of its own.
-            rx.driver_refill();
-            let Some(frame) = rx.driver_clean() else { break };
+            let refill = rx.driver_refill();
+            let Some(frame) = rx.driver_clean() else { return refill };
             out.push(frame);
         }
+        Refill::Fine
+    }
+
+    /// How many descriptors each receive ring has.
+    pub(crate) fn rx_ring(&self) -> usize {
+        self.queues[0].rx.lock().len()
+    }
+
+    /// Takes the receive ring of `queue` down and up with another size. Nobody polls it meanwhile.
+    pub(crate) fn resize_rx(&self, queue: usize, count: usize) {
+        self.queues[queue].rx.lock().resize(count);
+    }
+
+    /// The next `times` allocations of a receive buffer fail, on each queue.
+    pub(crate) fn fail_rx_allocations(&self, times: u64) {
+        self.queues.iter().for_each(|pair| pair.rx.lock().fail_allocations(times));
+    }
+
+    /// What each queue has received; what was transmitted, their rings know.
+    pub(crate) fn rx_stats(&self) -> Vec<NicStats> {
+        let count = |pair: &QueuePair| {
+            let mut stats = NicStats::default();
+            pair.rx.lock().add_stats(&mut stats);
+            stats
+        };
+        self.queues.iter().map(count).collect()
     }
 
     /// What `ethtool -S` would print, summed over the queues; what was transmitted, their rings know.

@@ -1,154 +1,11 @@
-//! Descriptor rings: who owns which slot, and what happens when there is none.
+//! The transmit ring of a queue: who owns which slot, and what waits before a full one.
 //!
-//! ```text
-//!              next_to_clean          head              tail = next_to_use
-//!                   |                  |                   |
-//!   ... driver's .. [done][done][done] [posted][posted] .. | driver's ...
-//!                   `-- written back --'`--- device's -----'
-//! ```
 //! The device owns the slots in `[head, tail)`; `head == tail` means that it owns none, so one slot of the ring always
-//! stays unused. It writes the frame first, then the done bit. The driver reads a slot only when its done bit is set,
-//! takes the frame, and later posts an empty buffer and moves `tail`, in batches.
+//! stays unused. The receive side is in `rx_ring.rs`.
 
 use crate::nic::stats::NicStats;
 use crate::packet::PacketBuf;
 use std::collections::VecDeque;
-
-/// The receive side of a queue: ring, and the FIFO that holds what arrives while the ring has no descriptor.
-#[derive(Debug)]
-pub(crate) struct RxQueue {
-    slots: Box<[RxSlot]>,
-    /// The device's next descriptor.
-    head: usize,
-    /// The end of what the device owns; only the driver writes it.
-    tail: usize,
-    /// The driver's next descriptor to look at.
-    next_to_clean: usize,
-    /// Descriptors the driver has cleaned and not yet posted again.
-    unposted: usize,
-    /// Descriptors that are done and not yet cleaned.
-    done: usize,
-    fifo: VecDeque<PacketBuf>,
-    fifo_bytes: usize,
-    fifo_bytes_max: usize,
-    stats: NicStats,
-}
-
-/// One receive descriptor. The write-back form is `frame`; the read form (the buffer's address) needs no room, because
-/// the arriving frame brings its buffer along.
-#[derive(Debug, Default)]
-struct RxSlot {
-    done: bool,
-    frame: Option<PacketBuf>,
-}
-
-/// Descriptors are posted again when this many are free (ixgbe's `IXGBE_RX_BUFFER_WRITE`).
-const REFILL_BATCH: usize = 16;
-
-impl RxQueue {
-    /// A ring of `count` descriptors, all posted but one.
-    pub(crate) fn new(count: usize, fifo_bytes_max: usize) -> RxQueue {
-        let slots = (0..count).map(|_| RxSlot::default()).collect();
-        let stats = NicStats { rx_tail_writes: 1, ..NicStats::default() };
-        RxQueue {
-            slots,
-            head: 0,
-            tail: count - 1,
-            next_to_clean: 0,
-            unposted: 0,
-            done: 0,
-            fifo: VecDeque::new(),
-            fifo_bytes: 0,
-            fifo_bytes_max,
-            stats,
-        }
-    }
-
-    /// The device writes one frame into its next descriptor; says whether there is a new cause to interrupt.
-    ///
-    /// Without a descriptor the frame waits in the FIFO; without room there it is lost and counted.
-    pub(crate) fn device_fill(&mut self, frame: PacketBuf) -> bool {
-        if !self.fifo.is_empty() || self.head == self.tail {
-            self.stats.rx_no_buffer_count += 1;
-            if self.fifo_bytes + frame.len() > self.fifo_bytes_max {
-                self.stats.rx_missed_errors += 1;
-                return false;
-            }
-            self.fifo_bytes += frame.len();
-            self.fifo.push_back(frame);
-            return true;
-        }
-        self.write_back(frame);
-        true
-    }
-
-    fn write_back(&mut self, frame: PacketBuf) {
-        let slot = &mut self.slots[self.head];
-        debug_assert!(!slot.done && slot.frame.is_none(), "the device owns only empty descriptors");
-        slot.frame = Some(frame);
-        slot.done = true;
-        self.done += 1;
-        self.head = self.next(self.head);
-    }
-
-    /// The driver takes the next received frame, if its descriptor is done.
-    pub(crate) fn driver_clean(&mut self) -> Option<PacketBuf> {
-        let slot = &mut self.slots[self.next_to_clean];
-        if !slot.done {
-            return None;
-        }
-        slot.done = false;
-        self.done -= 1;
-        let frame = slot.frame.take();
-        debug_assert!(frame.is_some(), "a done descriptor holds a frame");
-        self.next_to_clean = self.next(self.next_to_clean);
-        self.unposted += 1;
-        let frame = frame?;
-        self.stats.rx_packets += 1;
-        self.stats.rx_bytes += frame.len() as u64;
-        Some(frame)
-    }
-
-    /// The driver posts empty buffers in the descriptors it has cleaned, once a batch has gathered, and moves the tail.
-    pub(crate) fn driver_refill(&mut self) {
-        if self.unposted < REFILL_BATCH.min(self.slots.len() / 2) {
-            return;
-        }
-        self.tail = (self.tail + self.unposted) % self.slots.len();
-        self.unposted = 0;
-        self.stats.rx_tail_writes += 1;
-        // The device sees the new descriptors and empties its FIFO into them.
-        while self.head != self.tail {
-            let Some(frame) = self.fifo.pop_front() else { break };
-            self.fifo_bytes -= frame.len();
-            self.write_back(frame);
-        }
-    }
-
-    /// Whether the driver has fallen behind by half of the ring.
-    pub(crate) fn is_pressing(&self) -> bool {
-        self.done >= self.slots.len() / 2
-    }
-
-    /// Where the device counts what its rings do not.
-    pub(crate) fn stats_mut(&mut self) -> &mut NicStats {
-        &mut self.stats
-    }
-
-    pub(crate) fn add_stats(&self, stats: &mut NicStats) {
-        stats.rx_packets += self.stats.rx_packets;
-        stats.rx_bytes += self.stats.rx_bytes;
-        stats.rx_no_buffer_count += self.stats.rx_no_buffer_count;
-        stats.rx_missed_errors += self.stats.rx_missed_errors;
-        stats.rx_tail_writes += self.stats.rx_tail_writes;
-        stats.rx_length_errors += self.stats.rx_length_errors;
-        stats.rx_csum_offload_errors += self.stats.rx_csum_offload_errors;
-    }
-
-    fn next(&self, index: usize) -> usize {
-        if index + 1 == self.slots.len() { 0 } else { index + 1 }
-    }
-}
 
 /// The transmit side of a queue: the ring, and the first-in-first-out queue (qdisc) before it.
 ///
@@ -245,10 +102,13 @@ impl TxQueue {
         self.next(self.tail) != self.head
     }
 
+    /// How many descriptors it has.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn add_stats(&self, stats: &mut NicStats) {
-        stats.tx_packets += self.stats.tx_packets;
-        stats.tx_bytes += self.stats.tx_bytes;
-        stats.tx_dropped += self.stats.tx_dropped;
+        stats.add(&self.stats);
     }
 
     fn next(&self, index: usize) -> usize {
@@ -263,55 +123,6 @@ mod tests {
 
     fn frame(pool: &Pool, n: u8) -> PacketBuf {
         PacketBuf::from_bytes(pool, &[n; 60]).expect("the pool is large enough")
-    }
-
-    fn stats(queue: &RxQueue) -> NicStats {
-        let mut stats = NicStats::default();
-        queue.add_stats(&mut stats);
-        stats
-    }
-
-    /// RXPATH row 2: with polling stopped, the usable slots and the FIFO take frames and the rest is counted as lost.
-    #[test]
-    fn a_full_ring_loses_and_counts_what_exceeds_it_and_the_fifo() {
-        let pool = Pool::new(1 << 20);
-        let mut queue = RxQueue::new(64, 10 * 60);
-        for n in 0..100 {
-            queue.device_fill(frame(&pool, n));
-        }
-        let got: Vec<u8> = std::iter::from_fn(|| queue.driver_clean()).map(|f| f.data()[0]).collect();
-        assert_eq!(got, (0..63).collect::<Vec<_>>(), "all slots but one are usable, and order is kept");
-        assert_eq!((stats(&queue).rx_no_buffer_count, stats(&queue).rx_missed_errors), (37, 27));
-        queue.driver_refill();
-        let got: Vec<u8> = std::iter::from_fn(|| queue.driver_clean()).map(|f| f.data()[0]).collect();
-        assert_eq!(got, (63..73).collect::<Vec<_>>(), "the FIFO follows when descriptors come back");
-    }
-
-    /// RXPATH row 3: one tail write per batch of cleaned descriptors.
-    #[test]
-    fn descriptors_are_refilled_in_batches() {
-        let pool = Pool::new(1 << 20);
-        let mut queue = RxQueue::new(256, 0);
-        for round in 0..20_u8 {
-            for n in 0..8 {
-                assert!(queue.device_fill(frame(&pool, n)));
-            }
-            while queue.driver_clean().is_some() {}
-            queue.driver_refill();
-            assert!(queue.driver_clean().is_none(), "round {round} left a frame");
-        }
-        assert_eq!(stats(&queue).rx_tail_writes, 1 + 160 / 16);
-    }
-
-    #[test]
-    fn the_ring_wraps_without_mixing_up_frames() {
-        let pool = Pool::new(1 << 20);
-        let mut queue = RxQueue::new(8, 0);
-        for n in 0..200_u8 {
-            assert!(queue.device_fill(frame(&pool, n)));
-            assert_eq!(queue.driver_clean().map(|f| f.data()[0]), Some(n));
-            queue.driver_refill();
-        }
     }
 
     #[test]

@@ -5,19 +5,45 @@
 //! and everything else the two addresses, other frames queue 0.
 
 use smallvec::SmallVec;
+use std::fmt;
+use std::io;
 use std::net::IpAddr;
 
 /// The hash key, the indirection table, and the hash's tables made from the key.
 #[derive(Debug)]
 pub(crate) struct Rss {
-    indirection: [u16; INDIRECTION_SIZE],
+    key: [u8; 40],
+    indirection: Box<[u16]>,
+    symmetric: RssSymmetry,
     queues: u16,
-    /// `tables[i][b]` is what byte `b` at position `i` of the input adds to the hash. Empty with one queue.
+    /// `tables[i][b]` is what byte `b` at position `i` of the input adds to the hash. Empty where nobody hashes.
     tables: Vec<[u32; 256]>,
 }
 
-/// The indirection table of an 82599.
-const INDIRECTION_SIZE: usize = 128;
+/// Whether both directions of a flow hash alike (`ethtool -X .. xfrm`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RssSymmetry {
+    /// They do not.
+    #[default]
+    None,
+    /// `symmetric-xor`: addresses and ports are XORed with each other first, which spreads less.
+    Xor,
+    /// `symmetric-or-xor`: beside the XOR goes the OR, which spreads more.
+    OrXor,
+}
+
+/// Receive-side scaling as `ethtool -x` shows it and `ethtool -X` sets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rxfh {
+    /// The Toeplitz key.
+    pub key: Vec<u8>,
+    /// For each value of the hash's low bits, the queue.
+    pub indirection: Vec<u16>,
+    /// Whether both directions of a flow hash alike.
+    pub symmetric: RssSymmetry,
+    /// How many queues there are.
+    pub queues: u16,
+}
 
 /// The bytes of an IPv6 4-tuple, the longest input.
 const TUPLE_BYTES: usize = 36;
@@ -30,34 +56,65 @@ pub(crate) const DEFAULT_KEY: [u8; 40] = [
 ];
 
 impl Rss {
-    /// Spreads flows evenly over `queues` queues (1..=64).
-    pub(crate) fn new(key: &[u8; 40], queues: u16) -> Rss {
+    /// Spreads flows evenly over `queues` queues (1..=64) by a table of `entries`, a power of two. Without entries there is one
+    /// queue and no hash.
+    pub(crate) fn new(key: &[u8; 40], queues: u16, entries: usize) -> Rss {
         assert!((1..=64).contains(&queues), "a device has 1 to 64 queue pairs");
-        let mut indirection = [0; INDIRECTION_SIZE];
-        for (entry, queue) in indirection.iter_mut().zip((0..queues).cycle()) {
-            *entry = queue;
-        }
-        let positions = if queues > 1 { TUPLE_BYTES } else { 0 };
+        debug_assert!(entries.is_power_of_two() || entries == 0 && queues == 1);
+        let indirection = (0..queues).cycle().take(entries).collect();
+        let positions = if entries > 0 { TUPLE_BYTES } else { 0 };
         let tables = (0..positions).map(|position| byte_table(key, position)).collect();
-        Rss { indirection, queues, tables }
+        Rss { key: *key, indirection, symmetric: RssSymmetry::None, queues, tables }
+    }
+
+    /// Another key, table or symmetry (`ethtool -X`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where nobody hashes; `EINVAL` for a key or a table of another size and for a queue that there is not.
+    pub(crate) fn set(&mut self, rxfh: &Rxfh) -> io::Result<()> {
+        if self.indirection.is_empty() {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        let key = <[u8; 40]>::try_from(&rxfh.key[..]);
+        let queues_exist = rxfh.indirection.iter().all(|&queue| queue < self.queues);
+        let (Ok(key), true, true) = (key, rxfh.indirection.len() == self.indirection.len(), queues_exist) else {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        };
+        let tables = (0..TUPLE_BYTES).map(|position| byte_table(&key, position)).collect();
+        let (indirection, symmetric) = (rxfh.indirection.clone().into(), rxfh.symmetric);
+        *self = Rss { key, indirection, symmetric, queues: self.queues, tables };
+        Ok(())
+    }
+
+    /// What [`set`](Rss::set) sets.
+    pub(crate) fn get(&self) -> Rxfh {
+        let (key, indirection) = (self.key.to_vec(), self.indirection.to_vec());
+        Rxfh { key, indirection, symmetric: self.symmetric, queues: self.queues }
+    }
+
+    /// Over how many queues flows are spread.
+    pub(crate) fn queues(&self) -> u16 {
+        self.queues
     }
 
     /// The queue and the hash of a frame.
     pub(crate) fn steer(&self, frame: &[u8]) -> (u16, u32) {
-        if self.queues == 1 {
+        if self.indirection.is_empty() {
             return (0, 0);
         }
         let Some(input) = flow_of(frame) else { return (0, 0) };
-        let hash = self.hash(input.bytes());
+        let hash = self.hash(self.symmetric.apply(input).bytes());
         (self.queue_of(hash), hash)
     }
 
     /// The queue in which frames of this flow will arrive.
     /// Both addresses are of one family.
     pub(crate) fn queue_of_flow(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> u16 {
-        if self.queues == 1 {
-            return 0;
-        }
+        if self.indirection.is_empty() { 0 } else { self.queue_of(self.hash_of_flow(src, dst)) }
+    }
+
+    /// The hash of this flow's frames.
+    pub(crate) fn hash_of_flow(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> u32 {
         let mut input = Input::default();
         for ip in [src.0, dst.0] {
             match ip {
@@ -67,15 +124,57 @@ impl Rss {
         }
         input.put(&src.1.to_be_bytes());
         input.put(&dst.1.to_be_bytes());
-        self.queue_of(self.hash(input.bytes()))
+        self.hash(self.symmetric.apply(input).bytes())
     }
 
     fn queue_of(&self, hash: u32) -> u16 {
-        self.indirection[hash as usize % INDIRECTION_SIZE]
+        self.indirection[hash as usize & (self.indirection.len() - 1)]
     }
 
     fn hash(&self, input: &[u8]) -> u32 {
         input.iter().zip(&self.tables).fold(0, |hash, (&byte, table)| hash ^ table[usize::from(byte)])
+    }
+}
+
+impl RssSymmetry {
+    /// What is hashed instead of addresses and ports.
+    fn apply(self, input: Input) -> Input {
+        if self == RssSymmetry::None {
+            return input;
+        }
+        let bytes = input.bytes();
+        // Two addresses, or those and two ports.
+        let (addresses, ports) = bytes.split_at(if bytes.len() % 8 == 4 { bytes.len() - 4 } else { bytes.len() });
+        let mut symmetric = Input::default();
+        for pair in [addresses, ports] {
+            let (src, dst) = pair.split_at(pair.len() / 2);
+            let xor = src.iter().zip(dst).map(|(a, b)| a ^ b);
+            match self {
+                RssSymmetry::OrXor => symmetric.bytes.extend(src.iter().zip(dst).map(|(a, b)| a | b)),
+                RssSymmetry::Xor | RssSymmetry::None => symmetric.bytes.extend(xor.clone()),
+            }
+            symmetric.bytes.extend(xor);
+        }
+        symmetric
+    }
+}
+
+/// As `ethtool -x` prints it.
+impl fmt::Display for Rxfh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "RX flow hash indirection table for eth0 with {} RX ring(s):", self.queues)?;
+        for (row, entries) in self.indirection.chunks(8).enumerate() {
+            write!(f, "{:5}: ", row * 8)?;
+            entries.iter().try_for_each(|queue| write!(f, " {queue:5}"))?;
+            writeln!(f)?;
+        }
+        writeln!(f, "RSS hash key:")?;
+        let key: Vec<String> = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(f, "{}", key.join(":"))?;
+        writeln!(f, "RSS hash function:\n    toeplitz: on\n    xor: off\n    crc32: off")?;
+        let on = |symmetry| if self.symmetric == symmetry { "on" } else { "off" };
+        writeln!(f, "RSS input transformation:\n    symmetric-xor: {}", on(RssSymmetry::Xor))?;
+        writeln!(f, "    symmetric-or-xor: {}", on(RssSymmetry::OrXor))
     }
 }
 
@@ -134,10 +233,10 @@ fn flow_of(frame: &[u8]) -> Option<Input> {
 mod tests {
     use super::*;
 
-    /// RXPATH row 5: the published vectors.
+    /// Row 5: the published vectors.
     #[test]
     fn the_published_vectors_hold() {
-        let rss = Rss::new(&DEFAULT_KEY, 2);
+        let rss = Rss::new(&DEFAULT_KEY, 2, 128);
         let vectors: [(&str, u16, &str, u16, u32, u32); 8] = [
             ("66.9.149.187", 2794, "161.142.100.80", 1766, 0x323e_8fc2, 0x51cc_c178),
             ("199.92.111.2", 14230, "65.69.140.83", 4739, 0xd718_262a, 0xc626_b0ea),
@@ -164,17 +263,17 @@ mod tests {
         }
     }
 
-    /// RXPATH row 6: three queues share a table of 128 as 43, 43 and 42.
+    /// Row 6: three queues share a table of 128 as 43, 43 and 42.
     #[test]
     fn the_default_table_is_dealt_out_in_turn() {
-        let rss = Rss::new(&DEFAULT_KEY, 3);
+        let rss = Rss::new(&DEFAULT_KEY, 3, 128);
         let share = |queue| rss.indirection.iter().filter(|&&q| q == queue).count();
         assert_eq!([share(0), share(1), share(2)], [43, 43, 42]);
     }
 
     #[test]
     fn a_frame_and_its_flow_agree_and_fragments_use_addresses_only() {
-        let rss = Rss::new(&DEFAULT_KEY, 8);
+        let rss = Rss::new(&DEFAULT_KEY, 8, 128);
         let mut frame = vec![0; 60];
         frame[12] = 0x08;
         frame[14] = 0x45;
@@ -193,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_frame_of_ipv6_and_its_flow_agree() {
-        let rss = Rss::new(&DEFAULT_KEY, 8);
+        let rss = Rss::new(&DEFAULT_KEY, 8, 128);
         let (src, dst): (std::net::Ipv6Addr, std::net::Ipv6Addr) =
             ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
         let mut frame = vec![0; 74];
@@ -209,5 +308,60 @@ mod tests {
         for len in 0..frame.len() {
             rss.steer(&frame[..len]);
         }
+    }
+
+    #[test]
+    fn a_symmetric_hash_is_the_same_for_both_directions() {
+        let ends = |host: u8, port: u16| (IpAddr::from([10, 0, 3, host]), port);
+        for (symmetric, is_symmetric) in
+            [(RssSymmetry::None, false), (RssSymmetry::Xor, true), (RssSymmetry::OrXor, true)]
+        {
+            let mut rss = Rss::new(&DEFAULT_KEY, 8, 128);
+            rss.set(&Rxfh { symmetric, ..rss.get() }).unwrap();
+            let same = |n: u8| {
+                let (a, b) = (ends(n, 40_000 + u16::from(n)), ends(200, 7000));
+                rss.queue_of_flow(a, b) == rss.queue_of_flow(b, a)
+            };
+            assert_eq!((0..100).all(same), is_symmetric, "{symmetric:?}");
+            let queues: std::collections::BTreeSet<u16> =
+                (0..100).map(|n| rss.queue_of_flow(ends(n, 40_000), ends(200, 7000))).collect();
+            // The XOR alone goes in twice, and much of it cancels out.
+            assert!(
+                queues.len() == 8 || symmetric == RssSymmetry::Xor && queues.len() > 1,
+                "{symmetric:?}: {queues:?}"
+            );
+        }
+        let v6 = |n: u16| (IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]), n);
+        let mut rss = Rss::new(&DEFAULT_KEY, 8, 128);
+        rss.set(&Rxfh { symmetric: RssSymmetry::OrXor, ..rss.get() }).unwrap();
+        assert!((0..100).all(|n| rss.queue_of_flow(v6(n), v6(500)) == rss.queue_of_flow(v6(500), v6(n))));
+    }
+
+    #[test]
+    fn tables_and_keys_are_checked_as_ethtool_does() {
+        let mut rss = Rss::new(&DEFAULT_KEY, 4, 128);
+        let good = rss.get();
+        let errno = |rss: &mut Rss, rxfh: &Rxfh| rss.set(rxfh).err().and_then(|error| error.raw_os_error());
+        for wrong in [
+            Rxfh { key: vec![1; 39], ..good.clone() },
+            Rxfh { indirection: vec![0; 64], ..good.clone() },
+            Rxfh { indirection: vec![4; 128], ..good.clone() },
+        ] {
+            assert_eq!(errno(&mut rss, &wrong), Some(libc::EINVAL));
+        }
+        assert_eq!(rss.get(), good, "nothing has changed");
+        let all_to_three = Rxfh { indirection: vec![3; 128], key: vec![7; 40], ..good };
+        assert_eq!(errno(&mut rss, &all_to_three), None);
+        assert_eq!((rss.get(), rss.queue_of(12345)), (all_to_three.clone(), 3));
+        assert_eq!(errno(&mut Rss::new(&DEFAULT_KEY, 1, 0), &all_to_three), Some(libc::EOPNOTSUPP));
+    }
+
+    /// As `ethtool` 6.x prints it.
+    #[test]
+    fn it_is_shown_as_ethtool_shows_it() {
+        let text = Rss::new(&DEFAULT_KEY, 3, 16).get().to_string();
+        let expected = "RX flow hash indirection table for eth0 with 3 RX ring(s):\n    0:      0     1     2     0     1     2     \
+                        0     1\n    8:      2     0     1     2     0     1     2     0\nRSS hash key:\n6d:5a:56:da:";
+        assert!(text.starts_with(expected), "{text}");
     }
 }

@@ -129,7 +129,16 @@ impl Autoconf {
     }
 
     /// When [`on_autoconf_timer`](IpLayer::on_autoconf_timer) wants to be called.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        // Asked for at every entry into a stack; most hosts are configured by hand.
+        if self.tentative.is_empty() && self.leases.is_empty() && self.learned.is_empty() {
+            return self.solicits.map(|(_, at)| at);
+        }
+        self.next_of_many()
+    }
+
+    fn next_of_many(&self) -> Option<Instant> {
         let tentative = self.tentative.iter().map(|it| it.until);
         let leases = self.leases.iter().flat_map(|lease| [lease.preferred_until, lease.valid_until]);
         let routes = self.learned.iter().map(|&(.., until)| until);

@@ -479,6 +479,22 @@ mod tests {
         }
     }
 
+    /// RXPATH row 32: members have contiguous ranges of the hash, so one member more moves half of the flows, each to its
+    /// neighbour's.
+    #[test]
+    fn a_group_that_grows_keeps_half_of_its_flows_in_place() {
+        let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
+        (0..4).for_each(|n| assert!(demux.bind(end(OWN), n, binding(OWN, true))));
+        let of_all =
+            |demux: &Demux<u32>| -> Vec<_> { (0..2000).map(|port| demux.bound(&flow(OWN, port)).unwrap()).collect() };
+        let four = of_all(&demux);
+        assert!(demux.bind(end(OWN), 4, binding(OWN, true)));
+        let five = of_all(&demux);
+        assert!(four.iter().zip(&five).all(|(before, after)| (0..=1).contains(&(after - before))));
+        let stayed = four.iter().zip(&five).filter(|(before, after)| before == after).count();
+        assert!((900..=1100).contains(&stayed), "{stayed} of 2000");
+    }
+
     #[test]
     fn with_the_same_address_the_newest_hears() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);

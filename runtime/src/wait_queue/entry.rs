@@ -101,7 +101,8 @@ pub enum Removed {
     Waiting(Func),
     /// It had been told. An exclusive waiter that did not use what it was told of must pass the wake on.
     Told,
-    /// It had been told by [`WaitList::wake_with`] or [`WaitList::wake_last_with`], which left this note.
+    /// It had been told by [`WaitList::wake_with`](super::WaitList::wake_with) or
+    /// [`WaitList::wake_last_with`](super::WaitList::wake_last_with), which left this note.
     ToldWith(u8),
 }
 

@@ -7,7 +7,7 @@ use slab::Slab;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// An ordered list of waiters without a lock; see the [module](self) for its order.
+/// An ordered list of waiters without a lock; see the [module](super) for its order.
 ///
 /// # Examples
 /// The correct-use protocol, with the lock that guards the condition:

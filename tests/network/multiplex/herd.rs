@@ -217,3 +217,22 @@ async fn row_51_exclusive_the_first_registered_that_sleeps() {
         assert_eq!(epoll.wait_blocking(&mut [Event::default()], Some(std::time::Duration::ZERO)).unwrap(), 1);
     }
 }
+
+#[wakeline::test(start_paused = true)]
+async fn an_exclusive_sleeper_that_goes_without_looking_hands_the_event_to_the_next_epoll() {
+    let world = World::new().await;
+    let receiver = world.server.run(UdpSocket::bind("0.0.0.0:7001")).await.unwrap();
+    let sender = world.client.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap();
+    let epolls = epolls(&receiver, IN | EpollFlags::EXCLUSIVE);
+    let mut herd = Herd::asleep(epolls.iter().map(on_epoll));
+    world.client.run(sender.send_to(b"x", "server:7001")).await.unwrap();
+    settle().await;
+    for first in 0..3 {
+        assert_eq!(*herd.woken.lock().unwrap(), (0..=first).collect::<Vec<_>>());
+        herd.sleeps[first] = None;
+    }
+    // Where somebody has taken it meanwhile, nobody is told in vain.
+    assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 1);
+    herd.sleeps[3] = None;
+    assert_eq!(*herd.woken.lock().unwrap(), [0, 1, 2, 3]);
+}

@@ -4,6 +4,7 @@
 //! waker and returns `Pending`; [`block`] leaves the waker of the thread's parker and parks.
 
 use crate::event::Event;
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
@@ -83,6 +84,10 @@ pub(crate) fn attempt<R>(
         Time::Recent => place.host.with_stack_recent(place.cpu, entered),
     };
     drop((replaced, removed));
+    if polled.is_pending() && place.host.polls_busily.get() && interest.intersects(Events::IN) {
+        // What this brings is told to the waiter, who is in the queue.
+        let _none = busy_loop(place.host, place.cpu, true, || Poll::<()>::Pending);
+    }
     polled
 }
 

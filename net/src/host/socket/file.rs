@@ -114,6 +114,19 @@ impl SocketFile {
         }
     }
 
+    /// Tells whoever is next of what holds and `wanted` says: an exclusive waiter was told, and did not look.
+    pub(crate) fn tell_next(&self, wanted: Events) {
+        for &(cpu, id) in &self.heads {
+            self.host.with_stack_recent(cpu, |stack, _, fx| {
+                for key in [Events::READABLE, Events::WRITABLE, Events::ERR] {
+                    if wanted.intersects(key) {
+                        wake_next(stack, id, key, fx);
+                    }
+                }
+            });
+        }
+    }
+
     /// Whether nobody has closed the socket yet.
     pub(crate) fn is_open(&self) -> bool {
         let id = self.heads.first();

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::fasync::{AsFile, File};
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
 use crate::host::socket::file::{Places, SocketFile};
@@ -147,7 +148,11 @@ impl TcpStream {
         let mut slot = WaitSlot::new();
         // Who will not sleep does not sleep in `sk_wait_data`: a signal for what arrives while he leaves the queue again is his.
         let sleeps = timeout != Some(Duration::ZERO);
-        let result = block(timeout, |waker| self.try_recv_as(waker, &mut slot, buf, sleeps));
+        let mut attempt = |waker: &Waker| self.try_recv_as(waker, &mut slot, buf, sleeps);
+        let result = block(timeout, |waker| match attempt(waker) {
+            Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, false, || attempt(waker)),
+            polled => polled,
+        });
         self.release(&mut slot);
         result
     }

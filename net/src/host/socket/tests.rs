@@ -1,9 +1,13 @@
 //! Sockets as system calls see them, on a host whose CPUs run on threads.
 
+use crate::host::handle::Host;
 use crate::host::lan::Lan;
 use crate::host::machine::Machine;
 use crate::host::socket::tcp::{TcpListener, TcpStream};
+use crate::host::socket::udp::UdpSocket;
 use crate::netns::Netns;
+use crate::sockopt::Sharing;
+use crate::stack::counters::Mib;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -24,6 +28,38 @@ fn pair(host: &Arc<Machine>) -> (TcpStream, TcpStream) {
     client.connected_blocking(None).unwrap();
     let (server, _) = listener.accept_blocking(None).unwrap();
     (client, server)
+}
+
+/// RXPATH row 33: what comes while a call is in the stack is not seen before the call is over, and keeps its order.
+#[test]
+fn what_arrives_during_a_call_is_seen_after_it_and_in_order() {
+    let lan = Lan::with_seed(1);
+    let (near, far) = (lan.host("near").build_threaded().unwrap(), lan.host("far").build_threaded().unwrap());
+    let on = |host: &Host| {
+        let _here = host.enter();
+        let Netns::Emulated(machine) = Netns::current() else { panic!("this thread stands on a host") };
+        let socket = UdpSocket::bind(machine.clone(), "0.0.0.0:7".parse().unwrap(), Sharing::default()).unwrap();
+        (machine, socket)
+    };
+    let ((near, receiver), (_, sender)) = (on(&near), on(&far));
+    let to = "10.0.0.1:7".parse().ok();
+    let receive = || {
+        let mut buf = [0; 1];
+        receiver.recv_from_blocking(&mut buf, false, None).unwrap();
+        buf[0]
+    };
+    // The first datagram finds the neighbour.
+    sender.send_to_blocking(&[0], to).unwrap();
+    assert_eq!(receive(), 0);
+    near.with_stack(0, |stack, _, _| {
+        let before = stack.counters().get(Mib::UdpInDatagrams);
+        for n in 1..=8 {
+            sender.send_to_blocking(&[n], to).unwrap();
+            std::thread::yield_now();
+        }
+        assert_eq!(stack.counters().get(Mib::UdpInDatagrams), before, "the softirq waits");
+    });
+    assert_eq!((1..=8).map(|_| receive()).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
 }
 
 /// RXPATH row 42: eight that read one connection, as threads may: all are woken, the newest first, and one takes the byte.

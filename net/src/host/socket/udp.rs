@@ -2,6 +2,7 @@
 
 use crate::extended_error::ExtendedError;
 use crate::fasync::AsFile;
+use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
 use crate::host::socket::file::{Places, SocketFile};
@@ -160,7 +161,13 @@ impl UdpSocket {
         timeout: Option<Duration>,
     ) -> io::Result<(usize, SocketAddr)> {
         let mut slots = Places::new();
-        let result = block(timeout, |waker| self.try_recv_from(waker, &mut slots, buf, peek));
+        let host = self.sockets.host();
+        let result = block(timeout, |waker| match self.try_recv_from(waker, &mut slots, buf, peek) {
+            Poll::Pending if host.polls_busily.get() => {
+                busy_loop(host, 0, false, || self.try_recv_from(waker, &mut slots, buf, peek))
+            }
+            polled => polled,
+        });
         self.release(&mut slots);
         result
     }
