@@ -39,7 +39,7 @@ async fn settle() {
     wakeline::time::sleep(Duration::from_millis(5)).await;
 }
 
-/// RXPATH row 46: a signal for each segment, none while somebody sleeps in a read.
+/// docs/rxpath.md, row 46: a signal for each segment, none while somebody sleeps in a read.
 #[wakeline::test(start_paused = true)]
 async fn a_signal_is_sent_for_each_segment_and_none_while_somebody_reads() {
     let lan = Lan::with_seed(1);
@@ -76,7 +76,7 @@ async fn a_signal_is_sent_for_each_segment_and_none_while_somebody_reads() {
     assert!(closed.iter().all(|info| info.code == SigCode::PollIn), "half a close is no hang-up: {closed:?}");
 }
 
-/// RXPATH row 47: of a standard signal one is pending, real-time ones are queued.
+/// docs/rxpath.md, row 47: of a standard signal one is pending, real-time ones are queued.
 #[wakeline::test(start_paused = true)]
 async fn standard_signals_coalesce_and_real_time_ones_queue() {
     let mut counts = Vec::new();
@@ -102,7 +102,7 @@ async fn standard_signals_coalesce_and_real_time_ones_queue() {
     assert_eq!((signal.number(), code.number(), fd, band.bits()), (34, 1, Some(4), 0x41));
 }
 
-/// RXPATH row 47: what does not fit into the queue becomes a plain SIGIO, once.
+/// docs/rxpath.md, row 47: what does not fit into the queue becomes a plain SIGIO, once.
 #[wakeline::test(start_paused = true)]
 async fn a_full_queue_is_told_by_a_plain_sigio() {
     let lan = Lan::with_seed(1);

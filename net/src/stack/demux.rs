@@ -386,7 +386,7 @@ mod tests {
         Binding { reuse_port, ..Binding::alone(Family::of(&text.parse().unwrap())) }
     }
 
-    /// RXPATH row 30.
+    /// docs/rxpath.md, row 30.
     #[test]
     fn exact_before_address_before_any() {
         for (any, own, other) in [("0.0.0.0:80", OWN, "10.0.0.1:81"), ("[::]:80", "[fd00::1]:80", "[fd00::1]:81")] {
@@ -466,7 +466,7 @@ mod tests {
         assert!(!demux.port_in_use(80));
     }
 
-    /// RXPATH row 32.
+    /// docs/rxpath.md, row 32.
     #[test]
     fn a_group_shares_its_flows_and_keeps_each_with_one_member() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
@@ -479,7 +479,7 @@ mod tests {
         }
     }
 
-    /// RXPATH row 32: members have contiguous ranges of the hash, so one member more moves half of the flows, each to its
+    /// docs/rxpath.md, row 32: members have contiguous ranges of the hash, so one member more moves half of the flows, each to its
     /// neighbour's.
     #[test]
     fn a_group_that_grows_keeps_half_of_its_flows_in_place() {

@@ -59,7 +59,7 @@ struct Datagram {
 }
 
 impl UdpSocket {
-    /// `__udp_enqueue_schedule_skb`: what fits, and always one datagram into an empty queue (RXPATH rows 35 and 36).
+    /// `__udp_enqueue_schedule_skb`: what fits, and always one datagram into an empty queue (docs/rxpath.md, rows 35 and 36).
     fn accepts(&self, truesize: usize) -> bool {
         self.queue.is_empty() || self.charged + truesize <= self.options.rcvbuf
     }

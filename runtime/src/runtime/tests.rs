@@ -106,7 +106,7 @@ fn yielding_tasks_take_turns() {
     assert_eq!(log.lock().concat(), "abcabcabc");
 }
 
-/// RXPATH row 54, from outside: n wakes while running are one more poll.
+/// docs/rxpath.md, row 54, from outside: n wakes while running are one more poll.
 #[test]
 fn n_wakes_while_running_are_one_more_poll() {
     on_each(|| async {

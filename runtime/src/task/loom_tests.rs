@@ -176,7 +176,7 @@ fn loom_a_wake_of_a_queued_task_is_seen_by_its_poll() {
     });
 }
 
-/// RXPATH row 54: n wakes while the task runs are exactly one more poll.
+/// docs/rxpath.md, row 54: n wakes while the task runs are exactly one more poll.
 #[test]
 fn loom_n_wakes_while_running_are_one_more_poll() {
     model(3, || {

@@ -333,7 +333,7 @@ fn checked_ref_inc(now: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// RXPATH row 54: however often a running task is woken, it is queued once more, not more.
+    /// docs/rxpath.md, row 54: however often a running task is woken, it is queued once more, not more.
     #[test]
     fn n_wakes_while_running_queue_the_task_once() {
         let state = State::new(3);

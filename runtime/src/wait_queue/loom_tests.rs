@@ -25,7 +25,7 @@ fn sleep_until(queue: &WaitQueue, mode: Mode, mut condition: impl FnMut() -> boo
     }
 }
 
-/// RXPATH row 43: with the condition a relaxed atomic, only the barrier pair keeps the waiter from sleeping for ever.
+/// docs/rxpath.md, row 43: with the condition a relaxed atomic, only the barrier pair keeps the waiter from sleeping for ever.
 #[test]
 fn loom_store_then_wake_is_never_missed() {
     loom::model(|| {
@@ -40,7 +40,7 @@ fn loom_store_then_wake_is_never_missed() {
     });
 }
 
-/// RXPATH row 43, the other way round: without one of the barriers a model finds the waiter that sleeps for ever.
+/// docs/rxpath.md, row 43, the other way round: without one of the barriers a model finds the waiter that sleeps for ever.
 fn lose_a_wake_up_without(barrier: Barrier) {
     loom::model(move || {
         let mut queue = WaitQueue::new();

@@ -50,7 +50,7 @@ impl World {
     }
 }
 
-/// RXPATH row 40: non-exclusive LIFO first, exclusive FIFO behind them.
+/// docs/rxpath.md, row 40: non-exclusive LIFO first, exclusive FIFO behind them.
 #[test]
 fn shared_waiters_come_newest_first_and_before_exclusive_ones_oldest_first() {
     let mut world = World::new();
@@ -68,7 +68,7 @@ fn shared_waiters_come_newest_first_and_before_exclusive_ones_oldest_first() {
     assert!(world.list.is_empty());
 }
 
-/// RXPATH row 44: a waiter for OUT hears nothing of IN, but always of errors and of a wake without a key.
+/// docs/rxpath.md, row 44: a waiter for OUT hears nothing of IN, but always of errors and of a wake without a key.
 #[test]
 fn the_key_filters_and_errors_pass_every_filter() {
     let mut world = World::new();
@@ -261,7 +261,7 @@ fn a_callback_stays_and_hears_each_key_that_meets_its_interest() {
     assert_eq!(Arc::strong_count(&set), 1);
 }
 
-/// RXPATH row 41: a `func` that returns 0 is not counted. The sets that nobody sleeps on are told and passed by.
+/// docs/rxpath.md, row 41: a `func` that returns 0 is not counted. The sets that nobody sleeps on are told and passed by.
 #[test]
 fn a_callback_that_nobody_takes_does_not_use_up_the_quota() {
     let (mut list, log): (_, Arc<StdMutex<Vec<String>>>) = (WaitList::new(), Arc::default());
@@ -283,7 +283,7 @@ fn a_callback_that_nobody_takes_does_not_use_up_the_quota() {
     wake("idle0 0x1, one 0x1, two 0x1, three 0x1");
 }
 
-/// RXPATH row 41: the first exclusive waiter runs already, so the second is woken.
+/// docs/rxpath.md, row 41: the first exclusive waiter runs already, so the second is woken.
 #[test]
 fn a_waiter_that_is_awake_is_passed_by() {
     let mut world = World::new();

@@ -38,7 +38,7 @@ fn any_number_of_events_is_one_entry() {
 
 #[test]
 fn what_is_kept_goes_to_the_tail() {
-    // RXPATH row 50.
+    // docs/rxpath.md, row 50.
     let (mut list, ids) = list_of(3);
     for &id in &ids {
         list.queue(id);

@@ -30,7 +30,7 @@ fn pair(host: &Arc<Machine>) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// RXPATH row 33: what comes while a call is in the stack is not seen before the call is over, and keeps its order.
+/// docs/rxpath.md, row 33: what comes while a call is in the stack is not seen before the call is over, and keeps its order.
 #[test]
 fn what_arrives_during_a_call_is_seen_after_it_and_in_order() {
     let lan = Lan::with_seed(1);
@@ -62,7 +62,7 @@ fn what_arrives_during_a_call_is_seen_after_it_and_in_order() {
     assert_eq!((1..=8).map(|_| receive()).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
 }
 
-/// RXPATH row 42: eight that read one connection, as threads may: all are woken, the newest first, and one takes the byte.
+/// docs/rxpath.md, row 42: eight that read one connection, as threads may: all are woken, the newest first, and one takes the byte.
 #[test]
 fn row_42_all_who_read_a_stream_are_woken_and_one_takes() {
     const SLEEPERS: usize = 8;

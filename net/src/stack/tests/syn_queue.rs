@@ -32,7 +32,7 @@ fn flood(world: &mut World, n: u16) {
     world.wire.cut_to = None;
 }
 
-/// RXPATH row 39: a full SYN queue does not keep anybody out, nor does it disturb who is in.
+/// docs/rxpath.md, row 39: a full SYN queue does not keep anybody out, nor does it disturb who is in.
 #[test]
 fn a_flood_keeps_nobody_out() {
     let mut world = World::new(1);

@@ -258,14 +258,14 @@ fn waiters_are_woken_once_and_only_for_what_they_want() {
     join(&mut world, SERVER, server, Events::WRITABLE);
     world.send(CLIENT, client, b"three").unwrap();
     world.run_ms(1);
-    assert_eq!(count.take(), 0, "RXPATH row 44: text does not wake a writer");
+    assert_eq!(count.take(), 0, "docs/rxpath.md, row 44: text does not wake a writer");
     world.close(CLIENT, client);
     world.run_ms(1);
-    assert_eq!(count.take(), 1, "RXPATH row 45: a FIN wakes everybody");
+    assert_eq!(count.take(), 1, "docs/rxpath.md, row 45: a FIN wakes everybody");
     assert!(world.stacks[SERVER].readiness(server).contains(Events::RDHUP | Events::IN | Events::OUT));
 }
 
-/// RXPATH row 48.
+/// docs/rxpath.md, row 48.
 #[test]
 fn a_writer_is_woken_when_two_thirds_are_left_and_only_if_it_asked() {
     let mut world = World::new(12);

@@ -8,7 +8,7 @@ use crate::stack::testing::world::*;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// RXPATH row 38: `listen(n)` holds n + 1.
+/// docs/rxpath.md, row 38: `listen(n)` holds n + 1.
 #[test]
 fn the_accept_queue_holds_one_more_than_the_backlog() {
     for backlog in [0, 1, 2] {

@@ -53,7 +53,7 @@ fn datagrams_keep_their_borders_and_are_cut_to_the_buffer() {
     assert_eq!(recv(&mut world, CLIENT, client), Err(SocketError::WouldBlock));
 }
 
-/// RXPATH row 35: the default buffer holds 256 small datagrams.
+/// docs/rxpath.md, row 35: the default buffer holds 256 small datagrams.
 #[test]
 fn the_receive_buffer_is_charged_by_truesize() {
     let mut world = World::new(2);
@@ -75,7 +75,7 @@ fn the_receive_buffer_is_charged_by_truesize() {
     assert_eq!(recv(&mut world, SERVER, server).unwrap().0, b"room again");
 }
 
-/// RXPATH row 36: an empty queue takes one, however large.
+/// docs/rxpath.md, row 36: an empty queue takes one, however large.
 #[test]
 fn an_empty_queue_accepts_one_datagram_beyond_its_buffer() {
     let mut world = World::with(3, |config| config.mtu = 9000);

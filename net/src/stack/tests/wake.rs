@@ -32,7 +32,7 @@ impl Keys {
 const IN: Events = Events::READABLE;
 const NO_KEY: Events = Events::ANY;
 
-/// RXPATH row 45: `tcp_fin` wakes everybody without a key, and then there is something to read.
+/// docs/rxpath.md, row 45: `tcp_fin` wakes everybody without a key, and then there is something to read.
 #[test]
 fn a_fin_wakes_twice_first_without_a_key() {
     let mut world = World::new(1);
@@ -45,7 +45,7 @@ fn a_fin_wakes_twice_first_without_a_key() {
     assert_eq!(writer.take(), [NO_KEY], "who only waits to write is woken by the first");
 }
 
-/// RXPATH row 44: each key reaches those whose interest it meets.
+/// docs/rxpath.md, row 44: each key reaches those whose interest it meets.
 #[test]
 fn text_wakes_readers_and_an_error_wakes_everybody() {
     let mut world = World::new(2);
