@@ -21,6 +21,7 @@ pub(crate) struct Peer {
 
 /// How far smoltcp lets a connection go on without being told to: beyond it the test is stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Where smoltcp's own connections come from.
 const LOCAL_PORT: u16 = 50_000;
 
@@ -143,7 +144,8 @@ impl Peer {
                 return done;
             }
             self.poll();
-            self.wait(end).await;
+            // An answer may be there as soon as something is sent, and that poll has taken it.
+            self.wait(end.min(time::Instant::now() + LOOK_AGAIN)).await;
             assert!(time::Instant::now() < end, "stuck in {what}: {:?}", self.socket().state());
         }
     }
