@@ -29,15 +29,19 @@ fn on_workers(lan: &Lan, workers: usize) -> io::Result<Host> {
         let runtime = Wakeline::new(workers)?;
         runtime.block_on(async {
             let host = lan.host("server").build()?;
-            let serving = host.spawn(serve());
-            let _ = tell.send(host);
-            serving.await.map_err(io::Error::other)?
+            let listener = host.run(bind()).await?;
+            // Only now: who is told connects.
+            let _ = tell.send(host.clone());
+            host.spawn(serve_on::<Wakeline>(listener)).await.map_err(io::Error::other)?
         })
     })?;
     told.recv().map_err(|_| io::Error::other("the server has not started"))
 }
 
 async fn serve() -> io::Result<()> {
-    let listener = Wakeline::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).await?;
-    serve_on::<Wakeline>(listener).await
+    serve_on::<Wakeline>(bind().await?).await
+}
+
+async fn bind() -> io::Result<<Wakeline as Serve>::Listener> {
+    Wakeline::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).await
 }
