@@ -15,7 +15,7 @@
 //! to do and then looks at `is_halted`; the engine writes `is_halted` and then looks at what there is to do. At least one
 //! of them sees the other's.
 
-use crate::atomic::{AtomicBool, Ordering};
+use crate::atomic::{AtomicBool, Ordering, in_total_order};
 use std::sync::OnceLock;
 use std::task::Waker;
 
@@ -30,6 +30,7 @@ pub(crate) struct Halt {
 impl Halt {
     /// There is work, which the caller has written with `SeqCst`. Called without a lock.
     pub(crate) fn ring(&self) {
+        in_total_order();
         if self.is_halted.load(Ordering::SeqCst)
             && self.is_halted.swap(false, Ordering::SeqCst)
             && let Some(runner) = self.runner.get()
@@ -43,6 +44,7 @@ impl Halt {
         let known = self.runner.get_or_init(|| runner.clone());
         debug_assert!(known.will_wake(runner), "an engine has one runner");
         self.is_halted.store(true, Ordering::SeqCst);
+        in_total_order();
     }
 
     /// The engine runs, whether or not somebody rang.

@@ -4,48 +4,78 @@
 //! [`TcpListener`], [`TcpStream`] and [`UdpSocket`] stand on whichever network their task stands on: the operating system's
 //! by default, an [emulated host](emulated::Host)'s when it was spawned on one. [`blocking`] has the same for threads.
 //! The architecture is told in the repository's ARCHITECTURE.md.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
+#[cfg(not(loom))]
 mod api;
 mod atomic;
+#[cfg(not(loom))]
 pub mod blocking;
+#[cfg(not(loom))]
 pub mod completion;
+#[cfg(not(loom))]
 mod engine;
+#[cfg(not(loom))]
 pub mod epoll;
+#[cfg(not(loom))]
 pub mod event;
+#[cfg(not(loom))]
 mod extended_error;
+#[cfg(not(loom))]
 pub mod fasync;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
+#[cfg(not(loom))]
 pub mod fuzzing;
 mod halt;
+#[cfg(not(loom))]
 mod host;
 mod irq;
+#[cfg(not(loom))]
 mod link;
+#[cfg(not(loom))]
 mod netns;
+#[cfg(not(loom))]
 mod nic;
+#[cfg(not(loom))]
 pub mod os;
+#[cfg(not(loom))]
 mod packet;
+#[cfg(not(loom))]
 pub mod poll;
+#[cfg(not(loom))]
 mod sockopt;
+#[cfg(not(loom))]
 mod stack;
 #[cfg(target_os = "linux")]
+#[cfg(not(loom))]
 mod tap;
+#[cfg(not(loom))]
 mod tcp_info;
+#[cfg(not(loom))]
 mod wire;
 
+#[cfg(not(loom))]
 pub use api::options::{TcpKeepalive, UdpBindOptions};
+#[cfg(not(loom))]
 pub use api::resolve::{ToSocketAddrs, lookup_host};
+#[cfg(not(loom))]
 pub use api::tcp::{TcpListener, TcpStream};
+#[cfg(not(loom))]
 pub use api::tcp_socket::TcpSocket;
+#[cfg(not(loom))]
 pub use api::udp::UdpSocket;
+#[cfg(not(loom))]
 pub use sockopt::MtuDiscover;
 
 /// What the network says about the datagrams of a [`UdpSocket`].
+#[cfg(not(loom))]
 pub mod udp {
     pub use crate::extended_error::{ErrorOrigin, ExtendedError};
 }
 
 /// The halves of a [`TcpStream`] and its figures, and the stream of a [`TcpListener`]'s connections.
+#[cfg(not(loom))]
 pub mod tcp {
     pub use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
     pub use crate::api::tcp::Incoming;
@@ -53,6 +83,7 @@ pub mod tcp {
 }
 
 #[cfg(unix)]
+#[cfg(not(loom))]
 pub use os::unix::{UnixDatagram, UnixListener, UnixStream};
 
 /// Unix sockets: what belongs to [`UnixStream`], [`UnixListener`] and [`UnixDatagram`].
@@ -64,6 +95,7 @@ pub use os::unix::{UnixDatagram, UnixListener, UnixStream};
 /// On Linux a path that begins with a NUL byte is an abstract name, which is in no file system and goes away with its
 /// socket. A file is made by binding, and stays: remove it before it is bound again. A path has room for 107 bytes on Linux.
 #[cfg(unix)]
+#[cfg(not(loom))]
 pub mod unix {
     #[cfg(target_os = "linux")]
     pub use crate::os::unix::UCred;
@@ -71,6 +103,7 @@ pub mod unix {
 }
 
 /// The emulated network: LANs, hosts, links, and what they count.
+#[cfg(not(loom))]
 pub mod emulated {
     pub use crate::host::builder::{HostBuilder, IrqChip};
     pub use crate::host::busy_poll::BusyPoll;

@@ -5,7 +5,14 @@ use crate::halt::Halt;
 use crate::irq::hrtimer::HrTimers;
 use std::fmt;
 use std::sync::OnceLock;
+#[cfg(not(loom))]
 use wakeline_runtime::lone_poll;
+
+/// A model has no polls.
+#[cfg(loom)]
+fn lone_poll() -> Option<u64> {
+    None
+}
 
 /// Where a CPU's lines end, and what starts it when it has halted.
 #[derive(Debug, Default)]

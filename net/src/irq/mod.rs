@@ -7,3 +7,6 @@ pub(crate) mod hrtimer;
 pub(crate) mod line;
 pub(crate) mod napi;
 pub(crate) mod softirq;
+
+#[cfg(all(test, loom))]
+mod loom_tests;
