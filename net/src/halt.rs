@@ -1,7 +1,7 @@
 //! What starts an engine again that has halted, as an interrupt does a processor.
 //!
 //! This is no wait queue: one task or thread runs an engine for its whole life, so there is nobody to queue, and each frame
-//! rings. It costs a load while the engine runs, and one swap and the waker's own step when it has halted.
+//! rings. It costs a load while the engine runs, and one compare-exchange and the waker's own step when it has halted.
 //!
 //! # State
 //! ```text
@@ -32,7 +32,7 @@ impl Halt {
     pub(crate) fn ring(&self) {
         in_total_order();
         if self.is_halted.load(Ordering::SeqCst)
-            && self.is_halted.swap(false, Ordering::SeqCst)
+            && self.is_halted.compare_exchange(true, false, Ordering::SeqCst, Ordering::SeqCst).is_ok()
             && let Some(runner) = self.runner.get()
         {
             runner.wake_by_ref();
