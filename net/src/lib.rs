@@ -23,6 +23,8 @@ pub mod event;
 mod extended_error;
 #[cfg(not(loom))]
 pub mod fasync;
+#[cfg(not(loom))]
+mod forward;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 #[cfg(not(loom))]
@@ -60,7 +62,9 @@ pub use api::options::{TcpKeepalive, UdpBindOptions};
 #[cfg(not(loom))]
 pub use api::resolve::{ToSocketAddrs, lookup_host};
 #[cfg(not(loom))]
-pub use api::tcp::{TcpListener, TcpStream};
+pub use api::tcp::TcpStream;
+#[cfg(not(loom))]
+pub use api::tcp_listener::TcpListener;
 #[cfg(not(loom))]
 pub use api::tcp_socket::TcpSocket;
 #[cfg(not(loom))]
@@ -78,7 +82,7 @@ pub mod udp {
 #[cfg(not(loom))]
 pub mod tcp {
     pub use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
-    pub use crate::api::tcp::Incoming;
+    pub use crate::api::tcp_listener::Incoming;
     pub use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
 }
 

@@ -1,6 +1,7 @@
 //! From and to the standard library's sockets, and to descriptors: of the operating system's network only.
 
-use crate::api::tcp::{Connection, Listener, TcpListener, TcpStream};
+use crate::api::tcp::{Connection, TcpStream};
+use crate::api::tcp_listener::{Listener, TcpListener};
 use crate::api::udp::{Socket, UdpSocket};
 use crate::os;
 use std::io;

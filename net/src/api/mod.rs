@@ -13,5 +13,6 @@ mod ready;
 pub(crate) mod resolve;
 pub(crate) mod split;
 pub(crate) mod tcp;
+pub(crate) mod tcp_listener;
 pub(crate) mod tcp_socket;
 pub(crate) mod udp;

@@ -1,13 +1,11 @@
 //! The two halves of a connection.
 
 use crate::api::tcp::{Connection, TcpStream};
+use crate::forward::{forward_read, forward_write};
 use crate::host::socket::file::SocketFile;
-use futures_io::{AsyncRead, AsyncWrite};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use wakeline_runtime::wait_queue::WaitSlot;
 
 /// The reading half of [`TcpStream::split`].
@@ -71,7 +69,7 @@ impl OwnedReadHalf {
         drop(self);
         let socket = other.keep_open();
         let socket = Arc::into_inner(socket).expect("a stream has one read half and one write half");
-        Ok(TcpStream::from_halves(socket))
+        Ok(TcpStream::new(socket))
     }
 
     /// The address of the other end.
@@ -138,7 +136,7 @@ impl Drop for OwnedWriteHalf {
         self.socket.release(&mut self.slot);
         if self.shut_down_on_drop {
             // The connection may be gone already; then there is nothing left to close.
-            let _ = self.socket.shutdown(Shutdown::Write);
+            let _ = self.socket.close();
         }
     }
 }
@@ -155,62 +153,20 @@ impl std::fmt::Display for ReuniteError {
 
 impl std::error::Error for ReuniteError {}
 
-macro_rules! read_half {
-    ($half:ty) => {
-        impl AsyncRead for $half {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_read(cx, &mut this.slot, buf)
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_read_vectored(cx, &mut this.slot, bufs)
-            }
-        }
-    };
-}
-
-macro_rules! write_half {
-    ($half:ty) => {
+#[cfg(any(feature = "tokio", feature = "hyper"))]
+macro_rules! vectored {
+    ($($half:ty),+) => {$(
         impl $half {
-            #[cfg(any(feature = "tokio", feature = "hyper"))]
             pub(crate) fn is_write_vectored(&self) -> bool {
                 self.socket.is_write_vectored()
             }
         }
-
-        impl AsyncWrite for $half {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_write(cx, &mut this.slot, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_write_vectored(cx, &mut this.slot, bufs)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
-
-            fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.socket.shutdown(Shutdown::Write))
-            }
-        }
-    };
+    )+};
 }
 
-read_half!(ReadHalf<'_>);
-read_half!(OwnedReadHalf);
-write_half!(WriteHalf<'_>);
-write_half!(OwnedWriteHalf);
+forward_read!(ReadHalf<'_>, slot);
+forward_read!(OwnedReadHalf, slot);
+forward_write!(WriteHalf<'_>, slot);
+forward_write!(OwnedWriteHalf, slot);
+#[cfg(any(feature = "tokio", feature = "hyper"))]
+vectored!(WriteHalf<'_>, OwnedWriteHalf);

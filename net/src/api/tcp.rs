@@ -2,31 +2,26 @@
 
 use crate::api::budget::budgeted;
 use crate::api::options::tcp_options;
-use crate::api::resolve::{ToSocketAddrs, first_of, no_address, resolve, target_of};
+use crate::api::resolve::{ToSocketAddrs, no_address, resolve, target_of};
 use crate::api::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
-use crate::host::socket::file::{Places, SocketFile};
+use crate::forward::{forward_read, forward_write};
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
 use crate::os;
 use crate::sockopt::{Opt, Value};
 use crate::tcp_info::TcpInfo;
-use futures_core::Stream;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use wakeline_runtime::wait_queue::{Events, WaitSlot};
 
-/// The backlog of a listener: how many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
-
 /// A connection, on whichever network the task stood that opened it.
 ///
-/// Reads and writes go through [`AsyncRead`] and [`AsyncWrite`] of `futures-io`; their extension methods are
+/// Reads and writes go through [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite) of `futures-io`; their extension methods are
 /// re-exported as `wakeline::io`. Dropping the stream closes it: with a FIN, or with a RST when received data was not
 /// read.
 ///
@@ -142,6 +137,10 @@ impl Connection {
         }
     }
 
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Connection::Os(stream) => stream.local_addr(),
@@ -187,7 +186,7 @@ impl Connection {
 }
 
 impl TcpStream {
-    fn new(socket: Connection) -> TcpStream {
+    pub(crate) fn new(socket: Connection) -> TcpStream {
         TcpStream { socket, read: WaitSlot::new(), write: WaitSlot::new() }
     }
 
@@ -341,10 +340,6 @@ impl TcpStream {
         TcpStream::new(Connection::Emulated(stream))
     }
 
-    pub(crate) fn from_halves(socket: Connection) -> TcpStream {
-        TcpStream::new(socket)
-    }
-
     pub(crate) fn file(&self) -> Option<SocketFile> {
         self.socket.file()
     }
@@ -352,47 +347,8 @@ impl TcpStream {
 
 tcp_options!(TcpStream);
 
-impl AsyncRead for TcpStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.socket.poll_read(cx, &mut this.read, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.socket.poll_read_vectored(cx, &mut this.read, bufs)
-    }
-}
-
-impl AsyncWrite for TcpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.socket.poll_write(cx, &mut this.write, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.socket.poll_write_vectored(cx, &mut this.write, bufs)
-    }
-
-    /// Nothing is buffered here: what was written is the stack's.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends the FIN; the other direction stays open.
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.shutdown(Shutdown::Write))
-    }
-}
+forward_read!(TcpStream, read);
+forward_write!(TcpStream, write);
 
 /// A slot of one async call, given back when the call ends or is dropped.
 struct SlotOf<'a> {
@@ -412,178 +368,6 @@ impl Drop for SlotOf<'_> {
     }
 }
 
-/// Accepts connections, on whichever network the task stood that bound it.
-///
-/// # Examples
-/// ```no_run
-/// # async fn example() -> std::io::Result<()> {
-/// use wakeline_net::TcpListener;
-///
-/// let listener = TcpListener::bind("127.0.0.1:7000").await?;
-/// loop {
-///     let (stream, peer) = listener.accept().await?;
-///     println!("{peer} has connected");
-///     drop(stream);
-/// }
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct TcpListener(pub(crate) Listener);
-
-#[derive(Debug)]
-pub(crate) enum Listener {
-    Os(os::TcpListener),
-    Emulated(emulated::TcpListener),
-}
-
-impl TcpListener {
-    /// Listens on the first address of `target` that can be bound, with a backlog of 1024.
-    ///
-    /// # Errors
-    /// Those of looking the name up; `AddrInUse`, `AddrNotAvailable` and the others of `bind(2)`.
-    pub async fn bind(target: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        let target = target_of(&target);
-        let addrs = resolve(target).await?;
-        first_of(addrs, |addr| match Netns::current() {
-            Netns::Os => Ok(TcpListener(Listener::Os(os::TcpListener::bind(addr)?))),
-            Netns::Emulated(host) => {
-                Ok(TcpListener(Listener::Emulated(emulated::TcpListener::bind(host, addr, BACKLOG)?)))
-            }
-        })
-    }
-
-    /// Takes the next connection, waiting for one if there is none.
-    ///
-    /// Waiters are served in the order in which they came, one for each connection.
-    ///
-    /// # Errors
-    /// Those of `accept(2)`; most concern one connection only, and the listener goes on.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses no connection.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut wait = AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() };
-        poll_fn(|cx| self.poll_accept(cx, &mut wait)).await
-    }
-
-    /// The connections as they come, as a stream without end.
-    ///
-    /// # Cancel safety
-    /// Dropping the stream loses no connection.
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { wait: AcceptSlots { listener: self, os: WaitSlot::new(), emulated: Places::new() } }
-    }
-
-    fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-        wait: &mut AcceptSlots<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let (socket, peer) = match &self.0 {
-            Listener::Os(listener) => {
-                let (stream, peer) = std::task::ready!(listener.poll_accept(cx, &mut wait.os))?;
-                (Connection::Os(stream), peer)
-            }
-            Listener::Emulated(listener) => {
-                let accepted = budgeted(cx, |cx| listener.poll_accept(cx, &mut wait.emulated));
-                let (stream, peer) = std::task::ready!(accepted)?;
-                (Connection::Emulated(stream), peer)
-            }
-        };
-        Poll::Ready(Ok((TcpStream::new(socket), peer)))
-    }
-
-    /// The address that was bound, with the port that was chosen for port 0.
-    ///
-    /// # Errors
-    /// Those of `getsockname(2)`.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match &self.0 {
-            Listener::Os(listener) => listener.local_addr(),
-            Listener::Emulated(listener) => listener.local_addr(),
-        }
-    }
-}
-
-impl TcpListener {
-    pub(crate) fn of_os(listener: os::TcpListener) -> TcpListener {
-        TcpListener(Listener::Os(listener))
-    }
-
-    pub(crate) fn of_emulated(listener: emulated::TcpListener) -> TcpListener {
-        TcpListener(Listener::Emulated(listener))
-    }
-
-    pub(crate) fn file(&self) -> Option<SocketFile> {
-        match &self.0 {
-            Listener::Os(_) => None,
-            Listener::Emulated(listener) => Some(listener.file()),
-        }
-    }
-
-    /// The error that is pending on the socket, which is cleared (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match &self.0 {
-            Listener::Os(listener) => listener.as_socket().take_error(),
-            // Nothing that happens to a listener of an emulated host outlasts the call that meets it.
-            Listener::Emulated(_) => Ok(None),
-        }
-    }
-
-    fn get_option(&self, opt: Opt) -> io::Result<Value> {
-        match &self.0 {
-            Listener::Os(listener) => os::options::get(listener.as_socket(), opt),
-            Listener::Emulated(listener) => listener.option(opt),
-        }
-    }
-
-    fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
-        match &self.0 {
-            Listener::Os(listener) => os::options::set(listener.as_socket(), opt, value),
-            Listener::Emulated(listener) => listener.set_option(opt, value),
-        }
-    }
-}
-
-tcp_options!(TcpListener);
-
-/// The stream of [`TcpListener::incoming`].
-#[derive(Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct Incoming<'a> {
-    wait: AcceptSlots<'a>,
-}
-
-impl Stream for Incoming<'_> {
-    type Item = io::Result<TcpStream>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let wait = &mut self.get_mut().wait;
-        let listener = wait.listener;
-        listener.poll_accept(cx, wait).map(|accepted| Some(accepted.map(|(stream, _peer)| stream)))
-    }
-}
-
-/// The places of one `accept` call in the wait queues, given back when it ends or is dropped.
-#[derive(Debug)]
-struct AcceptSlots<'a> {
-    listener: &'a TcpListener,
-    os: WaitSlot,
-    emulated: Places,
-}
-
-impl Drop for AcceptSlots<'_> {
-    fn drop(&mut self) {
-        match &self.listener.0 {
-            Listener::Os(listener) => listener.release(&mut self.os),
-            Listener::Emulated(listener) => listener.release(&mut self.emulated),
-        }
-    }
-}
-
 impl Sealed for TcpStream {
     fn emulated(&self) -> Option<&dyn AsFile> {
         match &self.socket {
@@ -594,14 +378,3 @@ impl Sealed for TcpStream {
 }
 
 impl Fcntl for TcpStream {}
-
-impl Sealed for TcpListener {
-    fn emulated(&self) -> Option<&dyn AsFile> {
-        match &self.0 {
-            Listener::Emulated(listener) => Some(listener.as_file()),
-            _ => None,
-        }
-    }
-}
-
-impl Fcntl for TcpListener {}

@@ -2,7 +2,8 @@
 
 use crate::api::options::tcp_options;
 use crate::api::prepared::Prepared;
-use crate::api::tcp::{TcpListener, TcpStream};
+use crate::api::tcp::TcpStream;
+use crate::api::tcp_listener::TcpListener;
 use crate::os;
 use crate::sockopt::{Opt, Value};
 use socket2::Domain;

@@ -25,7 +25,7 @@ impl Stream for api::tcp::TcpStream {}
 impl Stream for api::split::OwnedReadHalf {}
 impl Stream for api::split::OwnedWriteHalf {}
 impl Stream for blocking::TcpStream {}
-impl Listener for api::tcp::TcpListener {}
+impl Listener for api::tcp_listener::TcpListener {}
 impl Listener for blocking::TcpListener {}
 impl Datagrams for api::udp::UdpSocket {}
 impl Datagrams for blocking::UdpSocket {}

@@ -67,7 +67,7 @@ sockets!(
     api::tcp::TcpStream,
     api::split::OwnedReadHalf,
     api::split::OwnedWriteHalf,
-    api::tcp::TcpListener,
+    api::tcp_listener::TcpListener,
     api::udp::UdpSocket,
     blocking::TcpListener,
     blocking::UdpSocket

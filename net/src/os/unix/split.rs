@@ -1,13 +1,11 @@
 //! The two halves of a connection over a Unix socket.
 
 use super::stream::{Connection, UnixStream};
-use futures_io::{AsyncRead, AsyncWrite};
+use crate::forward::{forward_read, forward_write};
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::unix::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use wakeline_runtime::io::ecosystem::{reader, writer};
 use wakeline_runtime::wait_queue::WaitSlot;
 
@@ -138,56 +136,10 @@ macro_rules! addresses {
     )+};
 }
 
-macro_rules! read_half {
-    ($($half:ty),+) => {$(
-        impl AsyncRead for $half {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_read(cx, &mut this.slot, buf)
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_read_vectored(cx, &mut this.slot, bufs)
-            }
-        }
-    )+};
-}
-
-macro_rules! write_half {
-    ($($half:ty),+) => {$(
-        impl AsyncWrite for $half {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_write(cx, &mut this.slot, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let this = self.get_mut();
-                this.socket.poll_write_vectored(cx, &mut this.slot, bufs)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
-
-            fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.socket.close())
-            }
-        }
-    )+};
-}
-
 addresses!(ReadHalf<'_>, WriteHalf<'_>, OwnedReadHalf, OwnedWriteHalf);
-read_half!(ReadHalf<'_>, OwnedReadHalf);
-write_half!(WriteHalf<'_>, OwnedWriteHalf);
+forward_read!(ReadHalf<'_>, slot);
+forward_read!(OwnedReadHalf, slot);
+forward_write!(WriteHalf<'_>, slot);
+forward_write!(OwnedWriteHalf, slot);
 reader!(ReadHalf<'_>, OwnedReadHalf);
 writer!(WriteHalf<'_>: |_this| true, OwnedWriteHalf: |_this| true);
