@@ -6,7 +6,8 @@
 //! cargo run --release --example key_value -- --listen 127.0.0.1:6379        then: redis-benchmark -P 16 -t get,set
 //! ```
 //! Requests that arrive together are answered together, so pipelining costs one write. Every length that a client names has a
-//! bound, and nothing is set aside for it before it arrives.
+//! bound, and nothing is set aside for it before it arrives; answers that the client does not take are not made, and a full
+//! store refuses what is new.
 
 #[path = "key_value/resp.rs"]
 mod resp;
@@ -32,17 +33,21 @@ fn main() -> ExitCode {
 
 /// How much is read at a time.
 const READ_BYTES: usize = 16 << 10;
+/// How much is answered before it is written: a short request may ask for a long answer.
+const ANSWER_BYTES: usize = 64 << 10;
+/// What the store of a server holds at most.
+const STORE_BYTES: usize = 256 << 20;
 /// After an accept that failed for want of descriptors there are none at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
     println!("keys and values on {}, until Ctrl-C", listener.local_addr()?);
-    keep(listener).await
+    keep(listener, STORE_BYTES).await
 }
 
-async fn keep(listener: TcpListener) -> io::Result<()> {
-    let store = Arc::new(Store::default());
+async fn keep(listener: TcpListener, room: usize) -> io::Result<()> {
+    let store = Arc::new(Store::new(room));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(wakeline::spawn(answer(stream, store.clone()))),
@@ -73,6 +78,14 @@ async fn answer(mut stream: TcpStream, store: Arc<Store>) -> io::Result<()> {
                     if !store.answer(&request, &mut output) {
                         break false;
                     }
+                    if output.len() >= ANSWER_BYTES {
+                        stream.write_all(&output).await?;
+                        output.clear();
+                    }
+                }
+                Ok(None) if input.len() - done > resp::REQUEST_BYTES_MAX => {
+                    resp::error(&mut output, "Protocol error: too big request");
+                    break false;
                 }
                 Ok(None) => break true,
                 Err(text) => {
@@ -96,7 +109,7 @@ async fn play(stage: Stage) -> io::Result<()> {
         .server(async move {
             let listener = TcpListener::bind(bind).await?;
             let addr = listener.local_addr()?;
-            wakeline::spawn(keep(listener));
+            wakeline::spawn(keep(listener, ROOM));
             io::Result::Ok(addr)
         })
         .await??;
@@ -108,13 +121,18 @@ async fn play(stage: Stage) -> io::Result<()> {
             }
             let total = format!("${}\r\n{}\r\n", (CLIENTS * ROUNDS).to_string().len(), CLIENTS * ROUNDS);
             talk(addr, &[("*2\r\n$3\r\nGET\r\n$7\r\ncounter\r\n", &total)]).await?;
-            talk(addr, CONVERSATION).await
+            talk(addr, CONVERSATION).await?;
+            let too_much = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${ROOM}\r\n{}\r\n", "x".repeat(ROOM));
+            let refused = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+            talk(addr, &[(&too_much, refused), ("GET a\r\n", "$-1\r\n")]).await
         })
         .await??;
     println!("{} increments from {CLIENTS} clients, none lost", CLIENTS * ROUNDS);
     Ok(())
 }
 
+/// What the server under test holds.
+const ROOM: usize = 4096;
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 50;
 

@@ -5,6 +5,8 @@ pub(crate) type Request<'a> = Vec<&'a [u8]>;
 
 const WORDS_MAX: usize = 1024;
 const WORD_BYTES_MAX: usize = 16 << 20;
+/// Of a request that is not all there yet.
+pub(crate) const REQUEST_BYTES_MAX: usize = WORD_BYTES_MAX + LINE_BYTES_MAX;
 /// Of a line that says a length, or of a request that is a line.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
@@ -52,6 +54,10 @@ pub(crate) fn simple(output: &mut Vec<u8>, text: &str) {
 
 pub(crate) fn error(output: &mut Vec<u8>, text: &str) {
     output.extend_from_slice(format!("-ERR {text}\r\n").as_bytes());
+}
+
+pub(crate) fn out_of_memory(output: &mut Vec<u8>) {
+    output.extend_from_slice(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
 }
 
 pub(crate) fn integer(output: &mut Vec<u8>, n: i64) {
