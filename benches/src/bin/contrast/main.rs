@@ -44,7 +44,7 @@ use model::{MODELS, Model, Serve};
 use plan::Plan;
 use results::Results;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use wakeline_benches::child::{answer_parent, give_up_after, tell};
@@ -181,8 +181,11 @@ const USUAL: Duration = Duration::from_millis(400);
 const QUICK: Duration = Duration::from_millis(60);
 
 fn run(options: &Options) -> io::Result<()> {
+    // A document that is not there is told of before half an hour has passed.
+    let read = |file: &PathBuf| std::fs::read_to_string(file).map_err(named(file));
+    let documents = options.update.iter().map(read).collect::<io::Result<Vec<_>>>()?;
     let results = match &options.from {
-        Some(file) => Results::read(file)?,
+        Some(file) => Results::read(file).map_err(named(file))?,
         None => {
             let plan = options.plan()?;
             eprintln!("contrast: about {} s", plan.estimate().as_secs());
@@ -192,18 +195,24 @@ fn run(options: &Options) -> io::Result<()> {
         }
     };
     print!("{}", report::text(&results));
-    report::write(&results, &options.out)?;
+    report::write(&results, &options.out).map_err(named(&options.out))?;
     if let Some(file) = &options.markdown {
-        std::fs::write(file, report::markdown(&results))?;
+        std::fs::write(file, report::markdown(&results)).map_err(named(file))?;
     }
-    for file in &options.update {
-        std::fs::write(file, report::updated(&std::fs::read_to_string(file)?, &results)?)?;
+    for (file, document) in options.update.iter().zip(&documents) {
+        let updated = report::updated(document, &results).map_err(named(file))?;
+        std::fs::write(file, updated).map_err(named(file))?;
     }
     eprintln!("contrast: {}", options.out.join("report.html").display());
     match results.unexpected() {
         0 => Ok(()),
         count => Err(io::Error::other(format!("{count} cells have failed; the tables say why"))),
     }
+}
+
+/// Says which file an error is of.
+fn named(file: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", file.display()))
 }
 
 /// How somebody else runs the same.
