@@ -96,12 +96,14 @@ fn a_write_goes_where_the_reader_is_not_where_the_call_was() {
     run(async {
         let (mut io, permit, file) = slow(b"abcdef");
         assert!(spawn(read(&mut io, 4)).poll().is_pending());
-        drop(permit);
+        permit.send(Ok(())).unwrap();
         assert_eq!(read(&mut io, 1).await.unwrap(), b"a");
         assert_eq!(seek(&mut io, SeekFrom::Current(0)).await.unwrap(), 1);
+        permit.send(Ok(())).unwrap();
         assert_eq!(read(&mut io, 3).await.unwrap(), b"bcd");
         assert_eq!(seek(&mut io, SeekFrom::Start(1)).await.unwrap(), 1);
         assert!(spawn(read(&mut io, 3)).poll().is_pending());
+        drop(permit);
         assert_eq!(write(&mut io, b"XY").await.unwrap(), 2);
         flush(&mut io).await.unwrap();
         assert_eq!(file.lock().unwrap().get_ref(), b"aXYdef");
