@@ -25,6 +25,7 @@
 mod cell;
 mod connection;
 mod emulated;
+mod epoll_loop;
 mod herd;
 mod load;
 mod machine;

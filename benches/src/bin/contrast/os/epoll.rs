@@ -1,101 +1,70 @@
 //! One thread, one epoll: level-triggered and edge-triggered.
 
 use super::listen;
-use crate::connection::{Amount, Connection, Turn, buffer};
-use crate::server::returned;
+use crate::epoll_loop::{self, EVENTS_MAX, Interest, Poller};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use slab::Slab;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 pub(crate) fn level_triggered(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
-    Loop::new(false)?.serve(ready)
+    serve(ready, false)
 }
 
 pub(crate) fn edge_triggered(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
-    Loop::new(true)?.serve(ready)
+    serve(ready, true)
 }
 
-struct Loop {
+fn serve(ready: &mut dyn FnMut(SocketAddr), is_edge: bool) -> io::Result<()> {
+    let listener = listen()?;
+    listener.set_nonblocking(true)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    ready(listener.local_addr()?);
+    epoll_loop::serve(Os { epoll, events: vec![EpollEvent::empty(); EVENTS_MAX] }, &listener, is_edge)
+}
+
+struct Os {
     epoll: Epoll,
-    is_edge: bool,
-    connections: Slab<(Connection<TcpStream>, EpollFlags)>,
-    buf: Vec<u8>,
+    events: Vec<EpollEvent>,
 }
 
-const LISTENER: u64 = u64::MAX;
-const EVENTS_MAX: usize = 1024;
+fn event(interest: Interest, key: u64) -> EpollEvent {
+    let flags = match interest {
+        Interest::In => EpollFlags::EPOLLIN,
+        Interest::Out => EpollFlags::EPOLLOUT,
+        Interest::Edges => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
+    };
+    EpollEvent::new(flags, key)
+}
 
-impl Loop {
-    fn new(is_edge: bool) -> io::Result<Loop> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Loop { epoll, is_edge, connections: Slab::new(), buf: buffer() })
+impl Poller for Os {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        listener.accept().map(|(stream, _)| stream)
     }
 
-    fn serve(&mut self, ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
-        let listener = listen()?;
-        listener.set_nonblocking(true)?;
-        self.epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-        ready(listener.local_addr()?);
-        let mut events = vec![EpollEvent::empty(); EVENTS_MAX];
-        loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                other => other?,
-            };
-            let mut is_useful = false;
-            for event in &events[..count] {
-                is_useful |= match event.data() {
-                    LISTENER => self.accept(&listener)?,
-                    key => self.turn(key as usize)?,
-                };
-            }
-            returned(is_useful);
-        }
+    fn add_listener(&self, listener: &TcpListener, key: u64) -> io::Result<()> {
+        Ok(self.epoll.add(listener, event(Interest::In, key))?)
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<bool> {
-        let mut is_useful = false;
-        loop {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    let entry = self.connections.vacant_entry();
-                    // An edge tells of room, too, and so needs no change later.
-                    let interest = if self.is_edge {
-                        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET
-                    } else {
-                        EpollFlags::EPOLLIN
-                    };
-                    let connection = Connection::new(stream)?;
-                    self.epoll.add(&connection, EpollEvent::new(interest, entry.key() as u64))?;
-                    entry.insert((connection, interest));
-                    is_useful = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(is_useful),
-                Err(error) => return Err(error),
-            }
-        }
+    fn add(&self, stream: &TcpStream, interest: Interest, key: u64) -> io::Result<()> {
+        Ok(self.epoll.add(stream, event(interest, key))?)
     }
 
-    fn turn(&mut self, key: usize) -> io::Result<bool> {
-        // Its last event may stand behind the one at which it was closed.
-        let Some((connection, interest)) = self.connections.get_mut(key) else { return Ok(false) };
-        let amount = if self.is_edge { Amount::All } else { Amount::Once };
-        match connection.turn(amount, &mut self.buf) {
-            Turn::Closed => {
-                self.connections.remove(key);
-                Ok(true)
+    fn modify(&self, stream: &TcpStream, interest: Interest, key: u64) -> io::Result<()> {
+        Ok(self.epoll.modify(stream, &mut event(interest, key))?)
+    }
+
+    fn wait(&mut self, keys: &mut Vec<u64>) -> io::Result<()> {
+        let told = loop {
+            match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
             }
-            Turn::Waits { got, .. } if self.is_edge => Ok(got),
-            Turn::Waits { readable, got } => {
-                let wanted = if readable { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLOUT };
-                if wanted != *interest {
-                    *interest = wanted;
-                    self.epoll.modify(&*connection, &mut EpollEvent::new(wanted, key as u64))?;
-                }
-                Ok(got)
-            }
-        }
+        };
+        keys.extend(self.events[..told].iter().map(EpollEvent::data));
+        Ok(())
     }
 }
