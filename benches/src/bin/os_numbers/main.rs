@@ -10,7 +10,8 @@
 //! - All servers of a part do the same work with as many workers, read into buffers of the same size, and set `TCP_NODELAY`.
 //!   The loads of this program compare every byte of every answer.
 //! - A bare epoll loop has a thread for each worker and one that accepts, for all of its life, and deals the connections out in
-//!   turn.
+//!   turn. A bare io_uring loop has multishot accepts and receives, a ring of buffers, and one system call a turn; where the kernel
+//!   refuses it, it counts as failed.
 //! - Rounds are interleaved: each asks everybody, beginning with another one each time. A figure is the median over the rounds.
 //!   A ratio is taken within each round, and its median is shown. `spread` is the distance between the largest and the smallest,
 //!   as a part of the median; `NOISY` stands behind more than 30 %.

@@ -69,7 +69,7 @@ impl Part {
     pub(crate) fn is_for(self, who: Who) -> bool {
         match self {
             Part::Echo(_) | Part::Short => true,
-            Part::Idle => who.runtime != Runtime::Epoll,
+            Part::Idle => !matches!(who.runtime, Runtime::Epoll | Runtime::Ring),
             Part::Http(_) | Part::KeyValue(_) => matches!(who.runtime, Runtime::Wakeline | Runtime::Tokio),
         }
     }

@@ -10,6 +10,7 @@ pub(crate) enum Runtime {
     Tokio,
     Smol,
     Epoll,
+    Ring,
 }
 
 /// A runtime with so many workers.
@@ -20,7 +21,7 @@ pub(crate) struct Who {
 }
 
 impl Runtime {
-    const ALL: [Runtime; 4] = [Runtime::Wakeline, Runtime::Tokio, Runtime::Smol, Runtime::Epoll];
+    const ALL: [Runtime; 5] = [Runtime::Wakeline, Runtime::Tokio, Runtime::Smol, Runtime::Epoll, Runtime::Ring];
 
     pub(crate) fn with(self, workers: usize) -> Who {
         Who { runtime: self, workers }
@@ -32,6 +33,7 @@ impl Runtime {
             Runtime::Tokio => "tokio",
             Runtime::Smol => "smol",
             Runtime::Epoll => "epoll",
+            Runtime::Ring => "ring",
         }
     }
 }
@@ -39,7 +41,8 @@ impl Runtime {
 impl Who {
     /// Those with one worker first.
     pub(crate) fn all() -> Vec<Who> {
-        [1, 2].iter().flat_map(|&workers| Runtime::ALL.map(|runtime| runtime.with(workers))).collect()
+        let all = [1, 2].iter().flat_map(|&workers| Runtime::ALL.map(|runtime| runtime.with(workers)));
+        all.filter(|&who| who != Runtime::Ring.with(2)).collect()
     }
 
     /// The name on the command line.
@@ -52,7 +55,11 @@ impl Who {
 
     /// The name in the table.
     pub(crate) fn what(self) -> String {
-        let name = if self.runtime == Runtime::Epoll { "bare epoll loop" } else { self.runtime.name() };
+        let name = match self.runtime {
+            Runtime::Epoll => "bare epoll loop",
+            Runtime::Ring => "bare io_uring loop",
+            runtime => runtime.name(),
+        };
         match self.workers {
             1 => format!("{name}, one worker"),
             _ => format!("{name}, two workers"),
@@ -74,7 +81,7 @@ mod tests {
     #[test]
     fn everybody_is_found_by_name() {
         let names: Vec<_> = Who::all().into_iter().map(Who::name).collect();
-        assert_eq!(names[..5], ["wakeline-ct", "tokio-ct", "smol-ct", "epoll-ct", "wakeline-mt2"]);
+        assert_eq!(names[..6], ["wakeline-ct", "tokio-ct", "smol-ct", "epoll-ct", "ring-ct", "wakeline-mt2"]);
         for who in Who::all() {
             assert_eq!(Who::by_name(&who.name()).unwrap(), who);
         }

@@ -38,6 +38,7 @@ pub(super) fn serve(workers: usize, ready: impl FnOnce(SocketAddr)) -> io::Resul
 fn turn(mut poll: Poll, dealt: &mpsc::Receiver<std::net::TcpStream>) -> io::Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut streams: Slab<TcpStream> = Slab::new();
+    let mut buf = [0; ECHO_BYTES];
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -52,7 +53,7 @@ fn turn(mut poll: Poll, dealt: &mpsc::Receiver<std::net::TcpStream>) -> io::Resu
                     poll.registry().register(&mut stream, Token(entry.key()), Interest::READABLE)?;
                     entry.insert(stream);
                 }
-            } else if streams.get_mut(at).is_some_and(|stream| echo_what_came(stream).is_err()) {
+            } else if streams.get_mut(at).is_some_and(|stream| echo_what_came(stream, &mut buf).is_err()) {
                 streams.remove(at);
             }
         }
@@ -60,10 +61,9 @@ fn turn(mut poll: Poll, dealt: &mpsc::Receiver<std::net::TcpStream>) -> io::Resu
 }
 
 /// Reads until less than the buffer comes: then the socket is empty, and what follows makes a new edge.
-fn echo_what_came(stream: &mut TcpStream) -> io::Result<()> {
-    let mut buf = [0; ECHO_BYTES];
+fn echo_what_came(stream: &mut TcpStream, buf: &mut [u8]) -> io::Result<()> {
     loop {
-        match stream.read(&mut buf) {
+        match stream.read(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -3,6 +3,7 @@
 
 mod epoll;
 mod key_value;
+mod ring;
 mod smol;
 mod tokio;
 mod wakeline;
@@ -57,7 +58,10 @@ pub(crate) fn serve(service: Service, who: Who, ready: impl FnOnce(SocketAddr)) 
         (Runtime::Tokio, _) => tokio::serve(service, who.workers, ready),
         (Runtime::Smol, Service::Echo) => smol::serve(who.workers, ready),
         (Runtime::Epoll, Service::Echo) => epoll::serve(who.workers, ready),
-        (Runtime::Smol | Runtime::Epoll, _) => Err(invalid(format!("{} has no {}", who.name(), service.name()))),
+        (Runtime::Ring, Service::Echo) => ring::serve(ready),
+        (Runtime::Smol | Runtime::Epoll | Runtime::Ring, _) => {
+            Err(invalid(format!("{} has no {}", who.name(), service.name())))
+        }
     }
 }
 
@@ -93,6 +97,10 @@ mod tests {
     #[test]
     fn every_echo_answers_both_loads() {
         for who in Who::all() {
+            // The kernel may refuse it.
+            if who.runtime == Runtime::Ring && io_uring::IoUring::new(8).is_err() {
+                continue;
+            }
             let addr = start(Service::Echo, who);
             assert!(load::run(addr, 8, Duration::from_millis(20)).unwrap().requests > 0, "{who:?}");
             assert!(short::run(addr, Duration::from_millis(20)).unwrap().requests > 0, "{who:?}");
