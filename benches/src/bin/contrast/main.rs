@@ -22,6 +22,7 @@
 //!   was open and used; over the emulated network both ends are in it, and the sockets themselves. The kernel's socket
 //!   buffers are in no process and in no figure.
 
+mod blocking;
 mod cell;
 mod connection;
 mod emulated;
@@ -32,9 +33,11 @@ mod machine;
 mod model;
 mod os;
 mod plan;
+mod pool;
 mod report;
 mod results;
 mod server;
+mod signal_loop;
 mod syscalls;
 mod table;
 mod tasks;
@@ -105,8 +108,11 @@ enum Part {
         /// Of each run
         milliseconds: u64,
     },
-    /// One way to wait for one thing together, eight sleepers: os-epoll-lt
+    /// One way to wait for one thing together, eight sleepers: os/epoll-lt
     Herd { way: String },
+    /// One process of a group that waits for a signal
+    #[command(hide = true)]
+    HerdSleeper,
     /// What the server's host does for one message, event by event: emulated/epoll-lt
     Trace { model: String },
     /// One server of the operating system's network, until its input ends
@@ -123,6 +129,7 @@ fn main() -> ExitCode {
         None => run(&arguments.options),
         Some(Part::Cell { model, workload, milliseconds }) => cell(&model, &workload, milliseconds),
         Some(Part::Herd { way }) => herd::run(&way),
+        Some(Part::HerdSleeper) => herd::sleep_in_a_group(),
         Some(Part::Trace { model }) => trace(&model),
         Some(Part::Serve { model }) => serve(&model),
     };
@@ -140,7 +147,7 @@ fn list() {
         println!("{:<24} {}", model.path(), model.title);
     }
     for way in herd::ways() {
-        println!("herd {}", way.name);
+        println!("herd {}", way.path());
     }
     for workload in plan::FULL {
         let quick = if plan::QUICK.contains(workload) { "  (quick)" } else { "" };
