@@ -17,7 +17,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    fn new(title: impl Into<String>, head: impl IntoIterator<Item = impl Into<String>>) -> Table {
+    pub(crate) fn new(title: impl Into<String>, head: impl IntoIterator<Item = impl Into<String>>) -> Table {
         let head = head.into_iter().map(Into::into).collect();
         Table { title: title.into(), head, rows: vec![], notes: vec![] }
     }
@@ -32,7 +32,7 @@ impl Table {
         }
     }
 
-    fn note(&mut self, why: &str) -> char {
+    pub(crate) fn note(&mut self, why: &str) -> char {
         let at = self.notes.iter().position(|note| note == why).unwrap_or_else(|| {
             self.notes.push(why.to_owned());
             self.notes.len() - 1
@@ -293,6 +293,8 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.cpu_us", "CPU per message, us"),
         ("closed.voluntary", "voluntary context switches per message"),
         ("closed.involuntary", "involuntary context switches per message"),
+        ("syscalls.all", "system calls per message"),
+        ("closed.returns", "returns from waiting per message"),
         ("bytes_per_connection", "bytes per connection"),
         ("threads", "threads"),
     ] {
@@ -304,6 +306,8 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.p99_us", "p99, us, closed loop"),
         ("fixed.p99_us", "p99, us, at a fixed rate"),
         ("closed.cpu_us", "CPU per message, us"),
+        ("closed.voluntary", "voluntary context switches per message"),
+        ("syscalls.all", "system calls per message"),
     ] {
         let title = format!("{}: {what}, by work", network.title());
         tables.push(matrix(results, network, title, &work, work_text, figure));
