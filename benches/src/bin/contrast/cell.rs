@@ -114,7 +114,8 @@ fn over_emulated(
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let lan = Lan::with_seed(1);
         let host = start(&lan)?;
-        let client = lan.host("client").build()?;
+        // Short connections would have all ports in TIME-WAIT within a second.
+        let client = lan.host("client").sysctl("net.ipv4.tcp_max_tw_buckets", 4096).build()?;
         let addr = SocketAddr::new(host.addr(), PORT);
         let mut server = EmulatedServer { host, is_with_load };
         let before = server.ask(LEVELS)?;
@@ -193,7 +194,8 @@ async fn runs(
         tell(workload, &figures);
     }
     let Some(process) = server.process().filter(|_| sitting.counts_calls) else { return Ok(()) };
-    let mut counting = Counting::of(process, sitting.workloads.contains(&HEADLINE))?;
+    let why_not = |error| io::Error::other(format!("system calls are not counted: {error}"));
+    let mut counting = Counting::of(process, sitting.workloads.contains(&HEADLINE)).map_err(why_not)?;
     for &workload in &sitting.workloads {
         load.turn_to(workload);
         let before = counting.counts()?;

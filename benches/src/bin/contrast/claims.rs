@@ -168,7 +168,7 @@ const CLAIMS: &[Claim] = &[
         workload: MOST_IDLE,
         more: &["os/epoll-lt", "os/epoll-et"],
         less: &["os/poll"],
-        least: 2.0,
+        least: 1.5,
     },
     Claim {
         text: "of 10,000 a hundred are served faster by epoll than by poll (emulated)",

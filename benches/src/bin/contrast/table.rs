@@ -28,6 +28,9 @@ impl Table {
             (_, Some(value)) if cell.is_noisy(figure) => format!("{} ?", number(value)),
             (_, Some(value)) => number(value),
             (Cell::Failed(why), _) => format!("({})", self.note(why)),
+            (Cell::Measured(figures), _) if figure.starts_with("syscalls.") && figures.contains_key("closed.rate") => {
+                format!("({})", self.note(NOT_COUNTED))
+            }
             _ => String::new(),
         }
     }
@@ -104,6 +107,9 @@ pub(crate) fn number(value: f64) -> String {
         _ => format!("{value:.3}"),
     }
 }
+
+/// What counting asks for: root, and a descriptor for each thread of the server beside those of the load's connections.
+const NOT_COUNTED: &str = "not counted: it takes root, and a descriptor for each thread";
 
 /// A figure and its heading.
 type Column = (&'static str, &'static str);
@@ -279,6 +285,8 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
     let over = |what: &str| {
         format!("{}: {what}, by connections ({}, request and response)", network.title(), size_text(HEADLINE.size))
     };
+    // The emulated network makes no system calls.
+    let has = |(figure, _): &Column| network == Network::Os || !figure.starts_with("syscalls.");
     let mut tables = vec![headline(results, network)];
     if network == Network::Os {
         tables.push(syscalls(results));
@@ -297,7 +305,10 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.returns", "returns from waiting per message"),
         ("bytes_per_connection", "bytes per connection"),
         ("threads", "threads"),
-    ] {
+    ]
+    .into_iter()
+    .filter(has)
+    {
         tables.push(matrix(results, network, over(what), &connections, count, figure));
     }
     let work = by_work(results);
@@ -308,7 +319,10 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.cpu_us", "CPU per message, us"),
         ("closed.voluntary", "voluntary context switches per message"),
         ("syscalls.all", "system calls per message"),
-    ] {
+    ]
+    .into_iter()
+    .filter(has)
+    {
         let title = format!("{}: {what}, by work", network.title());
         tables.push(matrix(results, network, title, &work, work_text, figure));
     }
