@@ -309,5 +309,5 @@ impl ReadyList {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
