@@ -277,7 +277,7 @@ async fn halves_send_signals_too() {
     settle().await;
     // Who found no room hears of it when there is some.
     let told: Vec<_> = pending(&process).iter().map(|info| (info.code, info.fd)).collect();
-    assert_eq!(told, [(SigCode::PollOut, Some(7)), (SigCode::PollIn, Some(7))]);
+    assert_eq!(told, [(SigCode::PollIn, Some(7)), (SigCode::PollOut, Some(7))]);
 }
 
 /// A thread that waits for signals, and a stream of them for tasks.

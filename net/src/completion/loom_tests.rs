@@ -1,12 +1,12 @@
 //! The completion model under every interleaving that loom can make: an operation that several call at once, and who waits for
-//! completions. A lost call is bytes that are left in the socket, or a sleeper that never wakes, which loom reports as a deadlock.
+//! completions. A lost call is bytes that are left in the socket, or a sleeper whom nobody has told.
 
 use crate::completion::queue::Queue;
 use crate::completion::turn::{Rested, Turn};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use wakeline_runtime::park::Parker;
+use std::task::Waker;
 use wakeline_runtime::wait_queue::{WaitList, WaitSlot, WakeBatch};
 
 /// An operation that moves bytes out of a socket, as `Op::run` does.
@@ -93,7 +93,7 @@ impl Ring {
     /// Two operations are under way.
     fn new() -> Arc<Ring> {
         let mut queue = Queue::new(2);
-        (0..2).for_each(|_| drop(queue.begin(|_| ()).map(drop)));
+        (0..2).for_each(|_| assert_eq!(queue.begin(|_| ()), Ok(&())));
         Arc::new(Ring(Mutex::new((queue, WaitList::new()))))
     }
 
@@ -108,49 +108,43 @@ impl Ring {
     }
 }
 
-/// Two operations end at once, on two CPUs, while somebody comes to wait for both of them.
-fn wait_for_both(wait: impl Fn(&Ring, &Parker) + Copy + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(move || {
+/// Two operations end at once, on two CPUs, while somebody comes to wait for both of them: `look` says whether it joins those who
+/// sleep.
+fn wait_for_both(look: impl Fn(&Ring, &mut WaitSlot) -> bool + Copy + Send + Sync + 'static) {
+    loom::model(move || {
         let ring = Ring::new();
         let ends = [0, 1].map(|number| {
             let ring = ring.clone();
             thread::spawn(move || ring.finish(number))
         });
-        wait(&ring, &Parker::new());
-        assert_eq!(ring.0.lock().unwrap().0.len(), 2, "nobody is woken for fewer than it waits for");
+        let mut slot = WaitSlot::new();
+        let sleeps = look(&ring, &mut slot);
         ends.into_iter().for_each(|end| end.join().unwrap());
+        let (queue, waiting) = &*ring.0.lock().unwrap();
+        assert!(!sleeps || !waiting.is_waiting(&slot), "a sleeper is forgotten");
+        assert_eq!(queue.len(), 2);
     });
+}
+
+fn join(waiting: &mut WaitList, slot: &mut WaitSlot) -> bool {
+    drop(waiting.join_weighted(slot, Waker::noop(), 2));
+    true
 }
 
 #[test]
 fn loom_who_waits_for_two_completions_is_woken_for_both() {
-    wait_for_both(|ring, parker| {
-        let (waker, mut slot) = (parker.waker(), WaitSlot::new());
-        loop {
-            let replaced = {
-                let (queue, waiting) = &mut *ring.0.lock().unwrap();
-                if queue.len() >= 2 {
-                    break drop(waiting.remove(&mut slot));
-                }
-                waiting.join_weighted(&mut slot, &waker, 2)
-            };
-            drop(replaced);
-            parker.park();
-        }
+    wait_for_both(|ring, slot| {
+        let (queue, waiting) = &mut *ring.0.lock().unwrap();
+        queue.len() < 2 && join(waiting, slot)
     });
 }
 
 /// The other way round: looking and joining under two locks lets the completions fall in between.
 #[test]
-#[should_panic(expected = "deadlock")]
+#[should_panic(expected = "a sleeper is forgotten")]
 fn loom_looking_and_joining_under_two_locks_sleeps_for_ever() {
-    wait_for_both(|ring, parker| {
-        let (waker, mut slot) = (parker.waker(), WaitSlot::new());
-        while { ring.0.lock().unwrap().0.len() } < 2 {
-            drop(ring.0.lock().unwrap().1.join_weighted(&mut slot, &waker, 2));
-            parker.park();
-        }
+    wait_for_both(|ring, slot| {
+        let done = { ring.0.lock().unwrap().0.len() };
+        done < 2 && join(&mut ring.0.lock().unwrap().1, slot)
     });
 }

@@ -309,5 +309,5 @@ impl ReadyList {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
