@@ -21,6 +21,7 @@ use crate::irq::napi::{Completed, Scheduled};
 use crate::irq::softirq::{self, Softirq, SoftirqContext, Softirqs};
 use crate::packet::PacketBuf;
 use crate::stack::timers::earlier;
+use crate::waking;
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
@@ -305,6 +306,10 @@ impl Cpu {
         // "exceeding weight": a poll that lies about its work would keep others from theirs.
         debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
         if !frames.is_empty() {
+            let _in = host.tracer.is_listening().then(|| {
+                let poll = if instance == Instance::Backlog { "process_backlog" } else { "wakeline_poll" };
+                waking::enter(&host.tracer, &[poll, "__napi_poll", "net_rx_action"])
+            });
             host.deliver(*index, now, frames);
         }
         shared.counters.napi_polls.add(1);

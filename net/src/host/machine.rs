@@ -25,9 +25,11 @@ use crate::nic::Nic;
 use crate::nic::ring::TxQueue;
 use crate::nic::stats::NicStats;
 use crate::packet::PacketBuf;
-use crate::stack::effects::{Effects, Fact, Inward};
+use crate::stack::effects::{Cause, Effects, Fact, Inward};
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
+use crate::stack::socket_wq::func_of;
+use crate::waking;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
@@ -35,6 +37,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
+use wakeline_runtime::wait_queue::WakeBatch;
 
 /// One host, as its handles and its sockets hold it.
 pub(crate) struct Machine(Arc<Works>);
@@ -209,7 +212,7 @@ impl Works {
         }
         *wakeups += fx.wakes.len() as u64;
         // What is empty, as most of it mostly is, stays where it is.
-        let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
+        let wakes = (!fx.wakes.is_empty()).then(|| (std::mem::take(&mut fx.wakes), std::mem::take(&mut fx.causes)));
         let inward = fx.take_inward();
         drop(shard);
 
@@ -222,13 +225,23 @@ impl Works {
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
         }
-        if let Some(mut wakes) = wakes {
-            let waiters = u32::try_from(wakes.len()).unwrap_or(u32::MAX);
-            self.tracer.emit(|| Event::SchedWaking { waiters });
-            wakes.wake_all();
-            self.tracer.emit(|| Event::SchedWakeup { waiters });
+        if let Some((mut wakes, causes)) = wakes {
+            if self.tracer.is_listening() {
+                self.wake_told(wakes, &causes);
+            } else {
+                wakes.wake_all();
+            }
         }
         result
+    }
+
+    /// The same for who listens: each with the functions through which it is woken.
+    #[cold]
+    fn wake_told(&self, wakes: WakeBatch, causes: &[Cause]) {
+        waking::wake_each(&self.tracer, wakes, func_of, |number| {
+            let cause = causes.iter().find(|cause| number < cause.wakes);
+            cause.map_or_else(Vec::new, |cause| [cause.callback, cause.caller].concat())
+        });
     }
 
     /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.

@@ -50,6 +50,8 @@ pub(crate) fn blocking<'a, W, F: Future>(future: F, about: impl FnOnce() -> Abou
     let about = about();
     let span = trace_span!(
         target: "tokio::task::blocking",
+        // As a child it would keep the span of who spawned it open.
+        parent: None,
         "runtime.spawn",
         kind = %"blocking",
         task.name = %about.name.unwrap_or_default(),

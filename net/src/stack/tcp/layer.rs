@@ -12,6 +12,7 @@ use crate::stack::ip_output::header_len;
 use crate::stack::ip_settings::IpFields;
 use crate::stack::report::Said;
 use crate::stack::socket::Sockets;
+use crate::stack::socket_wq::caller;
 use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
@@ -237,7 +238,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         if connection.owner == Owner::Nobody {
             connection.block.abort(&mut lower.ip.pool);
-            connection.wq.state_change(lower.fx);
+            connection.wq.state_change(caller::CALL, lower.fx);
             self.orphans -= u32::from(connection.is_orphan);
             self.memory.release(connection);
             sockets.remove(index);
@@ -430,7 +431,7 @@ impl TcpLayer {
             } else if let Some(listener) = sockets.listener_at(index) {
                 listener.is_down = true;
                 (listener.half_open, listener.young) = (0, 0);
-                listener.wq.state_change(lower.fx);
+                listener.wq.state_change(caller::CALL, lower.fx);
             }
         }
     }
