@@ -67,7 +67,7 @@ impl Effects {
     /// Takes out what stays within the host, if there is anything.
     #[inline]
     pub(crate) fn take_inward(&mut self) -> Option<Inward> {
-        if self.loopback.is_empty() && self.steered.is_empty() && self.facts.is_empty() {
+        if self.loopback.len() | self.steered.len() | self.facts.len() == 0 {
             return None;
         }
         let Effects { loopback, steered, facts, .. } = self;

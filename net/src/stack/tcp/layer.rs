@@ -29,7 +29,7 @@ use crate::stack::tcp::sysctl::TcpSysctls;
 #[cfg(test)]
 use crate::stack::tcp::timewait::Substate;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
-use crate::stack::timers::{TimerHeap, earlier};
+use crate::stack::timers::TimerHeap;
 use crate::wire::ip::{ECN_MASK, IpHeader};
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
@@ -181,6 +181,12 @@ impl TcpLayer {
         }
     }
 
+    /// Whether [`flush`](Self::flush) has something to do.
+    #[inline]
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// The end of a batch: sends what its segments have made due.
     pub(crate) fn flush(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         let mut deferred = std::mem::take(&mut self.deferred);
@@ -292,9 +298,10 @@ impl TcpLayer {
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let connections = earlier(self.timers.next_deadline(), self.request_timers.next_deadline());
-        earlier(connections, self.time_wait.next_deadline())
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let connections = self.timers.next_deadline().min(self.request_timers.next_deadline());
+        connections.min(self.time_wait.next_deadline())
     }
 
     /// Does what is due, up to a bound; the rest is due still.
