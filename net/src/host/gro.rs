@@ -10,11 +10,12 @@
 //! # Simplifications
 //! - TCP over IPv4 only. IPv6 passes as it is.
 
-use crate::packet::{IpSummed, PacketBuf};
+use crate::packet::{Frag, IpSummed, PacketBuf};
 use crate::wire::checksum::{Sum, is_valid};
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::TcpFlags;
+use std::iter;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -218,7 +219,7 @@ impl Candidate {
         let fragment = u16_at(data, IP + 6) & 0x3fff;
         let text_at = TCP + usize::from(data[TCP + 12] >> 4) * 4;
         if fragment != 0
-            || usize::from(u16_at(data, IP + 2)) != data.len() - IP
+            || usize::from(u16_at(data, IP + 2)) != frame.len() - IP
             || !(OPTIONS..=data.len()).contains(&text_at)
             || !is_valid(&data[IP..TCP])
         {
@@ -228,7 +229,7 @@ impl Candidate {
         let bucket = (addresses ^ u32_at(data, TCP)).wrapping_mul(0x9e37_79b9) >> 29;
         let new = Candidate {
             text_at,
-            text_len: data.len() - text_at,
+            text_len: frame.len() - text_at,
             seq: u32_at(data, TCP + 4),
             flags: TcpFlags::from_bits_retain(data[TCP + 13]),
             ident: u16_at(data, IP + 4),
@@ -237,10 +238,9 @@ impl Candidate {
         };
         if frame.rx.ip_summed == IpSummed::None {
             let address = |at: usize| Ipv4Addr::from_bits(u32_at(data, at));
-            let segment = &data[TCP..];
             let (src, dst) = (address(IP + 12), address(IP + 16));
-            let mut sum = Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, segment.len());
-            sum.add(segment);
+            let mut sum = Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, frame.len() - TCP);
+            sum.add_pieces(iter::once(&data[TCP..]).chain(frame.frags().iter().map(Frag::bytes)));
             if !sum.is_valid() {
                 return None;
             }

@@ -60,6 +60,9 @@ pub(crate) fn forward(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBu
         lower.ip.counters.count(Mib::Ip6OutForwDatagrams);
     }
     if too_long {
+        if !packet.linearize(&mut lower.ip.pool) {
+            return lower.ip.drop_packet(packet, DropReason::Nomem, lower.fx);
+        }
         return lower.ip.send_in_pieces(packet, hop, limit, lower.now, lower.fx);
     }
     lower.ip.send_to_hop(hop, packet, lower.now, lower.fx);
@@ -103,7 +106,9 @@ pub(crate) fn tell_sender(packet: &PacketBuf, lower: &mut Lower<'_>) {
 }
 
 #[cold]
-fn refuse(lower: &mut Lower<'_>, ip: &IpHeader, packet: PacketBuf, complaint: Complaint, reason: DropReason) {
+fn refuse(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBuf, complaint: Complaint, reason: DropReason) {
+    // Without memory for that, less of it is quoted.
+    let _ = packet.linearize(&mut lower.ip.pool);
     complain_about(lower, ip, packet.data(), complaint);
     lower.ip.drop_packet(packet, reason, lower.fx);
 }

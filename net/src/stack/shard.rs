@@ -163,7 +163,8 @@ impl Stack {
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
         let TimedOut { undelivered, incomplete } = self.ip.on_timer(now, fx);
-        for packet in undelivered {
+        for mut packet in undelivered {
+            let _ = packet.linearize(&mut self.ip.pool);
             // `arp_error_report`: as if a router had said that the host cannot be reached.
             let report = undelivered_report(packet.data());
             match report {

@@ -1,6 +1,7 @@
 //! A connection as a socket: a control block, who waits for it, and what they are told.
 
 use crate::event::{DropReason, Event};
+use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::effects::Effects;
@@ -101,11 +102,11 @@ impl Connection {
             let fields = IpFields { tos: fields.tos | outgoing.ecn, ..fields };
             let Outgoing { ref mut header, offset, len, gso_size, .. } = outgoing;
             if gso_size > 0 && lower.ip.config.cuts_itself {
-                let copy = |at, out: &mut [u8]| self.block.copy_text(offset + at, out, sums);
-                send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), copy);
+                let put = |packet: &mut PacketBuf, at, len| self.block.put_text(packet, (offset + at, len), sums);
+                send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), put);
             } else {
-                let copy = |out: &mut [u8]| self.block.copy_text(offset, out, sums);
-                send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), copy);
+                let put = |packet: &mut PacketBuf| self.block.put_text(packet, (offset, len as usize), sums);
+                send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), put);
             }
         }
         self.block.note_limit(self.no_space, lower.now);
