@@ -408,10 +408,13 @@ struct Shared {
     free: Mutex<FreeLists>,
 }
 
-/// What is free. Blocks are boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
+/// Boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
+type FreeBlocks = [Vec<Box<Block>>; CLASSES.len()];
+
+/// What is free, of each class.
 #[derive(Default)]
 struct FreeLists {
-    blocks: [Vec<Box<Block>>; CLASSES.len()],
+    blocks: FreeBlocks,
     /// Blocks of text, of the same classes, that nobody refers to.
     texts: [Vec<Arc<Text>>; TEXT_CLASSES],
 }
