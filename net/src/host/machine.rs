@@ -194,10 +194,35 @@ impl Works {
     fn run<R>(
         &self,
         cpu: usize,
-        mut shard: MutexGuard<'_, Shard>,
+        shard: MutexGuard<'_, Shard>,
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
+        let (result, completes) = self.enter(cpu, shard, now, f);
+        if completes {
+            self.complete_tx(cpu);
+        }
+        result
+    }
+
+    /// The transmit ring is empty, and connections have waited for that: they give it more, again and again.
+    #[cold]
+    fn complete_tx(&self, cpu: usize) {
+        let mut completes = true;
+        while completes {
+            let now = self.clock.now();
+            ((), completes) = self.enter(cpu, self.lock(cpu), now, Stack::on_tx_completion);
+        }
+    }
+
+    /// Enters the stack, and does what it wants done. Says whether the transmit ring has become empty and somebody waits for it.
+    fn enter<R>(
+        &self,
+        cpu: usize,
+        mut shard: MutexGuard<'_, Shard>,
+        now: Instant,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
+    ) -> (R, bool) {
         let Shard { stack, tx, doorbell, fx, recent, armed, wakeups } = &mut *shard;
         // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
         *recent = (*recent).max(now);
@@ -230,9 +255,7 @@ impl Works {
         let inward = fx.take_inward();
         drop(shard);
 
-        if let Some(doorbell) = drains {
-            self.start_tx(cpu, doorbell, now);
-        }
+        let completes = drains.is_some_and(|doorbell| self.start_tx(cpu, doorbell, now));
         if let Some(inward) = inward {
             self.deliver_inward(cpu, inward);
         }
@@ -246,7 +269,7 @@ impl Works {
                 wakes.wake_all();
             }
         }
-        result
+        (result, completes)
     }
 
     /// The same for who listens: each with the functions through which it is woken.
@@ -258,8 +281,9 @@ impl Works {
         });
     }
 
-    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.
-    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) {
+    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock. Says
+    /// whether a connection has waited for the end of that.
+    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) -> bool {
         loop {
             let Doorbell { batch, track } = &mut *doorbell;
             self.lan.switch.send_along(track, (self.port_id, &self.port), now, batch);
@@ -268,7 +292,7 @@ impl Works {
             shard.tx.device_fetch(batch);
             if batch.is_empty() {
                 shard.doorbell = Some(doorbell);
-                return;
+                return shard.stack.is_throttled();
             }
             drop(shard);
             now = self.clock.now();

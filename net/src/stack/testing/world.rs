@@ -139,6 +139,16 @@ impl World {
         let tracer = self.tracer.clone();
         let mut fx = Effects::new(tracer.clone());
         let result = f(&mut self.stacks[host], self.now, &mut fx);
+        self.send_all(host, &mut fx);
+        while self.stacks[host].is_throttled() {
+            self.stacks[host].on_tx_completion(self.now, &mut fx);
+            self.send_all(host, &mut fx);
+        }
+        fx.wakes.wake_all();
+        result
+    }
+
+    fn send_all(&mut self, host: usize, fx: &mut Effects) {
         for frame in std::mem::take(&mut fx.loopback) {
             self.sent += 1;
             self.in_flight.insert((self.now, self.sent), (host, frame));
@@ -151,8 +161,6 @@ impl World {
             self.last_frame = bytes;
             self.transmit(1 - host, frame);
         }
-        fx.wakes.wake_all();
-        result
     }
 
     /// Puts a frame for `to` on the wire.
