@@ -194,12 +194,16 @@ impl Works {
     fn run<R>(
         &self,
         cpu: usize,
-        shard: MutexGuard<'_, Shard>,
+        mut shard: MutexGuard<'_, Shard>,
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        let (result, completes) = self.enter(cpu, shard, now, f);
-        if completes {
+        let Shard { stack, fx, recent, .. } = &mut *shard;
+        // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
+        *recent = (*recent).max(now);
+        let now = *recent;
+        let result = f(stack, now, fx);
+        if self.leave(cpu, shard, now) {
             self.complete_tx(cpu);
         }
         result
@@ -208,30 +212,28 @@ impl Works {
     /// The transmit ring is empty, and connections have waited for that: they give it more, again and again.
     #[cold]
     fn complete_tx(&self, cpu: usize) {
-        let mut completes = true;
-        while completes {
-            let now = self.clock.now();
-            ((), completes) = self.enter(cpu, self.lock(cpu), now, Stack::on_tx_completion);
+        loop {
+            let mut shard = self.lock(cpu);
+            let Shard { stack, fx, recent, .. } = &mut *shard;
+            *recent = (*recent).max(self.clock.now());
+            let now = *recent;
+            stack.on_tx_completion(now, fx);
+            if !self.leave(cpu, shard, now) {
+                return;
+            }
         }
     }
 
-    /// Enters the stack, and does what it wants done. Says whether the transmit ring has become empty and somebody waits for it.
-    fn enter<R>(
-        &self,
-        cpu: usize,
-        mut shard: MutexGuard<'_, Shard>,
-        now: Instant,
-        f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
-    ) -> (R, bool) {
-        let Shard { stack, tx, doorbell, fx, recent, armed, wakeups } = &mut *shard;
-        // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
-        *recent = (*recent).max(now);
-        let now = *recent;
-        let result = f(stack, now, fx);
-
+    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too. Says
+    /// whether the transmit ring has become empty and a connection waits for that.
+    #[inline(never)]
+    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) -> bool {
+        let Shard { stack, tx, doorbell, fx, armed, wakeups, .. } = &mut *shard;
         let mut drains = None;
         if !fx.tx.is_empty() {
-            self.trace_tx(&fx.tx);
+            if self.tracer.is_listening() {
+                self.trace_tx(&fx.tx);
+            }
             // Who finds the ring being drained leaves its frames to the one that does.
             drains = doorbell.take();
             if !drains.as_mut().is_some_and(|doorbell| tx.pass(&mut fx.tx, &mut doorbell.batch)) {
@@ -269,7 +271,7 @@ impl Works {
                 wakes.wake_all();
             }
         }
-        (result, completes)
+        completes
     }
 
     /// The same for who listens: each with the functions through which it is woken.
@@ -329,6 +331,7 @@ impl Works {
         (0..self.cpus.len()).try_for_each(|cpu| self.with_stack(cpu, |stack, now, _| f(stack, now)))
     }
 
+    #[cold]
     fn trace_tx(&self, frames: &[PacketBuf]) {
         for frame in frames {
             let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
