@@ -218,10 +218,9 @@ impl Worker<'_> {
                 core.searching = idle.leave(index) == Leave::Searching;
                 break;
             }
-            let napped = role == Role::Watch;
-            core = if napped { self.nap(core, &mut watch)? } else { self.sleep(core)? };
+            core = if role == Role::Watch { self.nap(core, &mut watch)? } else { self.sleep(core)? };
             if !core.queue.is_empty() {
-                if napped {
+                if role == Role::Watch {
                     watch.look_around(&shared, &mut core);
                 }
                 continue;
@@ -232,8 +231,7 @@ impl Worker<'_> {
                 core.searching = true;
                 break;
             }
-            // Who has just been appointed naps first: whoever did it has yet to come to its own work.
-            if napped && role == Role::Watch && !watch.look_around(&shared, &mut core) {
+            if role == Role::Watch && !watch.look_around(&shared, &mut core) {
                 role = Role::Sleeper;
             }
         }
