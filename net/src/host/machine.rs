@@ -10,20 +10,19 @@
 //! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
+use crate::host::busy_poll::BusyPoll;
 use crate::host::counters::{Counter, Flag, HostCounters};
 use crate::host::driver::Driver;
 use crate::host::irq_desc::IrqDesc;
 use crate::host::lan::LanInner;
 use crate::host::softnet::{BACKLOG_DROP, CpuShared};
 use crate::host::steering::{Steering, deliver_bent};
-use crate::host::sysctl::NetCore;
 use crate::irq::softirq::Softirq;
 use crate::link::capture::{Capture, Scope};
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Track};
 use crate::nic::Nic;
 use crate::nic::ring::TxQueue;
-use crate::nic::rss::software_hash;
 use crate::nic::stats::NicStats;
 use crate::packet::{PacketBuf, take_each};
 use crate::stack::effects::{Cause, Effects, Fact, Inward};
@@ -31,7 +30,6 @@ use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket_wq::func_of;
 use crate::waking;
-use crate::wire::ethernet::EthernetHeader;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
@@ -54,12 +52,12 @@ pub(crate) struct Works {
     /// A descriptor for each of the device's lines.
     pub(crate) irqs: Box<[IrqDesc]>,
     pub(crate) steering: Steering,
-    /// Whether the readers of any socket poll busily.
+    /// How readers poll busily, and whether they do.
+    pub(crate) busy_poll: Mutex<BusyPoll>,
     pub(crate) polls_busily: Flag,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
-    pub(crate) loopback: Loopback,
-    pub(crate) core: Arc<NetCore>,
+    pub(crate) loopback_name: Arc<str>,
     pub(crate) lan: Arc<LanInner>,
     port: Arc<Port>,
     port_id: PortId,
@@ -67,21 +65,6 @@ pub(crate) struct Works {
     shards: Box<[Mutex<Shard>]>,
     /// Deals connections out to CPUs.
     next_cpu: AtomicUsize,
-}
-
-/// The device by which a host reaches itself. What it has sent it has received.
-pub(crate) struct Loopback {
-    pub(crate) name: Arc<str>,
-    packets: Counter,
-    /// Without Ethernet headers, as `loopback_xmit` counts.
-    bytes: Counter,
-}
-
-impl Loopback {
-    pub(crate) fn stats(&self) -> NicStats {
-        let (packets, bytes) = (self.packets.get(), self.bytes.get());
-        NicStats { rx_packets: packets, rx_bytes: bytes, tx_packets: packets, tx_bytes: bytes, ..NicStats::default() }
-    }
 }
 
 /// One CPU's share of the stack, and what is kept with it under its lock.
@@ -126,7 +109,6 @@ pub(crate) struct Parts {
     /// A descriptor for each of the device's lines.
     pub(crate) irqs: Box<[IrqDesc]>,
     pub(crate) steering: Steering,
-    pub(crate) core: Arc<NetCore>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
     pub(crate) lan: Arc<LanInner>,
@@ -145,11 +127,11 @@ impl Machine {
             driver: parts.driver,
             irqs: parts.irqs,
             steering: parts.steering,
-            polls_busily: Flag::new(parts.core.busy_read.get() > 0),
+            busy_poll: Mutex::default(),
+            polls_busily: Flag::new(false),
             clock: parts.clock,
             tracer: parts.tracer,
-            loopback: Loopback { name: "lo".into(), packets: Counter::default(), bytes: Counter::default() },
-            core: parts.core,
+            loopback_name: "lo".into(),
             lan: parts.lan,
             port: parts.port,
             port_id: parts.port_id,
@@ -221,13 +203,31 @@ impl Works {
         *recent = (*recent).max(now);
         let now = *recent;
         let result = f(stack, now, fx);
-        self.leave(cpu, shard, now);
+        if self.leave(cpu, shard, now) {
+            self.complete_tx(cpu);
+        }
         result
     }
 
-    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too.
+    /// The transmit ring is empty, and connections have waited for that: they give it more, again and again.
+    #[cold]
+    fn complete_tx(&self, cpu: usize) {
+        loop {
+            let mut shard = self.lock(cpu);
+            let Shard { stack, fx, recent, .. } = &mut *shard;
+            *recent = (*recent).max(self.clock.now());
+            let now = *recent;
+            stack.on_tx_completion(now, fx);
+            if !self.leave(cpu, shard, now) {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too. Says
+    /// whether the transmit ring has become empty and a connection waits for that.
     #[inline(never)]
-    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) {
+    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) -> bool {
         let Shard { stack, tx, doorbell, fx, armed, wakeups, .. } = &mut *shard;
         let mut drains = None;
         if !fx.tx.is_empty() {
@@ -257,9 +257,7 @@ impl Works {
         let inward = fx.take_inward();
         drop(shard);
 
-        if let Some(doorbell) = drains {
-            self.start_tx(cpu, doorbell, now);
-        }
+        let completes = drains.is_some_and(|doorbell| self.start_tx(cpu, doorbell, now));
         if let Some(inward) = inward {
             self.deliver_inward(cpu, inward);
         }
@@ -273,6 +271,7 @@ impl Works {
                 wakes.wake_all();
             }
         }
+        completes
     }
 
     /// The same for who listens: each with the functions through which it is woken.
@@ -284,8 +283,9 @@ impl Works {
         });
     }
 
-    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.
-    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) {
+    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock. Says
+    /// whether a connection has waited for the end of that.
+    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) -> bool {
         loop {
             let Doorbell { batch, track } = &mut *doorbell;
             self.lan.switch.send_along(track, (self.port_id, &self.port), now, batch);
@@ -294,7 +294,7 @@ impl Works {
             shard.tx.device_fetch(batch);
             if batch.is_empty() {
                 shard.doorbell = Some(doorbell);
-                return;
+                return shard.stack.is_throttled();
             }
             drop(shard);
             now = self.clock.now();
@@ -305,7 +305,7 @@ impl Works {
     #[cold]
     fn deliver_inward(&self, cpu: usize, mut inward: Inward) {
         if !inward.loopback.is_empty() {
-            self.loopback_xmit(cpu, &mut inward.loopback);
+            self.cpus[cpu].enqueue_to_backlog(&mut inward.loopback);
         }
         for frame in inward.steered {
             let (home, _) = self.steering.home_of(&frame);
@@ -314,22 +314,6 @@ impl Works {
         for fact in inward.facts {
             self.teach(cpu, &fact);
         }
-    }
-
-    /// `loopback_xmit`: what is taken into the backlog is counted as sent and received.
-    fn loopback_xmit(&self, cpu: usize, frames: &mut Vec<PacketBuf>) {
-        let count = |frames: &[PacketBuf]| {
-            let bytes: usize = frames.iter().map(|frame| frame.whole_len() - EthernetHeader::LEN).sum();
-            (frames.len() as u64, bytes as u64)
-        };
-        if self.core.limits_flows.get() {
-            frames.iter_mut().for_each(|frame| frame.rx.hash = software_hash(frame.data()));
-        }
-        let sent = count(frames);
-        self.cpus[cpu].enqueue_to_backlog(frames);
-        let lost = count(frames);
-        self.loopback.packets.add_shared(sent.0 - lost.0);
-        self.loopback.bytes.add_shared(sent.1 - lost.1);
     }
 
     /// Tells the other shards what one has learned: it arrives at one CPU only.
@@ -375,41 +359,13 @@ impl Works {
         cpu.backlog_tail()
     }
 
-    /// Frames from a NAPI poll go up the stack of `cpu`, in lists of `gro_normal_batch` segments (`gro_normal_list`): who waits
-    /// for the first ones need not wait for the last ones, and who wants the shard has a chance in between.
+    /// Frames from a NAPI poll go up the stack of `cpu`.
     pub(crate) fn receive(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
-        // Mostly there is one.
-        if frames.len() > 1 {
-            return self.receive_lists(cpu, now, frames);
-        }
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, |stack, now, fx| {
             take_each(frames, |frame| stack.on_frame(now, frame, fx));
             stack.on_batch_end(now, fx);
         });
-    }
-
-    #[inline(never)]
-    fn receive_lists(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
-        let batch = self.core.gro_normal_batch.get() as usize;
-        let mut frames = frames.drain(..);
-        loop {
-            let shard = self.lock(cpu);
-            self.run(cpu, shard, now, |stack, now, fx| {
-                let mut segments = 0;
-                for frame in frames.by_ref() {
-                    segments += 1 + frame.rest().len();
-                    stack.on_frame(now, frame, fx);
-                    if segments >= batch {
-                        break;
-                    }
-                }
-                stack.on_batch_end(now, fx);
-            });
-            if frames.len() == 0 {
-                return;
-            }
-        }
     }
 
     /// The TIMER softirq of `cpu`. Gives the moment to which the CPU sets its timer.

@@ -24,4 +24,3 @@ pub(crate) mod socket;
 pub(crate) mod socket_table;
 pub(crate) mod softnet;
 pub(crate) mod steering;
-pub(crate) mod sysctl;

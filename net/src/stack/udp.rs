@@ -230,7 +230,7 @@ impl UdpLayer {
         sockets: &mut Sockets,
         local: Endpoint,
         binding: Binding,
-        options: UdpOptions,
+        rcvbuf: usize,
     ) -> Result<SocketId, SocketError> {
         if !sockets.has_room() {
             return Err(SocketError::NoBuffers);
@@ -241,7 +241,7 @@ impl UdpLayer {
         let socket = UdpSocket {
             local,
             binding,
-            options,
+            options: UdpOptions::new(rcvbuf),
             peer: None,
             wq: SocketWq::new(),
             error: None,

@@ -218,9 +218,10 @@ impl Worker<'_> {
                 core.searching = idle.leave(index) == Leave::Searching;
                 break;
             }
-            core = if role == Role::Watch { self.nap(core, &mut watch)? } else { self.sleep(core)? };
+            let napped = role == Role::Watch;
+            core = if napped { self.nap(core, &mut watch)? } else { self.sleep(core)? };
             if !core.queue.is_empty() {
-                if role == Role::Watch {
+                if napped {
                     watch.look_around(&shared, &mut core);
                 }
                 continue;
@@ -231,7 +232,8 @@ impl Worker<'_> {
                 core.searching = true;
                 break;
             }
-            if role == Role::Watch && !watch.look_around(&shared, &mut core) {
+            // Who has just been appointed naps first: whoever did it has yet to come to its own work.
+            if napped && role == Role::Watch && !watch.look_around(&shared, &mut core) {
                 role = Role::Sleeper;
             }
         }
