@@ -194,7 +194,9 @@ impl Works {
 
         let mut drains = None;
         if !fx.tx.is_empty() {
-            self.trace_tx(&fx.tx);
+            if self.tracer.is_listening() {
+                self.trace_tx(&fx.tx);
+            }
             for frame in fx.tx.drain(..) {
                 tx.driver_post(frame);
             }

@@ -47,6 +47,8 @@ pub(crate) struct Neighbours {
     evicted: Vec<PacketBuf>,
     /// The last address that was looked up and stands fast, and until when.
     last: Option<(IpAddr, MacAddr, Instant)>,
+    /// Another number whenever what was found before may have another answer.
+    version: u64,
 }
 
 /// What to do with a packet.
@@ -102,7 +104,33 @@ impl Neighbours {
             hand: 0,
             evicted: Vec::new(),
             last: None,
+            version: 0,
         }
+    }
+
+    /// Another number after every change that is not the passing of time.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Where packets to `addr` are sent without a second thought, and until when.
+    pub(crate) fn known(&self, addr: IpAddr, now: Instant) -> Option<(MacAddr, Instant)> {
+        let &index = self.by_addr.get(&addr)?;
+        match self.entries[index as usize].state {
+            // A doubt is ended by a timer, and by what is heard.
+            State::Permanent { mac } | State::Delay { mac } | State::Probe { mac, .. } => {
+                Some((mac, Instant::FAR_FUTURE))
+            }
+            State::Reachable { mac, until } if now < until => Some((mac, until)),
+            State::Reachable { .. } | State::Stale { .. } | State::Incomplete { .. } => None,
+        }
+    }
+
+    /// What was found before may have another answer now.
+    fn is_changed(&mut self) {
+        self.last = None;
+        self.version += 1;
     }
 
     /// Finds the link address for `packet`, or keeps it until there is one.
@@ -132,7 +160,10 @@ impl Neighbours {
                 self.timers.arm(index, entry.timer_at);
                 Resolution::Known(mac, packet)
             }
-            State::Delay { mac } | State::Probe { mac, .. } => Resolution::Known(mac, packet),
+            State::Delay { mac } | State::Probe { mac, .. } => {
+                self.last = Some((addr, mac, Instant::FAR_FUTURE));
+                Resolution::Known(mac, packet)
+            }
             State::Incomplete { .. } => {
                 Resolution::Queued { ask: false, displaced: entry.hold(packet, self.queue_max_bytes) }
             }
@@ -181,7 +212,7 @@ impl Neighbours {
         }
         (entry.state, entry.timer_at) = (next, Instant::FAR_FUTURE);
         self.timers.disarm(index);
-        self.last = None;
+        self.is_changed();
         let waiting = self.entries[index as usize].take_held();
         if matches!(next, State::Stale { .. }) && !waiting.is_empty() {
             // It is used at once.
@@ -212,6 +243,7 @@ impl Neighbours {
             entry.state = State::Reachable { mac, until: now.saturating_add(REACHABLE) };
             entry.timer_at = Instant::FAR_FUTURE;
             self.timers.disarm(index);
+            self.is_changed();
         }
     }
 
@@ -227,7 +259,7 @@ impl Neighbours {
         if let Some(&index) = self.by_addr.get(&addr) {
             self.entries[index as usize].state = State::Permanent { mac };
             self.timers.disarm(index);
-            self.last = None;
+            self.is_changed();
         }
         waiting
     }
@@ -355,7 +387,7 @@ impl Neighbours {
         let entry = self.entries.remove(index as usize);
         self.by_addr.remove(&entry.addr);
         self.timers.disarm(index);
-        self.last = None;
+        self.is_changed();
         entry.queue
     }
 }

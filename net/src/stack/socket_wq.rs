@@ -63,7 +63,9 @@ impl SocketWq {
     #[inline]
     pub(crate) fn data_ready(&mut self, protocol: &'static str, fx: &mut Effects) {
         fx.tracer.emit(|| Event::SkDataReady { protocol, func: "sock_def_readable" });
-        self.wait.wake(Events::READABLE, 1, &mut fx.wakes);
+        if !self.wait.is_empty() {
+            self.wait.wake(Events::READABLE, 1, &mut fx.wakes);
+        }
         self.wake_async(How::WaitData, band::IN, fx);
     }
 

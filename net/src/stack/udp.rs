@@ -5,15 +5,17 @@ use crate::packet::{PacketBuf, PoolCache};
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, Demux, FourTuple};
+use crate::stack::dst::Dst;
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
-use crate::stack::ip::{HEADROOM, Lower};
+use crate::stack::ip::{HEADROOM, IpLayer, Lower};
 use crate::stack::ip_output::header_len;
 use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::socket_wq::SocketWq;
+use crate::stack::udp_early::Early;
 use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
@@ -30,9 +32,7 @@ use wakeline_runtime::wait_queue::Events;
 #[derive(Debug)]
 pub(crate) struct UdpLayer {
     demux: Demux<u32>,
-    /// The last datagram's flow, its socket, and the demux's version then: datagrams come in runs (Linux's early demux serves
-    /// the same end).
-    recent: Option<(FourTuple, u32, u64)>,
+    early: Option<Early>,
 }
 
 /// A UDP socket. What it sends leaves at once, so there is no send buffer and it is always writable.
@@ -42,6 +42,7 @@ pub(crate) struct UdpSocket {
     pub(crate) binding: Binding,
     pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
+    way: Option<Box<Way>>,
     pub(crate) wq: SocketWq,
     pub(crate) error: Option<SocketError>,
     pub(crate) errors: ErrorQueue,
@@ -49,6 +50,19 @@ pub(crate) struct UdpSocket {
     charged: usize,
     /// Datagrams that found the buffer full (`sk_drops`).
     pub(crate) drops: u64,
+}
+
+/// What all datagrams to a socket's peer have in common.
+#[derive(Debug)]
+struct Way {
+    dst: Dst,
+    /// The socket's and the peer's.
+    ports: [u16; 2],
+    /// The sum of the pseudo-header without the length.
+    pseudo: Sum,
+    /// The largest payload.
+    room: usize,
+    v4: bool,
 }
 
 /// A datagram that has been pulled to its payload, and who sent it.
@@ -85,6 +99,11 @@ impl UdpSocket {
         SocketEntry { recv_q: u32::try_from(self.charged).unwrap_or(u32::MAX), ..entry }
     }
 
+    /// What its datagrams have in common may be something else now.
+    pub(crate) fn forget_way(&mut self) {
+        self.way = None;
+    }
+
     fn flow(&self) -> Option<FourTuple> {
         self.peer.map(|remote| FourTuple { local: self.local, remote })
     }
@@ -93,7 +112,7 @@ impl UdpSocket {
 impl UdpLayer {
     /// A layer without sockets.
     pub(crate) fn new(secret: [u64; 4]) -> UdpLayer {
-        UdpLayer { demux: Demux::new(secret), recent: None }
+        UdpLayer { demux: Demux::new(secret), early: None }
     }
 
     /// Which ports are in use.
@@ -133,9 +152,11 @@ impl UdpLayer {
             packet.pull(UdpHeader::LEN);
             return self.deliver_to_many(sockets, &flow, packet, lower);
         }
-        match self.lookup(sockets, &flow) {
-            Some(socket) => {
+        match self.find(sockets, &flow) {
+            Some(index) => {
                 packet.pull(UdpHeader::LEN);
+                self.early = Early::new(&packet, ip, flow.remote, index, self.versions(lower.ip));
+                let Some(socket) = sockets.udp_at(index) else { return };
                 enqueue(socket, flow.remote, packet, lower);
             }
             None => {
@@ -180,20 +201,38 @@ impl UdpLayer {
         self.demux.exact(flow, has_flow)
     }
 
-    /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
-    /// else is none of these.
-    fn lookup<'a>(&mut self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
-        if let Some((recent, index, version)) = &self.recent
-            && *version == self.demux.version()
-            && recent == flow
-        {
-            return sockets.udp_at(*index);
-        }
-        let index = self.find(sockets, flow)?;
-        self.recent = Some((*flow, index, self.demux.version()));
-        sockets.udp_at(index)
+    /// A frame whose headers are those of the last datagram: it goes to the same socket. Gives back any other.
+    #[inline]
+    pub(crate) fn on_early(
+        &mut self,
+        sockets: &mut Sockets,
+        mut frame: PacketBuf,
+        lower: &mut Lower<'_>,
+    ) -> Option<PacketBuf> {
+        let Some(early) = &self.early else { return Some(frame) };
+        let must_verify = lower.ip.must_verify(&frame);
+        let Some(v4) = early.strip(&mut frame, must_verify, self.versions(lower.ip)) else { return Some(frame) };
+        let Some(socket) = sockets.udp_at(early.socket) else { return Some(frame) };
+        count(lower, v4, (Mib::IpInReceives, Mib::Ip6InReceives));
+        count(lower, v4, (Mib::IpInDelivers, Mib::Ip6InDelivers));
+        enqueue(socket, early.from, frame, lower);
+        None
     }
 
+    /// The next datagram takes the long way.
+    #[cfg(test)]
+    pub(crate) fn forget_early(&mut self) {
+        self.early = None;
+    }
+
+    /// What `early` depends on.
+    #[inline]
+    fn versions(&self, ip: &IpLayer) -> [u64; 2] {
+        [self.demux.version(), ip.version()]
+    }
+
+    /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
+    /// else is none of these.
     fn find(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
         if let Some(index) = self.exact(sockets, flow) {
             return Some(index);
@@ -243,6 +282,7 @@ impl UdpLayer {
             binding,
             options: UdpOptions::new(rcvbuf),
             peer: None,
+            way: None,
             wq: SocketWq::new(),
             error: None,
             errors: ErrorQueue::default(),
@@ -265,6 +305,7 @@ impl UdpLayer {
         if let Some(old) = socket.flow() {
             self.demux.remove(&old, id.index());
         }
+        socket.way = None;
         let port = socket.local.port();
         if socket.local.ip().is_unspecified() {
             // The address that the route chooses is the socket's from now on.
@@ -290,6 +331,7 @@ impl UdpLayer {
     }
 
     /// Sends one datagram, to the peer unless `to` is given.
+    #[inline]
     pub(crate) fn send(
         sockets: &mut Sockets,
         id: SocketId,
@@ -301,6 +343,25 @@ impl UdpLayer {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
+        if to.is_none()
+            && let Some(way) = &socket.way
+            && payload.len() <= way.room
+            && lower.ip.holds(&way.dst, lower.now)
+        {
+            return way.send(payload, lower);
+        }
+        UdpLayer::send_slowly(socket, payload, to, lower)
+    }
+
+    /// The same where the way has to be found.
+    #[inline(never)]
+    fn send_slowly(
+        socket: &mut UdpSocket,
+        payload: &[u8],
+        to: Option<Endpoint>,
+        lower: &mut Lower<'_>,
+    ) -> Result<usize, SocketError> {
+        let is_to_peer = to.is_none();
         let to = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?;
         let (dst, v4) = (to.ip(), to.ip().is_ipv4());
         if to.port() == 0 {
@@ -339,28 +400,19 @@ impl UdpLayer {
             return Err(SocketError::NoBuffers);
         };
         // What goes in pieces has nobody else to sum it.
-        let sum = !lower.ip.config.checksum_offload || is_large;
-        let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
-        let seed = sums;
-        if sum {
-            sums.add_copying(packet.put(payload.len()), payload);
-        } else {
-            packet.put(payload.len()).copy_from_slice(payload);
-        }
-        let header =
-            UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
-        let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
-        header.emit(out, sum.then_some(sums));
-        if !sum {
-            UdpHeader::seed_checksum(packet.data_mut(), seed);
-            packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
-        }
+        let is_left = lower.ip.config.checksum_offload && !is_large;
+        let pseudo = Sum::pseudo_header(src, dst, protocol::UDP, len);
+        write(&mut packet, payload, [socket.local.port(), to.port()], pseudo, is_left);
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
         let IpFields { tos, hop_limit } = socket.options.ip_fields(dst);
         let loops = to_all || socket.options.loops(dst);
         let envelope = Envelope { fragments, tos, hop_limit, loops, ..plain };
         lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
+        if is_to_peer {
+            let ports = [socket.local.port(), to.port()];
+            socket.way = lower.ip.dst(&envelope, lower.now).map(|dst| Box::new(Way::new(dst, &envelope, ports)));
+        }
         Ok(payload.len())
     }
 
@@ -414,6 +466,48 @@ impl UdpLayer {
                 socket.wq.state_change(lower.fx);
             }
         }
+    }
+}
+
+impl Way {
+    fn new(dst: Dst, envelope: &Envelope, ports: [u16; 2]) -> Way {
+        let v4 = envelope.dst.is_ipv4();
+        let pseudo = Sum::pseudo_header(envelope.src, envelope.dst, protocol::UDP, 0);
+        Way { ports, pseudo, room: dst.largest - header_len(v4) - UdpHeader::LEN, v4, dst }
+    }
+
+    /// Sends one datagram, for which there is room.
+    #[inline]
+    fn send(&self, payload: &[u8], lower: &mut Lower<'_>) -> Result<usize, SocketError> {
+        let Some(mut packet) = lower.ip.pool.alloc(HEADROOM + UdpHeader::LEN, payload.len()) else {
+            count(lower, self.v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
+            return Err(SocketError::NoBuffers);
+        };
+        let mut pseudo = self.pseudo;
+        pseudo.add_field((UdpHeader::LEN + payload.len()) as u16);
+        write(&mut packet, payload, self.ports, pseudo, lower.ip.config.checksum_offload);
+        count(lower, self.v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
+        lower.ip.send_along(&self.dst, packet, lower.fx);
+        Ok(payload.len())
+    }
+}
+
+/// Writes a datagram into an empty packet: payload, header, and the checksum, or what the device is to make it from.
+#[inline(always)]
+fn write(packet: &mut PacketBuf, payload: &[u8], [src_port, dst_port]: [u16; 2], pseudo: Sum, is_left: bool) {
+    let mut sums = pseudo;
+    if is_left {
+        packet.put(payload.len()).copy_from_slice(payload);
+    } else {
+        sums.add_copying(packet.put(payload.len()), payload);
+    }
+    let len = (UdpHeader::LEN + payload.len()) as u16;
+    let header = UdpHeader { src_port, dst_port, len, has_checksum: !is_left };
+    let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
+    header.emit(out, (!is_left).then_some(sums));
+    if is_left {
+        UdpHeader::seed_checksum(packet.data_mut(), pseudo);
+        packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
     }
 }
 

@@ -21,9 +21,10 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        if bytes.len() <= SHORT {
-            return self.add_folded(sum_short(bytes));
-        }
+        if bytes.len() <= SHORT { self.add_folded(sum_short(bytes)) } else { self.add_long(bytes) }
+    }
+
+    fn add_long(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<32>();
         let mut lanes = [Lane::default(); 2];
         for block in blocks {
@@ -32,6 +33,12 @@ impl Sum {
             lanes[1].add(halves[1]);
         }
         self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
+    }
+
+    /// Adds a field of 16 bits.
+    #[inline]
+    pub(crate) fn add_field(&mut self, value: u16) {
+        self.0 += u64::from(value.to_be());
     }
 
     /// Copies `from` to `to`, which is as long, and adds what it copies while it is in the cache.
@@ -134,17 +141,28 @@ impl Lane {
 /// Up to this length two lanes cost more than they save: headers and short messages.
 const SHORT: usize = 128;
 
-/// The sum of a few bytes, eight at a time.
+/// The sum of a few bytes, eight at a time; their overflows gather in the upper half.
 #[inline(always)]
 fn sum_short(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let (mut sum, mut overflows) = (0u64, 0);
-    for &word in words {
-        let (next, overflow) = sum.overflowing_add(u64::from_ne_bytes(word));
-        sum = next;
-        overflows += u64::from(overflow);
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let (words, tail) = rest.as_chunks::<8>();
+    let mut sum = 0u128;
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        for &word in words {
+            sum += u128::from(u64::from_ne_bytes(word));
+        }
     }
-    (sum & 0xffff_ffff) + (sum >> 32) + overflows + sum_rest(rest)
+    for &word in words {
+        sum += u128::from(u64::from_ne_bytes(word));
+    }
+    if !tail.is_empty() {
+        let mut last = [0; 8];
+        last[..tail.len()].copy_from_slice(tail);
+        sum += u128::from(u64::from_ne_bytes(last));
+    }
+    let low = sum as u64;
+    (low & 0xffff_ffff) + (low >> 32) + (sum >> 64) as u64
 }
 
 /// The sum of less than a block.
