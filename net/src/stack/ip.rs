@@ -78,7 +78,7 @@ impl IpLayer {
         // A router does not listen to others.
         let ipv6 = Ipv6Sysctls { accept_ra: config.ipv6.accept_ra && !config.forwards, ..config.ipv6 };
         let mut layer = IpLayer {
-            neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max_bytes, config.secret),
+            neighbours: Neighbours::new(limits.neigh, limits.neigh_queue_max_bytes, config.secret),
             addresses: Addresses::default(),
             autoconf: Autoconf::new(ipv6),
             icmp_rate: RateLimit::new(),

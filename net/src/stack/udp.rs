@@ -2,6 +2,7 @@
 
 use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
+use crate::recv_meta::RecvMeta;
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, Demux, FourTuple};
@@ -9,7 +10,7 @@ use crate::stack::dst::Dst;
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
-use crate::stack::ip_output::header_len;
+use crate::stack::ip_output::{PACKET_MAX, header_len};
 use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
@@ -69,6 +70,8 @@ struct Way {
 #[derive(Debug)]
 struct Datagram {
     from: Endpoint,
+    /// Type of service, or traffic class.
+    tos: u8,
     packet: PacketBuf,
 }
 
@@ -102,6 +105,19 @@ impl UdpSocket {
     /// What its datagrams have in common may be something else now.
     pub(crate) fn forget_way(&mut self) {
         self.way = None;
+    }
+
+    /// Takes the oldest datagram, of which `buf` gets what fits.
+    #[inline]
+    fn take(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+        let Some(Datagram { packet, .. }) = self.queue.pop_front() else { return 0 };
+        let n = copy_out(&packet, buf);
+        self.charged -= packet.truesize();
+        pool.free(packet);
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        n
     }
 
     fn flow(&self) -> Option<FourTuple> {
@@ -150,14 +166,14 @@ impl UdpLayer {
             FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
         if ip.dst.is_multicast() || lower.ip.is_broadcast(ip.dst) {
             packet.pull(UdpHeader::LEN);
-            return self.deliver_to_many(sockets, &flow, packet, lower);
+            return self.deliver_to_many(sockets, (&flow, ip.tos), packet, lower);
         }
         match self.find(sockets, &flow) {
             Some(index) => {
                 packet.pull(UdpHeader::LEN);
                 self.early = Early::new(&packet, ip, flow.remote, index, self.versions(lower.ip));
                 let Some(socket) = sockets.udp_at(index) else { return };
-                enqueue(socket, flow.remote, packet, lower);
+                enqueue(socket, (flow.remote, ip.tos), packet, lower);
             }
             None => {
                 count(lower, v4, (Mib::UdpNoPorts, Mib::Udp6NoPorts));
@@ -170,7 +186,13 @@ impl UdpLayer {
     /// `__udp4_lib_mcast_deliver`: everybody who is bound there hears it, but who is connected to somebody else. As with
     /// IP_MULTICAST_ALL, Linux's default, it need not be the socket that has joined the group.
     #[cold]
-    fn deliver_to_many(&mut self, sockets: &mut Sockets, flow: &FourTuple, packet: PacketBuf, lower: &mut Lower<'_>) {
+    fn deliver_to_many(
+        &mut self,
+        sockets: &mut Sockets,
+        (flow, tos): (&FourTuple, u8),
+        packet: PacketBuf,
+        lower: &mut Lower<'_>,
+    ) {
         let v4 = flow.is_v4();
         let mut hearers = self.demux.all_bound(flow.local);
         hearers.retain(|index| {
@@ -187,11 +209,11 @@ impl UdpLayer {
             };
             copy.put(packet.len()).copy_from_slice(packet.data());
             if let Some(socket) = sockets.udp_at(index) {
-                enqueue(socket, flow.remote, copy, lower);
+                enqueue(socket, (flow.remote, tos), copy, lower);
             }
         }
         if let Some(socket) = sockets.udp_at(last) {
-            enqueue(socket, flow.remote, packet, lower);
+            enqueue(socket, (flow.remote, tos), packet, lower);
         }
     }
 
@@ -215,7 +237,7 @@ impl UdpLayer {
         let Some(socket) = sockets.udp_at(early.socket) else { return Some(frame) };
         count(lower, v4, (Mib::IpInReceives, Mib::Ip6InReceives));
         count(lower, v4, (Mib::IpInDelivers, Mib::Ip6InDelivers));
-        enqueue(socket, early.from, frame, lower);
+        enqueue(socket, (early.from, early.tos), frame, lower);
         None
     }
 
@@ -416,6 +438,37 @@ impl UdpLayer {
         Ok(payload.len())
     }
 
+    /// `UDP_SEGMENT`: sends datagrams of `segment` bytes each, the last of them perhaps shorter; none of them in pieces.
+    ///
+    /// # Simplification
+    /// They are cut here, and not by the device or just above it: nothing below sees them as one.
+    pub(crate) fn send_segments(
+        sockets: &mut Sockets,
+        id: SocketId,
+        (payload, segment): (&[u8], u16),
+        to: Option<Endpoint>,
+        lower: &mut Lower<'_>,
+    ) -> Result<usize, SocketError> {
+        let socket = sockets.udp(id)?;
+        let dst = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?.ip();
+        let headers = header_len(dst.is_ipv4()) + UdpHeader::LEN;
+        let segment = usize::from(segment);
+        let largest = lower.ip.largest_to(dst, socket.options.fragments, lower.now)?;
+        if payload.len() + headers > PACKET_MAX || headers + payload.len().min(segment) > largest {
+            return Err(SocketError::MessageTooLong);
+        }
+        if payload.len() > segment * UDP_MAX_SEGMENTS {
+            return Err(SocketError::InvalidInput);
+        }
+        if payload.is_empty() {
+            return UdpLayer::send(sockets, id, payload, to, lower);
+        }
+        for datagram in payload.chunks(segment) {
+            UdpLayer::send(sockets, id, datagram, to, lower)?;
+        }
+        Ok(payload.len())
+    }
+
     /// Takes, or with `peek` looks at, the oldest datagram; what does not fit into `buf` is lost, as in `recvfrom`.
     pub(crate) fn recv(
         sockets: &mut Sockets,
@@ -428,17 +481,52 @@ impl UdpLayer {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
-        let Datagram { from, packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
-        let (from, n) = (socket.binding.family.show(*from), packet.len().min(buf.len()));
-        buf[..n].copy_from_slice(&packet.data()[..n]);
-        if !peek && let Some(datagram) = socket.queue.pop_front() {
-            socket.charged -= datagram.packet.truesize();
-            pool.free(datagram.packet);
-            if socket.queue.is_empty() && socket.queue.capacity() > IDLE_CAPACITY {
-                socket.queue = VecDeque::new();
-            }
-        }
+        let Datagram { from, packet, .. } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
+        let from = socket.binding.family.show(*from);
+        let n = if peek { copy_out(packet, buf) } else { socket.take(buf, pool) };
         Ok((n, from))
+    }
+
+    /// The same, with what is known of it. With UDP_GRO as many datagrams as the first one's sender has sent with the same length
+    /// lie in `buf` behind each other, the last of them perhaps shorter.
+    ///
+    /// # Simplification
+    /// Linux merges when they arrive, so only what has come together is one, and cuts off what does not fit. Here they are
+    /// put together when they are taken, and what does not fit stays.
+    pub(crate) fn recv_msg(
+        sockets: &mut Sockets,
+        id: SocketId,
+        buf: &mut [u8],
+        pool: &mut PoolCache,
+    ) -> Result<RecvMeta, SocketError> {
+        let socket = sockets.udp(id)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        let &Datagram { from, tos, ref packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
+        let size = packet.len();
+        let mut len = socket.take(buf, pool);
+        let is_truncated = size > len;
+        let (mut merged, mut last) = (1, len);
+        let room = buf.len().min(PACKET_MAX);
+        while socket.options.gro && !is_truncated && last == size && merged < UDP_GRO_CNT_MAX {
+            let fits = |next: &Datagram| {
+                let n = next.packet.len();
+                next.from == from && next.tos == tos && (1..=size).contains(&n) && len + n <= room
+            };
+            if !socket.queue.front().is_some_and(fits) {
+                break;
+            }
+            last = socket.take(&mut buf[len..], pool);
+            (len, merged) = (len + last, merged + 1);
+        }
+        Ok(RecvMeta {
+            len,
+            from: socket.binding.family.show(from),
+            is_truncated,
+            tos: socket.options.tells_tos(from.ip().is_ipv4()).then_some(tos),
+            gro_size: (merged > 1).then_some(size),
+        })
     }
 
     /// Closes a socket; what was not read is lost.
@@ -511,10 +599,26 @@ fn write(packet: &mut PacketBuf, payload: &[u8], [src_port, dst_port]: [u16; 2],
     }
 }
 
+#[inline]
+fn copy_out(packet: &PacketBuf, buf: &mut [u8]) -> usize {
+    let n = packet.len().min(buf.len());
+    buf[..n].copy_from_slice(&packet.data()[..n]);
+    n
+}
+
+/// How many datagrams are received as one (`UDP_GRO_CNT_MAX`), and sent as one (`UDP_MAX_SEGMENTS`).
+const UDP_GRO_CNT_MAX: usize = 64;
+const UDP_MAX_SEGMENTS: usize = 128;
+
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 64;
 
-fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mut Lower<'_>) {
+fn enqueue(
+    socket: &mut UdpSocket,
+    (from, tos): (Endpoint, u8),
+    packet: PacketBuf,
+    lower: &mut Lower<'_>,
+) {
     let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());
     if !socket.accepts(truesize) {
         socket.drops += 1;
@@ -523,7 +627,7 @@ fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mu
         return lower.ip.drop_packet(packet, DropReason::SocketRcvbuff, lower.fx);
     }
     socket.charged += truesize;
-    socket.queue.push_back(Datagram { from, packet });
+    socket.queue.push_back(Datagram { from, tos, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
     socket.wq.data_ready("IPPROTO_UDP", lower.fx);
 }

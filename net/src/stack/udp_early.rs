@@ -21,6 +21,8 @@ pub(crate) struct Early {
     headers: Headers,
     /// Who sent it.
     pub(crate) from: Endpoint,
+    /// How it was to be treated.
+    pub(crate) tos: u8,
     /// The place of the socket that it was for.
     pub(crate) socket: u32,
     /// The sum of the pseudo-header without the length.
@@ -79,7 +81,7 @@ impl Early {
             false => Headers::V6(masked(words_v6(packet.pulled(LEN_V6).first_chunk()?), MASK_V6)),
         };
         let pseudo = Sum::pseudo_header(ip.src, ip.dst, protocol::UDP, 0);
-        Some(Early { headers, from, socket, pseudo, versions })
+        Some(Early { headers, from, tos: ip.tos, socket, pseudo, versions })
     }
 
     /// Takes the headers off a frame that is a datagram of the flow and as it should be, down to exactly its payload, and says
