@@ -14,7 +14,7 @@ use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
-use crate::stack::socket_wq::SocketWq;
+use crate::stack::socket_wq::{SocketWq, caller};
 use crate::stack::udp_early::Early;
 use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
@@ -463,7 +463,7 @@ impl UdpLayer {
         for index in sockets.indices() {
             if let Some(socket) = sockets.udp_at(index) {
                 socket.error = Some(SocketError::NetworkDown);
-                socket.wq.state_change(lower.fx);
+                socket.wq.state_change(caller::CALL, lower.fx);
             }
         }
     }
@@ -525,7 +525,7 @@ fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mu
     socket.charged += truesize;
     socket.queue.push_back(Datagram { from, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
-    socket.wq.data_ready("IPPROTO_UDP", lower.fx);
+    socket.wq.data_ready("IPPROTO_UDP", caller::UDP, lower.fx);
 }
 
 /// Counts one in the table of the datagram's family.
