@@ -3,7 +3,10 @@
 //! Every stage calls `Tracer::emit`. While nobody listens that is one predictable branch; the event is not even built.
 //! This file knows no stage: it only carries what they say.
 
+pub use crate::syscall::Syscall;
+use crate::syscall::return_value;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wakeline_runtime::clock::{Clock, Instant};
@@ -74,11 +77,12 @@ pub enum Event {
         protocol: &'static str,
         func: &'static str,
     },
-    /// It is decided that so many are woken: tasks, threads, and functions that stay in the wait queue.
+    /// It is decided that a task or a thread is woken. The stack is that of the kernel's stacktrace trigger; `{:#}` shows it.
     SchedWaking {
         waiters: u32,
+        stack: Stacktrace,
     },
-    /// They have been called: who slept can run now.
+    /// It has been called: who slept can run now.
     SchedWakeup {
         waiters: u32,
     },
@@ -90,6 +94,15 @@ pub enum Event {
         grp: bool,
         res: u8,
     },
+    /// A signal is handed to a task, in whose place Linux would run a handler. Who asks for signals (`sigwaitinfo`) is not told
+    /// of here, nor is he in Linux.
+    SignalDeliver {
+        sig: u8,
+        errno: i32,
+        code: i32,
+        sa_handler: u64,
+        sa_flags: u32,
+    },
     /// A waiter that was told runs again. A task has a number, a thread has none.
     SchedSwitch {
         to: &'static str,
@@ -100,12 +113,15 @@ pub enum Event {
         what: &'static str,
         task: Option<Id>,
     },
+    /// `sys_enter_read` and its likes, with the argument that says how much. Sockets have no descriptor, and a buffer's
+    /// address says nothing.
     SysEnter {
-        name: &'static str,
-        len: u32,
+        call: Syscall,
+        arg: usize,
     },
+    /// `sys_exit_read` and its likes: a count, or an error's number below zero.
     SysExit {
-        name: &'static str,
+        call: Syscall,
         ret: i64,
     },
     SkbCopyDatagramIovec {
@@ -164,8 +180,9 @@ impl Event {
             Event::SchedWakeup { .. } => "sched_wakeup",
             Event::SignalGenerate { .. } => "signal_generate",
             Event::SchedSwitch { .. } | Event::SchedSleep { .. } => "sched_switch",
-            Event::SysEnter { .. } => "sys_enter",
-            Event::SysExit { .. } => "sys_exit",
+            Event::SignalDeliver { .. } => "signal_deliver",
+            Event::SysEnter { call, .. } => call.enter(),
+            Event::SysExit { call, .. } => call.exit(),
             Event::SkbCopyDatagramIovec { .. } => "skb_copy_datagram_iovec",
             Event::TcpRcvSpaceAdjust { .. } => "tcp_rcv_space_adjust",
             Event::SockRecvLength { .. } => "sock_recv_length",
@@ -207,19 +224,49 @@ impl fmt::Display for Event {
                 write!(f, " sport={sport} dport={dport} oldstate={oldstate} newstate={newstate}")
             }
             Event::SkDataReady { protocol, func } => write!(f, " protocol={protocol} func={func}"),
-            Event::SchedWaking { waiters } | Event::SchedWakeup { waiters } => write!(f, " waiters={waiters}"),
+            Event::SchedWaking { waiters, stack } if f.alternate() => write!(f, " waiters={waiters} stack={stack}"),
+            Event::SchedWaking { waiters, .. } | Event::SchedWakeup { waiters } => write!(f, " waiters={waiters}"),
             Event::SignalGenerate { sig, errno, code, comm, grp, res } => {
                 write!(f, " sig={sig} errno={errno} code={code} comm={comm} grp={} res={res}", u8::from(*grp))
             }
+            Event::SignalDeliver { sig, errno, code, sa_handler, sa_flags } => {
+                write!(f, " sig={sig} errno={errno} code={code} sa_handler={sa_handler:x} sa_flags={sa_flags:x}")
+            }
             Event::SchedSwitch { to, task } => write!(f, " next={} waited_for={to}", Name(*task)),
             Event::SchedSleep { what, task } => write!(f, " prev={} prev_state=S waits_for={what}", Name(*task)),
-            Event::SysEnter { name, len } => write!(f, " {name} len={len}"),
-            Event::SysExit { name, ret } => write!(f, " {name} ret={ret}"),
+            Event::SysEnter { call, .. } if call.argument().is_empty() => Ok(()),
+            Event::SysEnter { call, arg } => write!(f, " {}={arg}", call.argument()),
+            Event::SysExit { ret, .. } => write!(f, " ret={ret}"),
             Event::SockRecvLength { ret } | Event::SockSendLength { ret } => write!(f, " ret={ret}"),
             Event::NetDevQueue { dev, len } | Event::NetDevStartXmit { dev, len } => write!(f, " dev={dev} len={len}"),
             Event::NetDevXmit { dev, len, ok } => write!(f, " dev={dev} len={len} rc={}", i32::from(!ok)),
             Event::KfreeSkb { reason, len } => write!(f, " reason={reason} len={len}"),
         }
+    }
+}
+
+/// The functions through which somebody was woken, the innermost first, by the kernel's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stacktrace(Vec<&'static str>);
+
+impl Stacktrace {
+    pub(crate) fn new(functions: impl IntoIterator<Item = &'static str>) -> Stacktrace {
+        Stacktrace(functions.into_iter().collect())
+    }
+
+    /// The functions, the innermost first.
+    #[must_use]
+    pub fn functions(&self) -> &[&'static str] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Stacktrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, function) in self.0.iter().enumerate() {
+            write!(f, "{}{function}", if n == 0 { "" } else { " < " })?;
+        }
+        Ok(())
     }
 }
 
@@ -475,6 +522,24 @@ impl Tracer {
         if self.shared.listening.load(Ordering::Relaxed) {
             self.record(event());
         }
+    }
+
+    /// Tells that a system call begins.
+    #[inline]
+    pub(crate) fn enter_call(&self, call: Syscall, arg: usize) {
+        self.emit(|| Event::SysEnter { call, arg });
+    }
+
+    /// Tells what a system call has given: what `count` makes of it, or the error.
+    #[inline]
+    pub(crate) fn exit_call<T>(
+        &self,
+        call: Syscall,
+        result: io::Result<T>,
+        count: impl FnOnce(&T) -> usize,
+    ) -> io::Result<T> {
+        self.emit(|| Event::SysExit { call, ret: return_value(&result, count) });
+        result
     }
 
     #[cold]

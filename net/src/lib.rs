@@ -50,11 +50,15 @@ mod recv_meta;
 mod sockopt;
 #[cfg(not(loom))]
 mod stack;
+#[cfg(not(loom))]
+mod syscall;
 #[cfg(target_os = "linux")]
 #[cfg(not(loom))]
 mod tap;
 #[cfg(not(loom))]
 mod tcp_info;
+#[cfg(not(loom))]
+mod waking;
 #[cfg(not(loom))]
 mod wire;
 

@@ -242,6 +242,19 @@ impl fmt::Debug for PacketBuf {
     }
 }
 
+/// Takes every packet out of `packets`, in order, and leaves the vector its room. Mostly there is one.
+#[inline]
+pub(crate) fn take_each(packets: &mut Vec<PacketBuf>, mut take: impl FnMut(PacketBuf)) {
+    match packets.len() {
+        1 => {
+            if let Some(packet) = packets.pop() {
+                take(packet);
+            }
+        }
+        _ => packets.drain(..).for_each(take),
+    }
+}
+
 /// A copy of `packet` with the same headroom, or `None` when the pool's bound is reached.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {

@@ -79,10 +79,7 @@ pub(crate) enum Opt {
 impl Opt {
     /// Whether it is one of `SOL_IPV6`, which a socket of IPv4 does not know.
     pub(crate) const fn is_of_v6(self) -> bool {
-        matches!(
-            self,
-            Opt::Hops | Opt::TrafficClass | Opt::RecvTrafficClass | Opt::MulticastLoopV6 | Opt::OnlyV6
-        )
+        matches!(self, Opt::Hops | Opt::TrafficClass | Opt::RecvTrafficClass | Opt::MulticastLoopV6 | Opt::OnlyV6)
     }
 }
 

@@ -241,7 +241,11 @@ fn a_receiver_is_told_how_datagrams_were_to_be_treated_if_it_asks() {
                 assert!(receiver.recv_tclass_v6().unwrap());
             }
             for tos in [0u8, 0xb8 | 0b10, 0b11] {
-                if v4 { sender.set_tos_v4(tos.into()).unwrap() } else { sender.set_tclass_v6(tos.into()).unwrap() }
+                if v4 {
+                    sender.set_tos_v4(tos.into()).unwrap()
+                } else {
+                    sender.set_tclass_v6(tos.into()).unwrap()
+                }
                 sender.send(b"text").await.unwrap();
                 let meta = receiver.recv_msg(&mut buf).await.unwrap();
                 assert_eq!((meta.len, meta.tos, meta.is_truncated), (3, Some(tos), true));

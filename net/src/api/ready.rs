@@ -6,6 +6,7 @@
 use crate::api::tcp::{Connection, TcpStream};
 use crate::api::udp::{Socket, UdpSocket};
 use crate::host::socket::file::Places;
+use crate::syscall::Syscall;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ impl TcpStream {
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_read(buf),
-            socket => at_once(socket, |cx, slot| socket.poll_read(cx, slot, buf)),
+            socket => at_once(socket, Syscall::Read, |cx, slot| socket.poll_read(cx, slot, buf)),
         }
     }
 
@@ -62,7 +63,7 @@ impl TcpStream {
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_read_vectored(bufs),
-            socket => at_once(socket, |cx, slot| socket.poll_read_vectored(cx, slot, bufs)),
+            socket => at_once(socket, Syscall::Read, |cx, slot| socket.poll_read_vectored(cx, slot, bufs)),
         }
     }
 
@@ -73,7 +74,7 @@ impl TcpStream {
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_write(buf),
-            socket => at_once(socket, |cx, slot| socket.poll_write(cx, slot, buf)),
+            socket => at_once(socket, Syscall::Write, |cx, slot| socket.poll_write(cx, slot, buf)),
         }
     }
 
@@ -84,7 +85,7 @@ impl TcpStream {
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_write_vectored(bufs),
-            socket => at_once(socket, |cx, slot| socket.poll_write_vectored(cx, slot, bufs)),
+            socket => at_once(socket, Syscall::Write, |cx, slot| socket.poll_write_vectored(cx, slot, bufs)),
         }
     }
 
@@ -97,7 +98,8 @@ impl TcpStream {
         match &self.socket {
             Connection::Os(stream) => stream.try_io(interest, op),
             socket => {
-                at_once(socket, |cx, slot| socket.poll_ready(cx, slot, interest))?;
+                let mut wait = OfStream { socket, slot: WaitSlot::new() };
+                or_would_block(socket.poll_ready(&mut Context::from_waker(Waker::noop()), &mut wait.slot, interest))?;
                 op()
             }
         }
@@ -124,17 +126,25 @@ impl TcpStream {
 /// One try of an emulated stream, whose place in the queue is given back at once.
 fn at_once<R>(
     socket: &Connection,
+    call: Syscall,
     poll: impl FnOnce(&mut Context<'_>, &mut WaitSlot) -> Poll<io::Result<R>>,
 ) -> io::Result<R> {
     let mut wait = OfStream { socket, slot: WaitSlot::new() };
-    or_would_block(poll(&mut Context::from_waker(Waker::noop()), &mut wait.slot))
+    match (poll(&mut Context::from_waker(Waker::noop()), &mut wait.slot), socket) {
+        (Poll::Pending, Connection::Emulated(stream)) => Err(stream.told_would_block(call)),
+        (polled, _) => or_would_block(polled),
+    }
+}
+
+fn or_else_told<R>(poll: Poll<io::Result<R>>, would_block: impl FnOnce() -> io::Error) -> io::Result<R> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(would_block()),
+    }
 }
 
 fn or_would_block<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
+    or_else_told(poll, || io::ErrorKind::WouldBlock.into())
 }
 
 /// The place of one call in a stream's queue.
@@ -207,7 +217,10 @@ impl UdpSocket {
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         match &self.0 {
             Socket::Os(socket) => socket.try_recv_from(buf),
-            Socket::Emulated(socket) => self.spread(|cx, slots| socket.poll_recv_from(cx, slots, buf, false)),
+            Socket::Emulated(socket) => {
+                let received = self.spread(|cx, slots| socket.poll_recv_from(cx, slots, buf, false));
+                or_else_told(received, || socket.told_would_block(Syscall::Recvfrom))
+            }
         }
     }
 
@@ -242,7 +255,7 @@ impl UdpSocket {
         match &self.0 {
             Socket::Os(socket) => socket.try_io(interest, op),
             Socket::Emulated(socket) => {
-                self.spread(|cx, slots| socket.poll_ready(cx, slots, interest))?;
+                or_would_block(self.spread(|cx, slots| socket.poll_ready(cx, slots, interest)))?;
                 op()
             }
         }
@@ -255,9 +268,9 @@ impl UdpSocket {
         or_would_block(socket.poll_send_to(&mut Context::from_waker(Waker::noop()), &mut slot, buf, to))
     }
 
-    fn spread<R>(&self, poll: impl FnOnce(&mut Context<'_>, &mut Places) -> Poll<io::Result<R>>) -> io::Result<R> {
+    fn spread<R>(&self, poll: impl FnOnce(&mut Context<'_>, &mut Places) -> Poll<R>) -> Poll<R> {
         let mut wait = OfSocket { socket: self, emulated: Places::new() };
-        or_would_block(poll(&mut Context::from_waker(Waker::noop()), &mut wait.emulated))
+        poll(&mut Context::from_waker(Waker::noop()), &mut wait.emulated)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::stack::effects::Effects;
 use crate::stack::shard::Stack;
+use crate::stack::socket_wq::IN_RING;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -242,7 +243,7 @@ impl Work {
                 Tried::Over(Completion::new(user_data, result).with_buffer(std::mem::take(buf)))
             }
             Work::RecvFrom { file, places, buf } => {
-                let polled = file.attempt(EXCLUSIVE, waker, places, Events::READABLE, |stack, id, _, _| {
+                let polled = file.attempt(EXCLUSIVE, waker, places, Events::READABLE | IN_RING, |stack, id, _, _| {
                     stack.udp_recv_from(id, buf, false)
                 });
                 over(polled, |result| {
@@ -253,7 +254,7 @@ impl Work {
             }
             Work::Accept { file, places, many } => {
                 let accept = |stack: &mut Stack, id, _, _: &mut Effects| stack.tcp_accept(id);
-                match file.attempt(EXCLUSIVE, waker, places, Events::READABLE, accept) {
+                match file.attempt(EXCLUSIVE, waker, places, Events::READABLE | IN_RING, accept) {
                     Poll::Pending => Tried::Waits,
                     Poll::Ready(Err(error)) => Tried::Over(Completion::new(user_data, Err(error))),
                     Poll::Ready(Ok((cpu, (id, peer)))) => {
@@ -320,14 +321,14 @@ impl Work {
 const EXCLUSIVE: (Time, Mode) = (Time::Recent, Mode::Exclusive);
 
 fn recv(file: &SocketFile, places: &mut Places, waker: &Waker, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-    let interest = Events::READABLE | Events::RDHUP;
+    let interest = Events::READABLE | Events::RDHUP | IN_RING;
     let call = |stack: &mut Stack, id, now, fx: &mut Effects| emulated::recv(stack, id, now, buf, fx);
     file.attempt((Time::Recent, Mode::Shared), waker, places, interest, call).map_ok(|(_, n)| n)
 }
 
 fn send(file: &SocketFile, places: &mut Places, waker: &Waker, buf: &[u8]) -> Poll<io::Result<usize>> {
     let call = |stack: &mut Stack, id, now, fx: &mut Effects| emulated::send(stack, id, now, buf, fx);
-    file.attempt((Time::Now, Mode::Shared), waker, places, Events::WRITABLE, call).map_ok(|(_, n)| n)
+    file.attempt((Time::Now, Mode::Shared), waker, places, Events::WRITABLE | IN_RING, call).map_ok(|(_, n)| n)
 }
 
 /// What is over once there is a result.

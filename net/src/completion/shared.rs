@@ -5,6 +5,7 @@
 use crate::completion::entry::{Completion, Rejected};
 use crate::completion::op::{By, Op, Work};
 use crate::completion::queue::{Queue, Refused};
+use crate::waking;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -102,7 +103,7 @@ impl Shared {
         state.tell(&mut wakes);
         drop(state);
         drop(op);
-        wakes.wake_all();
+        wake(wakes, by);
     }
 
     /// An operation has given something and goes on. Without room for that the completion comes back, to be its last.
@@ -114,7 +115,7 @@ impl Shared {
                 state.count(by);
                 state.tell(&mut wakes);
                 drop(state);
-                wakes.wake_all();
+                wake(wakes, by);
                 None
             }
             Err(completion) => {
@@ -214,6 +215,14 @@ impl Shared {
 
     pub(super) fn give_buffer(&self, group: u16, buffer: Vec<u8>) {
         self.0.lock().groups.entry(group).or_default().push(buffer);
+    }
+}
+
+/// Whoever waits for completions is called. In Linux `__io_req_task_work_add` wakes the ring's task, to which the work is left.
+fn wake(mut wakes: WakeBatch, by: By) {
+    match by {
+        By::Wake => waking::wake_all(wakes, Some("io_wake_function"), &["__wake_up_common", "__io_cqring_wake"]),
+        By::Submit | By::Cancel => wakes.wake_all(),
     }
 }
 

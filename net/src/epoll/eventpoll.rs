@@ -24,13 +24,16 @@ use crate::epoll::flags::{EpollFlags, Event};
 use crate::epoll::nesting::{NESTING, check_loop, check_ways};
 use crate::epoll::ready::{ItemId, ReadyList, Settle};
 use crate::epoll::sleepers::{Claims, Sleepers};
+use crate::event::{Event as Told, Tracer};
 use crate::poll::file::{File, FileId, FilePlaces};
 use crate::poll::source::Descriptor;
+use crate::waking;
 use parking_lot::Mutex;
 use slab::Slab;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
+use wakeline_runtime::task::try_id;
 use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitList, WaitSlot, WakeBatch, WakeFn};
 
 /// See the [module](self).
@@ -40,6 +43,8 @@ pub(crate) struct EventPoll {
     sleepers: Sleepers,
     parents: Mutex<Vec<Weak<EventPoll>>>,
     max_watches: usize,
+    /// Where its calls are told: the first socket's trace.
+    tracer: OnceLock<Tracer>,
 }
 
 #[derive(Default)]
@@ -116,6 +121,7 @@ impl EventPoll {
             sleepers: Sleepers::default(),
             parents: Mutex::default(),
             max_watches,
+            tracer: OnceLock::new(),
         })
     }
 
@@ -156,6 +162,9 @@ impl EventPoll {
         let nesting = inner.is_some().then(|| NESTING.lock());
         if let Some(inner) = &inner {
             check_loop(self, inner)?;
+        }
+        if let File::Socket(socket) = &descriptor.file {
+            self.tracer.get_or_init(|| socket.host().tracer.clone());
         }
         let mut wakes = WakeBatch::new();
         let mut table = self.table.lock();
@@ -319,6 +328,9 @@ impl EventPoll {
 
     /// One pass of `ep_poll`: tells what is ready, or else leaves the caller in the queue of sleepers.
     pub(crate) fn poll_events(&self, waker: &Waker, slot: &mut WaitSlot, events: &mut [Event]) -> Poll<usize> {
+        if slot.is_set() {
+            self.tell(|| Told::SchedSwitch { to: "epoll", task: try_id() });
+        }
         loop {
             if self.state.lock().ready.is_available() {
                 let told = self.harvest(events);
@@ -339,8 +351,20 @@ impl EventPoll {
             self.sleepers.set(state.sleeping.len());
             drop(state);
             drop(replaced);
+            self.tell(|| Told::SchedSleep { what: "epoll", task: try_id() });
             return Poll::Pending;
         }
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Told) {
+        if let Some(tracer) = self.tracer() {
+            tracer.emit(event);
+        }
+    }
+
+    /// Where its calls are told; nowhere before it has watched a socket.
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.get()
     }
 
     /// Whether there may be something to tell.
@@ -506,7 +530,10 @@ impl WakeFn for Item {
             self.epoll.sleepers.set(state.sleeping.len());
         }
         drop(state);
-        wakes.wake_all();
+        // Without a key, as for an end, the call is not the synchronous one.
+        let wake_up = if key == Events::ANY { "__wake_up" } else { "__wake_up_sync" };
+        let through = ["__wake_up_common", wake_up, "ep_poll_callback"];
+        waking::wake_all(wakes, Some("ep_autoremove_wake_function"), &through);
         if claimed && !woken {
             // Who slept here when the event was claimed has gone.
             self.tell_next();

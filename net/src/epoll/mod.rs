@@ -59,6 +59,7 @@ use crate::api::budget::budgeted;
 use crate::epoll::eventpoll::EventPoll;
 use crate::host::socket::attempt::block;
 use crate::poll::source::Source;
+use crate::syscall::Syscall;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -119,8 +120,10 @@ impl Epoll {
     /// Yes: what is ready stays ready, and who was woken in vain wakes the next.
     pub async fn wait(&self, events: &mut [Event]) -> io::Result<usize> {
         check_room(events)?;
+        self.enter_call(events);
         let mut sleeper = Sleeper { epoll: &self.0, slot: WaitSlot::new() };
-        poll_fn(|cx| budgeted(cx, |cx| self.0.poll_events(cx.waker(), &mut sleeper.slot, events).map(Ok))).await
+        let told = poll_fn(|cx| budgeted(cx, |cx| self.0.poll_events(cx.waker(), &mut sleeper.slot, events).map(Ok)));
+        self.exit_call(told.await)
     }
 
     /// The same for threads: sleeps until something holds or `timeout` has passed (`None`: no limit), when it gives 0. A
@@ -130,16 +133,31 @@ impl Epoll {
     /// As [`wait`](Epoll::wait).
     pub fn wait_blocking(&self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize> {
         check_room(events)?;
+        self.enter_call(events);
         if timeout == Some(Duration::ZERO) {
-            return Ok(if self.0.is_available() { self.0.harvest(events) } else { 0 });
+            return self.exit_call(Ok(if self.0.is_available() { self.0.harvest(events) } else { 0 }));
         }
         let mut sleeper = Sleeper { epoll: &self.0, slot: WaitSlot::new() };
         let told = block(timeout, |waker| self.0.poll_events(waker, &mut sleeper.slot, events).map(Ok));
         // Out of time; but who was woken meanwhile takes what he was woken for.
-        told.or_else(|_timed_out| {
+        let told = told.or_else(|_timed_out| {
             let is_told = self.0.leave_sleepers(&mut sleeper.slot).is_told();
             Ok(if is_told { self.0.harvest(events) } else { 0 })
-        })
+        });
+        self.exit_call(told)
+    }
+
+    fn enter_call(&self, events: &[Event]) {
+        if let Some(tracer) = self.0.tracer() {
+            tracer.enter_call(Syscall::EpollWait, events.len());
+        }
+    }
+
+    fn exit_call(&self, told: io::Result<usize>) -> io::Result<usize> {
+        match self.0.tracer() {
+            Some(tracer) => tracer.exit_call(Syscall::EpollWait, told, |&told| told),
+            None => told,
+        }
     }
 
     /// What was counted.

@@ -2,13 +2,14 @@
 
 use crate::event::{Event, Tracer};
 use crate::fasync::signal::{SigCode, SigInfo, SigSet, Signal};
+use crate::waking;
 use futures_core::Stream;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wakeline_runtime::wait_queue::{Events, Mode, WaitQueue, WaitSlot};
+use wakeline_runtime::wait_queue::{Events, Mode, WaitQueue, WaitSlot, WakeBatch};
 
 /// Whom signals are sent to: a queue of pending signals, and tasks and threads that take them.
 ///
@@ -33,11 +34,18 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct Pending {
-    queues: BTreeMap<Signal, VecDeque<SigInfo>>,
+    queues: BTreeMap<Signal, VecDeque<Queued>>,
     /// How many real-time signals are queued.
     queued: usize,
     /// `RLIMIT_SIGPENDING`
     max: usize,
+}
+
+#[derive(Debug)]
+struct Queued {
+    info: SigInfo,
+    /// Where it is told that it is delivered, if anybody listened when it was sent.
+    tracer: Option<Tracer>,
 }
 
 /// What became of a signal (`TRACE_SIGNAL_*`).
@@ -90,7 +98,7 @@ impl Process {
     /// # Cancel safety
     /// Dropping the future takes no signal.
     pub async fn wait_signal(&self, set: SigSet) -> SigInfo {
-        self.0.waiters.wait_until(Events::IN, Mode::Shared, || self.0.take(set)).await
+        self.0.waiters.wait_until(Events::IN, Mode::Shared, || self.0.deliver(set)).await
     }
 
     /// The signals of `set`, one after the other, for tasks. The stream does not end.
@@ -126,9 +134,9 @@ impl Shared {
 
     /// `__send_signal_locked`, and then, without the lock, `complete_signal`.
     fn send(&self, info: SigInfo, tracer: &Tracer) -> Sent {
-        let sent = self.pending().enqueue(info);
+        let sent = self.pending().enqueue(Queued { info, tracer: tracer.is_listening().then(|| tracer.clone()) });
         if sent == Sent::Delivered {
-            self.waiters.wake(Events::IN, 1);
+            self.complete_signal();
         }
         let (sig, code) = (info.signal.number(), info.code.number());
         tracer.emit(|| Event::SignalGenerate {
@@ -142,8 +150,29 @@ impl Shared {
         sent
     }
 
+    fn complete_signal(&self) {
+        let mut wakes = WakeBatch::new();
+        if self.waiters.has_sleeper() {
+            self.waiters.collect(Events::IN, 1, &mut wakes);
+        }
+        // `sigtimedwait` sleeps in no wait queue: the thread is woken as it is.
+        let through =
+            ["complete_signal", "__send_signal_locked", "do_send_sig_info", "send_sigio_to_task", "send_sigio"];
+        waking::wake_all(wakes, None, &through);
+    }
+
     fn take(&self, set: SigSet) -> Option<SigInfo> {
-        self.pending().dequeue(set)
+        self.pending().dequeue(set).map(|queued| queued.info)
+    }
+
+    /// The same for a task, which stands where Linux would run a handler.
+    fn deliver(&self, set: SigSet) -> Option<SigInfo> {
+        let Queued { info, tracer } = self.pending().dequeue(set)?;
+        if let Some(tracer) = tracer {
+            let (sig, code) = (info.signal.number(), info.code.number());
+            tracer.emit(|| Event::SignalDeliver { sig, errno: 0, code, sa_handler: 0, sa_flags: 0 });
+        }
+        Some(info)
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -152,7 +181,8 @@ impl Shared {
 }
 
 impl Pending {
-    fn enqueue(&mut self, info: SigInfo) -> Sent {
+    fn enqueue(&mut self, queued: Queued) -> Sent {
+        let info = queued.info;
         let realtime = info.signal.is_realtime();
         if realtime && self.queued >= self.max {
             return Sent::OverflowFail;
@@ -161,21 +191,21 @@ impl Pending {
         if !realtime && !queue.is_empty() {
             return Sent::AlreadyPending; // `legacy_queue`
         }
-        queue.push_back(info);
+        queue.push_back(queued);
         self.queued += usize::from(realtime);
         Sent::Delivered
     }
 
     /// `next_signal`: the lowest number.
-    fn dequeue(&mut self, set: SigSet) -> Option<SigInfo> {
+    fn dequeue(&mut self, set: SigSet) -> Option<Queued> {
         let signal = *self.queues.keys().find(|&&signal| set.contains(signal))?;
         let queue = self.queues.get_mut(&signal)?;
-        let info = queue.pop_front();
+        let queued = queue.pop_front();
         if queue.is_empty() {
             self.queues.remove(&signal);
         }
         self.queued -= usize::from(signal.is_realtime());
-        info
+        queued
     }
 }
 
@@ -197,10 +227,10 @@ impl Stream for Signals {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SigInfo>> {
         let Signals { process, set, slot } = self.get_mut();
         let shared = &*process.0;
-        let mut info = shared.take(*set);
+        let mut info = shared.deliver(*set);
         if info.is_none() {
             shared.waiters.prepare(slot, cx.waker(), Events::IN, Mode::Shared);
-            info = shared.take(*set);
+            info = shared.deliver(*set);
         }
         match info {
             Some(info) => {

@@ -16,14 +16,16 @@ use crate::halt::Halt;
 use crate::host::driver;
 use crate::host::machine::Works;
 use crate::host::softnet::{BACKLOG_LISTED, CpuShared, Instance, Kthread, LOOK_AGAIN, PollList, QUEUES_LISTED};
+use crate::irq::controller::Preempted;
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::napi::{Completed, Scheduled};
 use crate::irq::softirq::{self, Softirq, SoftirqContext, Softirqs};
 use crate::packet::PacketBuf;
 use crate::stack::timers::earlier;
+use crate::waking;
 use parking_lot::Mutex;
 use std::cell::Cell;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
@@ -42,7 +44,8 @@ const NAPI_POLL_WEIGHT: usize = 64;
 /// server that shares their worker.
 pub(crate) struct CpuEngine {
     shared: Arc<CpuShared>,
-    cpu: Arc<Mutex<Cpu>>,
+    /// `None` once nobody turns the engine any more, so that its interrupts' hold on it holds nothing else.
+    cpu: Arc<Mutex<Option<Cpu>>>,
 }
 
 impl CpuEngine {
@@ -57,13 +60,13 @@ impl CpuEngine {
             preempted_in: None,
             frames: Vec::new(),
         };
-        let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(cpu)) };
-        let preempted = Arc::downgrade(&engine.cpu);
-        engine.shared.irq.on_preemption(move |poll| preempt(&preempted, poll));
-        let waited_for = Arc::downgrade(&engine.cpu);
+        let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(Some(cpu))) };
+        let preempted = engine.cpu.clone();
+        engine.shared.irq.on_preemption(move |poll, now| preempt(&preempted, poll, now));
+        let waited_for = engine.cpu.clone();
         engine.shared.irq.on_synchronize(move || {
-            if let Some(cpu) = waited_for.upgrade() {
-                cpu.lock().drop_disabled();
+            if let Some(cpu) = &mut *waited_for.lock() {
+                cpu.drop_disabled();
             }
         });
         engine
@@ -71,32 +74,32 @@ impl CpuEngine {
 }
 
 /// Turns the CPU on the calling thread, and says so, unless it is being turned, or was so in the same `poll`.
-fn preempt(cpu: &Weak<Mutex<Cpu>>, poll: Option<u64>) -> bool {
-    let Some(_nested) = Nested::deeper() else { return false };
-    let Some(cpu) = cpu.upgrade() else { return false };
-    let Some(mut running) = cpu.try_lock() else { return false };
+///
+/// `now`: the sender's time, which is this CPU's as long as the sender is not itself a CPU that was preempted: what a host
+/// hears in answer to what it has just sent comes later.
+fn preempt(cpu: &Mutex<Option<Cpu>>, poll: Option<u64>, now: Option<Instant>) -> Preempted {
+    let Some(nested) = Nested::deeper() else { return Preempted::No };
+    let Some(mut running) = cpu.try_lock() else { return Preempted::No };
+    let Some(running) = &mut *running else { return Preempted::No };
     if poll.is_some() && poll == running.preempted_in {
-        return false;
+        return Preempted::No;
     }
     running.preempted_in = poll;
-    let now = running.host.clock.now();
+    let now = now.filter(|_| nested.is_outermost).unwrap_or_else(|| running.host.clock.now());
     let turn = running.turn(now);
     let engine_must = match turn {
         Turn::Idle(deadline) => earlier(deadline, running.awaited) != running.awaited,
         Turn::Again | Turn::Done => true,
     };
-    let shared = engine_must.then(|| running.shared.clone());
-    drop(running);
     // The engine sets its timer anew, or goes on with what is left.
-    if let Some(shared) = shared {
-        shared.irq.kick();
-    }
-    true
+    if engine_must { Preempted::Left } else { Preempted::Done }
 }
 
 /// One of the CPUs that preempt each other on this thread: each one's frames may interrupt the next, and all stand on one
 /// stack, whose depth is so bounded.
-struct Nested;
+struct Nested {
+    is_outermost: bool,
+}
 
 const NESTED_MAX: u32 = 8;
 
@@ -109,7 +112,7 @@ impl Nested {
         let depth = NESTED.get();
         (depth < NESTED_MAX).then(|| {
             NESTED.set(depth + 1);
-            Nested
+            Nested { is_outermost: depth == 0 }
         })
     }
 }
@@ -305,6 +308,10 @@ impl Cpu {
         // "exceeding weight": a poll that lies about its work would keep others from theirs.
         debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
         if !frames.is_empty() {
+            let _in = host.tracer.is_listening().then(|| {
+                let poll = if instance == Instance::Backlog { "process_backlog" } else { "wakeline_poll" };
+                waking::enter(&host.tracer, &[poll, "__napi_poll", "net_rx_action"])
+            });
             host.deliver(*index, now, frames);
         }
         shared.counters.napi_polls.add(1);
@@ -380,9 +387,7 @@ impl Engine for CpuEngine {
     fn turn(&mut self, now: Instant) -> Turn {
         // Held by a sender that the CPU has preempted: it will be done in a moment.
         let Some(mut cpu) = self.cpu.try_lock() else { return Turn::Again };
-        if self.shared.is_orphaned() {
-            return Turn::Done;
-        }
+        let Some(cpu) = cpu.as_mut().filter(|_| !self.shared.is_orphaned()) else { return Turn::Done };
         let turn = cpu.turn(now);
         if let Turn::Idle(deadline) = turn {
             cpu.awaited = deadline;
@@ -401,8 +406,18 @@ impl Engine for CpuEngine {
 
     fn abandoned(&mut self) {
         if !self.shared.is_orphaned() {
-            let host = self.cpu.lock().host.clone();
-            host.shut_down();
+            let host = self.cpu.lock().as_ref().map(|cpu| cpu.host.clone());
+            if let Some(host) = host {
+                host.shut_down();
+            }
         }
+    }
+}
+
+impl Drop for CpuEngine {
+    fn drop(&mut self) {
+        // The host's lines hold the lock, and the CPU holds the host.
+        let gone = self.cpu.lock().take();
+        drop(gone);
     }
 }

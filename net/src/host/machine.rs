@@ -24,10 +24,12 @@ use crate::link::switch::{PortId, Track};
 use crate::nic::Nic;
 use crate::nic::ring::TxQueue;
 use crate::nic::stats::NicStats;
-use crate::packet::PacketBuf;
-use crate::stack::effects::{Effects, Fact, Inward};
+use crate::packet::{PacketBuf, take_each};
+use crate::stack::effects::{Cause, Effects, Fact, Inward};
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
+use crate::stack::socket_wq::func_of;
+use crate::waking;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
@@ -35,6 +37,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
+use wakeline_runtime::wait_queue::WakeBatch;
 
 /// One host, as its handles and its sockets hold it.
 pub(crate) struct Machine(Arc<Works>);
@@ -69,8 +72,8 @@ pub(crate) struct Shard {
     stack: Stack,
     /// The transmit ring of the CPU's queue, to which only this stack posts.
     tx: TxQueue,
-    /// Where its last frames went; on loan to whoever drains the ring.
-    track: Track,
+    /// On loan to whoever drains the ring.
+    doorbell: Option<Box<Doorbell>>,
     /// The time of the last entry that read the clock.
     recent: Instant,
     /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
@@ -82,9 +85,18 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(stack: Stack, tx: TxQueue, tracer: Tracer, now: Instant) -> Shard {
-        let (track, fx) = (Track::default(), Effects::new(tracer));
-        Shard { stack, tx, track, recent: now, armed: None, wakeups: 0, fx }
+        let (doorbell, fx) = (Some(Box::default()), Effects::new(tracer));
+        Shard { stack, tx, doorbell, recent: now, armed: None, wakeups: 0, fx }
     }
+}
+
+/// What it takes to drain a transmit ring, of which there is one: so one drains it at a time.
+#[derive(Default)]
+struct Doorbell {
+    /// Frames between the ring and the wire.
+    batch: Vec<PacketBuf>,
+    /// Where the last ones went.
+    track: Track,
 }
 
 /// What [`Machine::new`] is made of.
@@ -186,7 +198,7 @@ impl Works {
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        let Shard { stack, tx, track, fx, recent, armed, wakeups } = &mut *shard;
+        let Shard { stack, tx, doorbell, fx, recent, armed, wakeups } = &mut *shard;
         // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
         *recent = (*recent).max(now);
         let now = *recent;
@@ -194,14 +206,15 @@ impl Works {
 
         let mut drains = None;
         if !fx.tx.is_empty() {
-            if self.tracer.is_listening() {
-                self.trace_tx(&fx.tx);
-            }
-            for frame in fx.tx.drain(..) {
-                tx.driver_post(frame);
-            }
+            self.trace_tx(&fx.tx);
             // Who finds the ring being drained leaves its frames to the one that does.
-            drains = tx.device_begin().map(|batch| (batch, std::mem::take(track)));
+            drains = doorbell.take();
+            if !drains.as_mut().is_some_and(|doorbell| tx.pass(&mut fx.tx, &mut doorbell.batch)) {
+                fx.tx.drain(..).for_each(|frame| tx.driver_post(frame));
+                if let Some(doorbell) = &mut drains {
+                    tx.device_fetch(&mut doorbell.batch);
+                }
+            }
         }
         let deadline = stack.next_deadline();
         let rearm = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
@@ -209,14 +222,16 @@ impl Works {
             // The CPU will set its timer anew; until then nobody else needs to tell it.
             *armed = deadline;
         }
-        *wakeups += fx.wakes.len() as u64;
         // What is empty, as most of it mostly is, stays where it is.
-        let wakes = (!fx.wakes.is_empty()).then(|| std::mem::take(&mut fx.wakes));
+        let wakes = (!fx.wakes.is_empty()).then(|| {
+            *wakeups += fx.wakes.len() as u64;
+            (std::mem::take(&mut fx.wakes), std::mem::take(&mut fx.causes))
+        });
         let inward = fx.take_inward();
         drop(shard);
 
-        if let Some((batch, track)) = drains {
-            self.start_tx(cpu, batch, track);
+        if let Some(doorbell) = drains {
+            self.start_tx(cpu, doorbell, now);
         }
         if let Some(inward) = inward {
             self.deliver_inward(cpu, inward);
@@ -224,25 +239,39 @@ impl Works {
         if rearm {
             self.cpus[cpu].raise_softirq(Softirq::Timer);
         }
-        if let Some(mut wakes) = wakes {
-            let waiters = u32::try_from(wakes.len()).unwrap_or(u32::MAX);
-            self.tracer.emit(|| Event::SchedWaking { waiters });
-            wakes.wake_all();
-            self.tracer.emit(|| Event::SchedWakeup { waiters });
+        if let Some((mut wakes, causes)) = wakes {
+            if self.tracer.is_listening() {
+                self.wake_told(wakes, &causes);
+            } else {
+                wakes.wake_all();
+            }
         }
         result
     }
 
+    /// The same for who listens: each with the functions through which it is woken.
+    #[cold]
+    fn wake_told(&self, wakes: WakeBatch, causes: &[Cause]) {
+        waking::wake_each(&self.tracer, wakes, func_of, |number| {
+            let cause = causes.iter().find(|cause| number < cause.wakes);
+            cause.map_or_else(Vec::new, |cause| [cause.callback, cause.caller].concat())
+        });
+    }
+
     /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.
-    fn start_tx(&self, cpu: usize, mut batch: Vec<PacketBuf>, mut track: Track) {
+    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) {
         loop {
-            self.lan.switch.send_along(&mut track, self.port_id, &self.port, &mut batch);
+            let Doorbell { batch, track } = &mut *doorbell;
+            self.lan.switch.send_along(track, (self.port_id, &self.port), now, batch);
             batch.clear();
             let mut shard = self.lock(cpu);
-            if shard.tx.device_continue(&mut batch) {
-                shard.track = track;
+            shard.tx.device_fetch(batch);
+            if batch.is_empty() {
+                shard.doorbell = Some(doorbell);
                 return;
             }
+            drop(shard);
+            now = self.clock.now();
         }
     }
 
@@ -307,9 +336,7 @@ impl Works {
     pub(crate) fn receive(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, |stack, now, fx| {
-            for frame in frames.drain(..) {
-                stack.on_frame(now, frame, fx);
-            }
+            take_each(frames, |frame| stack.on_frame(now, frame, fx));
             stack.on_batch_end(now, fx);
         });
     }
@@ -383,6 +410,7 @@ impl Works {
         sum
     }
 
+    #[inline]
     fn lock(&self, cpu: usize) -> MutexGuard<'_, Shard> {
         self.shards[cpu].lock()
     }

@@ -5,6 +5,7 @@ use crate::halt::Halt;
 use crate::irq::hrtimer::HrTimers;
 use std::fmt;
 use std::sync::OnceLock;
+use wakeline_runtime::clock::Instant;
 #[cfg(not(loom))]
 use wakeline_runtime::lone_poll;
 
@@ -25,8 +26,21 @@ pub(crate) struct IrqController {
     synchronize: OnceLock<Hook>,
 }
 
-/// Runs the CPU in the context of whoever interrupts it, and says whether it did.
-struct Preempt(Box<dyn Fn(Option<u64>) -> bool + Send + Sync>);
+/// Runs the CPU in the context of whoever interrupts it: with the number of a poll, if it was not in that poll before; with
+/// the time, where the interrupter knows it.
+struct Preempt(Box<dyn Fn(Option<u64>, Option<Instant>) -> Preempted + Send + Sync>);
+
+/// What became of it.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preempted {
+    /// The CPU runs elsewhere, or was in that poll before.
+    No,
+    /// It has run, and waits for what it waited for.
+    Done,
+    /// It has run, and its engine has something to do about it.
+    Left,
+}
 
 impl fmt::Debug for Preempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,28 +59,36 @@ impl fmt::Debug for Hook {
 
 impl IrqController {
     #[inline]
-    pub(crate) fn deliver(&self, bit: u32) {
+    pub(crate) fn deliver(&self, bit: u32, now: Option<Instant>) {
         // SeqCst, as `Halt` asks; it publishes the line's state to `take`, too.
         self.delivered.fetch_or(1 << bit, Ordering::SeqCst);
         // Where another task is ready, more frames may come before the CPU has its turn, and one batch will do for all. So will
         // it for what one poll sends beyond the first.
-        if !lone_poll().is_some_and(|poll| self.preempt(Some(poll))) {
+        if !lone_poll().is_some_and(|poll| self.preempt(Some(poll), now)) {
             self.halt.ring();
         }
     }
 
     /// Runs the CPU here and now, if nobody runs it elsewhere.
-    pub(crate) fn press(&self) {
-        self.preempt(None);
+    pub(crate) fn press(&self, now: Instant) {
+        self.preempt(None, Some(now));
     }
 
-    /// The same; with the number of a poll, if it was not in that poll before. Says whether it did.
-    fn preempt(&self, poll: Option<u64>) -> bool {
-        self.preempt.get().is_some_and(|preempt| preempt.0(poll))
+    #[inline]
+    fn preempt(&self, poll: Option<u64>, now: Option<Instant>) -> bool {
+        let Some(preempt) = self.preempt.get() else { return false };
+        let preempted = preempt.0(poll, now);
+        if preempted == Preempted::Left {
+            self.kick();
+        }
+        preempted != Preempted::No
     }
 
     /// Says how the CPU is run in the context of an interrupt's sender; the first call counts.
-    pub(crate) fn on_preemption(&self, run: impl Fn(Option<u64>) -> bool + Send + Sync + 'static) {
+    pub(crate) fn on_preemption(
+        &self,
+        run: impl Fn(Option<u64>, Option<Instant>) -> Preempted + Send + Sync + 'static,
+    ) {
         let _ = self.preempt.set(Preempt(Box::new(run)));
     }
 

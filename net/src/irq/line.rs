@@ -20,6 +20,7 @@
 use crate::atomic::{AtomicU32, Ordering};
 use crate::irq::controller::IrqController;
 use std::sync::Arc;
+use wakeline_runtime::clock::Instant;
 
 /// One line, or MSI-X vector, of a device.
 #[derive(Debug)]
@@ -89,23 +90,37 @@ impl IrqLine {
     }
 
     /// The device has a cause. What it wrote before is visible to the handler that the interrupt runs.
-    #[inline]
     pub(crate) fn raise(&self) {
+        self.latch(None);
+    }
+
+    /// The same for a device that knows the time.
+    #[inline]
+    pub(crate) fn raise_at(&self, now: Instant) {
+        self.latch(Some(now));
+    }
+
+    #[inline]
+    fn latch(&self, now: Option<Instant>) {
         // AcqRel: publishes the descriptors to `begin_*`, and sees the driver's last `mask` or `unmask`.
         let before = self.state.fetch_or(PENDING, Ordering::AcqRel);
         if before & (MASKED | CHIP_MASKED | PENDING) == 0 {
-            self.deliver(before);
+            self.deliver_at(before, now);
         }
     }
 
-    #[inline]
     fn deliver(&self, state: u32) {
-        self.controllers[(state >> CPU_SHIFT) as usize].deliver(self.bit);
+        self.deliver_at(state, None);
+    }
+
+    #[inline]
+    fn deliver_at(&self, state: u32, now: Option<Instant>) {
+        self.controllers[(state >> CPU_SHIFT) as usize].deliver(self.bit, now);
     }
 
     /// The device's ring fills faster than it is cleaned: the CPU is run here and now, if nobody runs it elsewhere.
-    pub(crate) fn press(&self) {
-        self.controllers[self.cpu()].press();
+    pub(crate) fn press(&self, now: Instant) {
+        self.controllers[self.cpu()].press(now);
     }
 
     /// The CPU that it interrupts (`effective_affinity`).

@@ -173,6 +173,7 @@ impl From<Netem> for Links {
 #[derive(Debug)]
 pub(crate) struct Wire {
     netem: Netem,
+    is_plain: bool,
     state: Mutex<WireState>,
 }
 
@@ -196,13 +197,14 @@ struct Verdict {
 impl Wire {
     pub(crate) fn new(netem: Netem, rng: Rng) -> Wire {
         let free_at = Instant::from_virtual_ns(0);
-        Wire { netem, state: Mutex::new(WireState { rng, drops: Drops::new(), free_at }) }
+        let is_plain = netem.loss == 0.0 && netem.duplicate == 0.0 && netem.corrupt == 0.0 && !netem.delays();
+        Wire { netem, is_plain, state: Mutex::new(WireState { rng, drops: Drops::new(), free_at }) }
     }
 
     /// Whether every frame passes at once and as it is, so that no verdict is needed.
+    #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        let Netem { loss, duplicate, corrupt, .. } = self.netem;
-        loss == 0.0 && duplicate == 0.0 && corrupt == 0.0 && !self.netem.delays()
+        self.is_plain
     }
 
     /// Carries a frame that enters the wire at `now`: what passes at once goes to `passed`, what takes time into `line`,

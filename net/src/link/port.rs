@@ -12,6 +12,7 @@ use crate::wire::completion;
 use crate::wire::ethernet::MacAddr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wakeline_runtime::clock::Instant;
 use wakeline_runtime::rng::Rng;
 use wakeline_runtime::wait_queue::{Events, WaitQueue};
 
@@ -61,6 +62,7 @@ impl Port {
     }
 
     /// What whoever stands behind the port takes over from the sender's device.
+    #[inline]
     pub(crate) fn offloads(&self) -> Offloads {
         match &self.sink {
             Sink::Nic(nic) => nic.offloads(),
@@ -69,10 +71,18 @@ impl Port {
         }
     }
 
-    /// Gives frames to whoever stands behind the port, and empties `frames`.
-    pub(crate) fn deliver(&self, frames: &mut Vec<PacketBuf>) {
+    /// Gives frames, at `now`, to whoever stands behind the port, and empties `frames`.
+    #[inline]
+    pub(crate) fn deliver(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         match &self.sink {
-            Sink::Nic(nic) => nic.receive(frames),
+            Sink::Nic(nic) => nic.receive(now, frames),
+            _ => self.deliver_outside(frames),
+        }
+    }
+
+    fn deliver_outside(&self, frames: &mut Vec<PacketBuf>) {
+        match &self.sink {
+            Sink::Nic(_) => {}
             Sink::Raw(queue) => {
                 for frame in frames.drain(..) {
                     if !queue.push(on_the_wire(&frame)) {

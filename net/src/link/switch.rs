@@ -16,7 +16,7 @@ use crate::wire::ethernet::MacAddr;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use wakeline_runtime::clock::Clock;
+use wakeline_runtime::clock::{Clock, Instant};
 
 /// A port's number on its switch; numbers are not used again.
 pub(crate) type PortId = usize;
@@ -122,11 +122,17 @@ impl Switch {
 
     /// Frames leave the device behind `port`, in order. Called without a lock; empties `frames`.
     pub(crate) fn send(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
-        self.send_along(&mut Track::default(), id, port, frames);
+        self.send_along(&mut Track::default(), (id, port), self.clock.now(), frames);
     }
 
-    /// The same for one who sends often.
-    pub(crate) fn send_along(&self, track: &mut Track, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+    /// The same for one who sends often, and knows the time.
+    pub(crate) fn send_along(
+        &self,
+        track: &mut Track,
+        (id, port): (PortId, &Port),
+        now: Instant,
+        frames: &mut Vec<PacketBuf>,
+    ) {
         if self.captures.any() {
             self.captures.take(&self.clock, id, port, Way::Out, frames);
         }
@@ -134,15 +140,15 @@ impl Switch {
             self.finish(port, Offloads::empty(), frames);
             self.pass(&port.up, Direction::Up, port, frames);
         }
-        self.forward(track, id, port, frames);
+        self.forward(track, (id, port), now, frames);
     }
 
     /// Frames that a delay line held have arrived at its end; empties `frames`.
     pub(crate) fn arrive(&self, id: PortId, direction: Direction, frames: &mut Vec<PacketBuf>) {
         let Some(port) = self.port(id) else { return };
         match direction {
-            Direction::Up => self.forward(&mut Track::default(), id, &port, frames),
-            Direction::Down => self.deliver(id, &port, frames),
+            Direction::Up => self.forward(&mut Track::default(), (id, &port), self.clock.now(), frames),
+            Direction::Down => self.deliver(id, &port, self.clock.now(), frames),
         }
     }
 
@@ -159,33 +165,40 @@ impl Switch {
     }
 
     /// Sends each frame towards its destination, runs of the same destination together.
-    fn forward(&self, track: &mut Track, from: PortId, sender: &Port, frames: &mut Vec<PacketBuf>) {
-        let Some(first) = frames.first().map(destination) else { return };
-        if frames[1..].iter().all(|frame| destination(frame) == first) {
-            self.forward_run(track, from, sender, first, frames);
-            return;
+    #[inline]
+    fn forward(&self, track: &mut Track, from: (PortId, &Port), now: Instant, frames: &mut Vec<PacketBuf>) {
+        let Some((first, others)) = frames.split_first() else { return };
+        let first = destination(first);
+        if others.iter().all(|frame| destination(frame) == first) {
+            return self.forward_run(track, from, first, now, frames);
         }
+        self.forward_runs(track, from, now, frames);
+    }
+
+    #[inline(never)]
+    fn forward_runs(&self, track: &mut Track, from: (PortId, &Port), now: Instant, frames: &mut Vec<PacketBuf>) {
         let mut run = Vec::new();
         for frame in std::mem::take(frames) {
             let to = destination(&frame);
             if let Some(head) = run.first().map(destination)
                 && head != to
             {
-                self.forward_run(track, from, sender, head, &mut run);
+                self.forward_run(track, from, head, now, &mut run);
             }
             run.push(frame);
         }
         if let Some(head) = run.first().map(destination) {
-            self.forward_run(track, from, sender, head, &mut run);
+            self.forward_run(track, from, head, now, &mut run);
         }
     }
 
+    #[inline]
     fn forward_run(
         &self,
         track: &mut Track,
-        from: PortId,
-        sender: &Port,
+        (from, sender): (PortId, &Port),
         to: Option<MacAddr>,
+        now: Instant,
         frames: &mut Vec<PacketBuf>,
     ) {
         let Some(to) = to else { return lose(sender, frames) };
@@ -194,19 +207,19 @@ impl Switch {
         if !track.leads_to(to, version) {
             match self.route(from, to) {
                 Route::One(id, port) => *track = Track { to: Some((to, id, port)), version },
-                Route::Many(ports) => return self.forward_to_many(&ports, sender, frames),
+                Route::Many(ports) => return self.forward_to_many(&ports, sender, now, frames),
                 Route::Nowhere => return lose(sender, frames),
             }
         }
         if let Some((_, id, port)) = &track.to {
             let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
             self.finish(sender, taker.taking_over_from(sender.offloads()), frames);
-            self.descend(*id, port, frames);
+            self.descend(*id, port, now, frames);
         }
         frames.clear();
     }
 
-    fn forward_to_many(&self, ports: &[(PortId, Arc<Port>)], sender: &Port, frames: &mut Vec<PacketBuf>) {
+    fn forward_to_many(&self, ports: &[(PortId, Arc<Port>)], sender: &Port, now: Instant, frames: &mut Vec<PacketBuf>) {
         self.finish(sender, Offloads::empty(), frames);
         for (id, port) in ports {
             let mut copies = Vec::with_capacity(frames.len());
@@ -216,17 +229,21 @@ impl Switch {
                     None => port.down.count_drop(DropReason::Nomem),
                 }
             }
-            self.descend(*id, port, &mut copies);
+            self.descend(*id, port, now, &mut copies);
         }
         frames.clear();
     }
 
     /// The sender's device does to `frames` what the taker's does not take over.
+    #[inline]
     fn finish(&self, sender: &Port, taker: Offloads, frames: &mut Vec<PacketBuf>) {
-        let is_left = |frame: &PacketBuf| frame.rx.ip_summed != IpSummed::None;
-        if !frames.iter().any(is_left) {
-            return;
+        if frames.iter().any(|frame| frame.rx.ip_summed != IpSummed::None) {
+            self.finish_some(sender, taker, frames);
         }
+    }
+
+    #[inline(never)]
+    fn finish_some(&self, sender: &Port, taker: Offloads, frames: &mut Vec<PacketBuf>) {
         let mut cache = self.pool.cache();
         for _ in 0..finish(frames, taker, &mut cache) {
             sender.up.count_drop(DropReason::Nomem);
@@ -234,20 +251,22 @@ impl Switch {
         cache.give_back();
     }
 
-    fn descend(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+    #[inline]
+    fn descend(&self, id: PortId, port: &Port, now: Instant, frames: &mut Vec<PacketBuf>) {
         if !port.down.is_plain() {
             self.pass(&port.down, Direction::Down, port, frames);
         }
         if !frames.is_empty() {
-            self.deliver(id, port, frames);
+            self.deliver(id, port, now, frames);
         }
     }
 
-    fn deliver(&self, id: PortId, port: &Port, frames: &mut Vec<PacketBuf>) {
+    #[inline]
+    fn deliver(&self, id: PortId, port: &Port, now: Instant, frames: &mut Vec<PacketBuf>) {
         if self.captures.any() {
             self.captures.take(&self.clock, id, port, Way::In, frames);
         }
-        port.deliver(frames);
+        port.deliver(now, frames);
     }
 
     fn route(&self, from: PortId, to: MacAddr) -> Route {
@@ -288,6 +307,7 @@ fn lose(sender: &Port, frames: &mut Vec<PacketBuf>) {
 }
 
 /// A frame's destination; `None` when it is too short to have one.
+#[inline]
 fn destination(frame: &PacketBuf) -> Option<MacAddr> {
     frame.data().first_chunk::<6>().map(|bytes| MacAddr(*bytes))
 }

@@ -23,7 +23,7 @@ pub(crate) mod stats;
 
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::line::IrqLine;
-use crate::packet::{IpSummed, PacketBuf};
+use crate::packet::{IpSummed, PacketBuf, take_each};
 use crate::wire::ethernet::EthernetHeader;
 use checksumming::{Verdict, verify};
 use coalesce::{Coalesce, Moderated, Moderation};
@@ -130,6 +130,7 @@ impl Nic {
     }
 
     /// What it does for its driver.
+    #[inline]
     pub(crate) fn offloads(&self) -> Offloads {
         self.offloads
     }
@@ -139,20 +140,19 @@ impl Nic {
         &self.queues[queue].line
     }
 
-    /// A batch of frames arrives from the link: each into the ring of the queue that its flow hashes to.
+    /// A batch of frames arrives from the link at `now`: each into the ring of the queue that its flow hashes to.
     ///
     /// The cause of each touched queue is latched before its line is raised, once per batch. Where the driver has fallen
     /// behind, the interrupt preempts the caller. Called without a lock.
-    pub(crate) fn receive(&self, frames: &mut Vec<PacketBuf>) {
+    pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
         let rss = self.hashes.then(|| self.rss.read());
         // A run of frames for one queue takes its lock once.
         let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
-        for mut frame in frames.drain(..) {
+        take_each(frames, |mut frame| {
             if frame.len() > self.frame_max && frame.rx.gso_size == 0 {
                 held = None;
-                self.count(|stats| stats.rx_length_errors += 1);
-                continue;
+                return self.count(|stats| stats.rx_length_errors += 1);
             }
             if self.offloads.contains(Offloads::RX_CHECKSUMMING) && frame.rx.ip_summed == IpSummed::None {
                 held = None;
@@ -171,19 +171,19 @@ impl Nic {
             };
             touched |= u64::from(rx.device_fill(frame)) << queue;
             pressing |= u64::from(rx.is_pressing()) << queue;
-        }
+        });
         drop(held);
         drop(rss);
         while touched != 0 {
             let queue = touched.trailing_zeros() as usize;
             touched &= touched - 1;
             let line = &self.queues[queue].line;
-            if line.is_moderated() { self.moderate(queue) } else { line.raise() }
+            if line.is_moderated() { self.moderate(queue) } else { line.raise_at(now) }
         }
         while pressing != 0 {
             let queue = pressing.trailing_zeros() as usize;
             pressing &= pressing - 1;
-            self.queues[queue].line.press();
+            self.queues[queue].line.press(now);
         }
     }
 

@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 
 /// The transmit side of a queue: the ring, and the first-in-first-out queue (qdisc) before it.
 ///
-/// One drains it at a time: between [`device_begin`](Self::device_begin) and the [`device_continue`](Self::device_continue)
-/// that finds nothing more, others only post.
+/// One drains it at a time, which whoever rings its doorbell sees to: others only post meanwhile.
 #[derive(Debug)]
 pub(crate) struct TxQueue {
     slots: Box<[Option<PacketBuf>]>,
@@ -19,10 +18,6 @@ pub(crate) struct TxQueue {
     /// The driver's next free descriptor.
     tail: usize,
     qdisc: VecDeque<PacketBuf>,
-    /// Somebody is moving frames to the wire.
-    draining: bool,
-    /// The batch vector of the last drain, kept for its capacity.
-    spare: Vec<PacketBuf>,
     stats: NicStats,
 }
 
@@ -36,8 +31,6 @@ impl TxQueue {
             head: 0,
             tail: 0,
             qdisc: VecDeque::new(),
-            draining: false,
-            spare: Vec::new(),
             stats: NicStats::default(),
         }
     }
@@ -54,26 +47,28 @@ impl TxQueue {
         }
     }
 
-    /// The device starts to fetch, unless somebody already does or there is nothing.
-    pub(crate) fn device_begin(&mut self) -> Option<Vec<PacketBuf>> {
-        if self.draining || self.head == self.tail {
-            return None;
+    /// The driver posts all of `frames`, and the device, which waits for them, fetches all at once: what
+    /// [`driver_post`](Self::driver_post) for each and [`device_fetch`](Self::device_fetch) come to when the ring is empty.
+    /// Says whether they went so; otherwise nothing has happened.
+    #[inline]
+    pub(crate) fn pass(&mut self, frames: &mut Vec<PacketBuf>, batch: &mut Vec<PacketBuf>) -> bool {
+        if self.head != self.tail || frames.len() >= self.slots.len() || !batch.is_empty() {
+            return false;
         }
-        self.draining = true;
-        let mut batch = std::mem::take(&mut self.spare);
-        self.fetch(&mut batch);
-        Some(batch)
+        for frame in &*frames {
+            self.stats.tx_bytes += frame.len() as u64;
+        }
+        self.stats.tx_packets += frames.len() as u64;
+        std::mem::swap(frames, batch);
+        true
     }
 
-    /// Fetches what has been posted since; `true` when there was nothing and the drain has ended.
-    pub(crate) fn device_continue(&mut self, batch: &mut Vec<PacketBuf>) -> bool {
-        self.fetch(batch);
-        if batch.is_empty() {
-            self.draining = false;
-            self.spare = std::mem::take(batch);
-            return true;
+    /// The device fetches what has been posted.
+    #[inline]
+    pub(crate) fn device_fetch(&mut self, batch: &mut Vec<PacketBuf>) {
+        if self.head != self.tail {
+            self.fetch(batch);
         }
-        false
     }
 
     fn fetch(&mut self, batch: &mut Vec<PacketBuf>) {
@@ -88,7 +83,7 @@ impl TxQueue {
         }
         self.head = self.tail;
         // The fetched descriptors are free again: what had queued behind a full ring moves up.
-        while self.has_room() {
+        while !self.qdisc.is_empty() && self.has_room() {
             let Some(frame) = self.qdisc.pop_front() else { break };
             self.write_descriptor(frame);
         }
@@ -135,14 +130,13 @@ mod tests {
             f.data_mut()[..8].copy_from_slice(&(n as u64).to_be_bytes());
             queue.driver_post(f);
         }
-        let mut batch = queue.device_begin().expect("there is work");
-        assert!(queue.device_begin().is_none(), "one drains at a time");
-        let mut seen = Vec::new();
+        let (mut batch, mut seen) = (Vec::new(), Vec::new());
         loop {
-            seen.extend(batch.drain(..).map(|f| u64::from_be_bytes(f.data()[..8].try_into().unwrap())));
-            if queue.device_continue(&mut batch) {
+            queue.device_fetch(&mut batch);
+            if batch.is_empty() {
                 break;
             }
+            seen.extend(batch.drain(..).map(|f| u64::from_be_bytes(f.data()[..8].try_into().unwrap())));
         }
         assert_eq!(seen, (0..63 + TX_QUEUE_LEN as u64).collect::<Vec<_>>());
         let mut stats = NicStats::default();

@@ -32,6 +32,7 @@ pub use wakeline_runtime::wait_queue::Events;
 use crate::api::budget::budgeted;
 use crate::poll::table::{PollTable, Watched};
 use crate::stack::error::SocketError;
+use crate::syscall::Syscall;
 use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
@@ -83,7 +84,9 @@ impl std::fmt::Debug for PollFd<'_> {
 /// Dropping the future leaves all wait queues; nothing is taken from any socket.
 pub async fn poll(fds: &mut [PollFd<'_>]) -> io::Result<usize> {
     let mut table = table_of(fds)?;
-    poll_fn(|cx| budgeted(cx, |cx| table.poll(cx.waker()).map(|ready| answer(fds, &table, ready)))).await
+    table.enter_call(Syscall::Poll, fds.len());
+    let ready = poll_fn(|cx| budgeted(cx, |cx| table.poll(cx.waker()))).await;
+    answer(fds, &table, ready)
 }
 
 /// The same for threads: sleeps until something holds or `timeout` has passed (`None`: no limit). A timeout of zero never
@@ -93,6 +96,7 @@ pub async fn poll(fds: &mut [PollFd<'_>]) -> io::Result<usize> {
 /// As [`poll`]. A timeout is none: the answer is then 0.
 pub fn poll_blocking(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
     let mut table = table_of(fds)?;
+    table.enter_call(Syscall::Poll, fds.len());
     let ready = table.poll_blocking(timeout);
     answer(fds, &table, ready)
 }
@@ -112,5 +116,6 @@ fn answer(fds: &mut [PollFd<'_>], table: &PollTable, ready: usize) -> io::Result
     for (fd, watched) in fds.iter_mut().zip(table.watched()) {
         fd.revents = watched.holds;
     }
+    table.exit_call(Syscall::Poll, ready);
     Ok(ready)
 }

@@ -5,6 +5,7 @@ use crate::poll::file::{File, FileId};
 use crate::poll::source::Source;
 use crate::poll::table::{PollTable, Watched};
 use crate::stack::error::SocketError;
+use crate::syscall::Syscall;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
@@ -172,7 +173,9 @@ impl<'a> Call<'a> {
             }
         }
         let watched = wanted.into_iter().map(|(file, wanted)| Watched::new(Some(file), wanted)).collect();
-        Ok(Call { sets, rows, table: PollTable::new(watched) })
+        let table = PollTable::new(watched);
+        table.enter_call(Syscall::Select, rows.len());
+        Ok(Call { sets, rows, table })
     }
 
     fn answer(mut self) -> usize {
@@ -184,6 +187,7 @@ impl<'a> Call<'a> {
                 bits += set.members.len();
             }
         }
+        self.table.exit_call(Syscall::Select, bits);
         bits
     }
 }

@@ -21,7 +21,7 @@ pub trait Source: Named {}
 impl<T: Named + ?Sized> Source for T {}
 
 pub(crate) mod sealed {
-    pub trait Named {
+    pub trait Named: Sync {
         #[doc(hidden)]
         fn descriptor(&self) -> std::io::Result<super::Descriptor>;
     }

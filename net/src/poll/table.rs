@@ -1,14 +1,19 @@
 //! The files of one `poll` or `select` call, and the caller's places in their wait queues (`poll_wqueues`).
 
+use crate::event::{Event, Tracer};
 use crate::host::socket::attempt::block;
 use crate::poll::file::{File, FilePlaces};
+use crate::syscall::Syscall;
 use std::task::{Poll, Waker};
 use std::time::Duration;
+use wakeline_runtime::task::try_id;
 use wakeline_runtime::wait_queue::{Events, WakeBatch};
 
 /// See the [module](self). Dropping it leaves all queues.
 pub(crate) struct PollTable {
     watched: Vec<Watched>,
+    /// Its caller has gone to sleep.
+    sleeps: bool,
 }
 
 /// One file of a call.
@@ -29,7 +34,29 @@ impl Watched {
 
 impl PollTable {
     pub(crate) fn new(watched: Vec<Watched>) -> PollTable {
-        PollTable { watched }
+        PollTable { watched, sleeps: false }
+    }
+
+    /// A call of so many descriptors begins.
+    pub(crate) fn enter_call(&self, call: Syscall, descriptors: usize) {
+        if let Some(tracer) = self.tracer() {
+            tracer.enter_call(call, descriptors);
+        }
+    }
+
+    /// It has been answered: so many are ready.
+    pub(crate) fn exit_call(&self, call: Syscall, ready: usize) {
+        if let Some(tracer) = self.tracer() {
+            let _ = tracer.exit_call(call, Ok(ready), |&ready| ready);
+        }
+    }
+
+    /// Where the call is told: the first socket's trace.
+    fn tracer(&self) -> Option<&Tracer> {
+        self.watched.iter().find_map(|watched| match &watched.file {
+            Some(File::Socket(socket)) => Some(&socket.host().tracer),
+            _ => None,
+        })
     }
 
     pub(crate) fn watched(&self) -> &[Watched] {
@@ -39,8 +66,15 @@ impl PollTable {
     /// `do_poll`: looks at all files. While none is ready, `waker` is left in the wait queues of each before it is looked
     /// at; from the first that is ready on they are only looked at.
     pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<usize> {
+        if std::mem::take(&mut self.sleeps) {
+            self.tell(|| Event::SchedSwitch { to: "poll", task: try_id() });
+        }
         match self.look(Some(waker)) {
-            0 => Poll::Pending,
+            0 => {
+                self.sleeps = true;
+                self.tell(|| Event::SchedSleep { what: "poll", task: try_id() });
+                Poll::Pending
+            }
             ready => Poll::Ready(ready),
         }
     }
@@ -51,6 +85,12 @@ impl PollTable {
             return self.look(None);
         }
         block(timeout, |waker| self.poll(waker).map(Ok)).unwrap_or_else(|_timed_out| self.look(None))
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(tracer) = self.tracer() {
+            tracer.emit(event);
+        }
     }
 
     fn look(&mut self, waker: Option<&Waker>) -> usize {

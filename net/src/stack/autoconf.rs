@@ -12,7 +12,6 @@ use crate::stack::effects::{Effects, Fact};
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::neighbour::{Word, WordKind};
 use crate::stack::route::{METRIC_ADDRCONF, METRIC_ROUTER, Route, RouteTo};
-use crate::stack::timers::earlier;
 use crate::wire::ndp::{ALL_ROUTERS, NdpMessage, PrefixInfo, RouterAdvert, solicited_node};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -130,20 +129,21 @@ impl Autoconf {
 
     /// When [`on_autoconf_timer`](IpLayer::on_autoconf_timer) wants to be called.
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Instant {
         // Asked for at every entry into a stack; most hosts are configured by hand.
-        if self.tentative.is_empty() && self.leases.is_empty() && self.learned.is_empty() {
-            return self.solicits.map(|(_, at)| at);
+        if self.tentative.len() | self.leases.len() | self.learned.len() == 0 {
+            return self.solicits.map_or(Instant::FAR_FUTURE, |(_, at)| at);
         }
         self.next_of_many()
     }
 
-    fn next_of_many(&self) -> Option<Instant> {
+    fn next_of_many(&self) -> Instant {
         let tentative = self.tentative.iter().map(|it| it.until);
         let leases = self.leases.iter().flat_map(|lease| [lease.preferred_until, lease.valid_until]);
         let routes = self.learned.iter().map(|&(.., until)| until);
         let times = tentative.chain(leases).chain(routes).filter(|&at| at != Instant::FAR_FUTURE);
-        earlier(times.min(), self.solicits.map(|(_, at)| at))
+        let next = times.min().unwrap_or(Instant::FAR_FUTURE);
+        self.solicits.map_or(next, |(_, at)| next.min(at))
     }
 }
 
@@ -285,7 +285,7 @@ impl IpLayer {
 
     /// Does what time has made due.
     pub(crate) fn on_autoconf_timer(&mut self, now: Instant, fx: &mut Effects) {
-        if self.autoconf.next_deadline().is_none_or(|at| at > now) {
+        if self.autoconf.next_deadline() > now {
             return;
         }
         self.solicit_routers(now, fx);

@@ -19,11 +19,27 @@ pub(crate) struct Effects {
     pub(crate) steered: Vec<PacketBuf>,
     /// Who is to be woken.
     pub(crate) wakes: WakeBatch,
+    /// By which functions, while somebody listens.
+    pub(crate) causes: Vec<Cause>,
     /// What this shard has just learned, for the host's other shards. Empty when there is only one.
     pub(crate) facts: Vec<Fact>,
     /// Where events are told.
     pub(crate) tracer: Tracer,
 }
+
+/// Through which of the kernel's functions wake-ups have come about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    /// How many there were once these had been added.
+    pub(crate) wakes: usize,
+    /// What has found them, the innermost first.
+    pub(crate) callback: &'static [&'static str],
+    /// From where that was called.
+    pub(crate) caller: Caller,
+}
+
+/// What has called a socket's callback: the kernel's functions, the innermost first.
+pub(crate) type Caller = &'static [&'static str];
 
 /// What concerns the whole host and arrives at one of its shards.
 #[derive(Clone, Debug)]
@@ -51,16 +67,25 @@ impl Effects {
     /// Takes out what stays within the host, if there is anything.
     #[inline]
     pub(crate) fn take_inward(&mut self) -> Option<Inward> {
-        if self.loopback.is_empty() && self.steered.is_empty() && self.facts.is_empty() {
+        if self.loopback.len() | self.steered.len() | self.facts.len() == 0 {
             return None;
         }
         let Effects { loopback, steered, facts, .. } = self;
         Some(Inward { loopback: take(loopback), steered: take(steered), facts: take(facts) })
     }
 
+    /// Those who were added to the wake-ups since there were `before` have come about like this. Told only to who listens.
+    #[inline]
+    pub(crate) fn note_cause(&mut self, before: usize, callback: &'static [&'static str], caller: Caller) {
+        if self.tracer.is_listening() && self.wakes.len() > before {
+            self.causes.push(Cause { wakes: self.wakes.len(), callback, caller });
+        }
+    }
+
     /// Nothing to do yet.
     pub(crate) fn new(tracer: Tracer) -> Effects {
         let (tx, loopback, facts) = (Vec::new(), Vec::new(), Vec::new());
-        Effects { tx, loopback, steered: Vec::new(), wakes: WakeBatch::new(), facts, tracer }
+        let (steered, wakes, causes) = (Vec::new(), WakeBatch::new(), Vec::new());
+        Effects { tx, loopback, steered, wakes, causes, facts, tracer }
     }
 }

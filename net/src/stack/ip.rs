@@ -20,7 +20,6 @@ use crate::stack::path_mtu::PathMtus;
 use crate::stack::rate_limit::{PeerLimits, RateLimit};
 use crate::stack::reassembly::{Expired, Reassembly};
 use crate::stack::route::{METRIC_LINK, Route, RouteTo, Routes};
-use crate::stack::timers::earlier;
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv6::Ipv6Header;
@@ -317,9 +316,9 @@ impl IpLayer {
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let addresses = self.autoconf.next_deadline();
-        earlier(addresses, earlier(self.neighbours.next_deadline(), self.reassembly.next_deadline()))
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        self.autoconf.next_deadline().min(self.neighbours.next_deadline()).min(self.reassembly.next_deadline())
     }
 
     /// Asks again for neighbours that have not answered. Packets, from their IP headers on, that waited for one that

@@ -252,7 +252,7 @@ impl Neighbours {
     /// Whether any neighbour is being asked, or will be.
     #[inline]
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.timers.next_deadline().is_some()
+        self.timers.next_deadline() != Instant::FAR_FUTURE
     }
 
     /// `neigh_confirm`: packets reach `addr` where it is believed to be. That ends a doubt; it is no answer to a question.
@@ -285,7 +285,8 @@ impl Neighbours {
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
         self.timers.next_deadline()
     }
 
@@ -379,9 +380,8 @@ impl Neighbours {
             if self.entries.len() <= self.thresholds.soft {
                 return;
             }
-            let is_old = |entry: &Neighbour| {
-                entry.state.is_stale(now) && now > entry.updated_at.saturating_add(FLUSH_TIME)
-            };
+            let is_old =
+                |entry: &Neighbour| entry.state.is_stale(now) && now > entry.updated_at.saturating_add(FLUSH_TIME);
             if self.entries.get(place).is_some_and(is_old) {
                 drop(self.remove(place as u32));
             }
@@ -497,7 +497,7 @@ mod tests {
         let waiting = world.table.learn(ip(9), ANSWER, at(5));
         assert_eq!(waiting.iter().map(|packet| packet.data()[0]).collect::<Vec<_>>(), [2, 3]);
         assert!(matches!(world.send(9, 4, 6), Resolution::Known(MAC, _)));
-        assert_eq!(world.table.next_deadline(), None);
+        assert_eq!(world.table.next_deadline(), Instant::FAR_FUTURE);
     }
 
     #[test]
@@ -520,7 +520,7 @@ mod tests {
         assert!(matches!(world.table.on_timer(at(1000)), Some(Due::Ask(addr)) if addr == ip(9)));
         assert!(matches!(world.table.on_timer(at(2000)), Some(Due::Ask(_))));
         assert!(matches!(world.table.on_timer(at(3000)), Some(Due::Failed(packets)) if packets.len() == 1));
-        assert_eq!((world.table.len(), world.table.next_deadline()), (0, None));
+        assert_eq!((world.table.len(), world.table.next_deadline()), (0, Instant::FAR_FUTURE));
     }
 
     #[test]

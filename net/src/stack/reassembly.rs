@@ -165,8 +165,12 @@ impl Reassembly {
     }
 
     /// When the next packet's time is over.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.order.iter().filter_map(|order| order.front().map(|&(_, _, at)| at)).min()
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        if self.order.iter().all(VecDeque::is_empty) {
+            return Instant::FAR_FUTURE;
+        }
+        self.order.iter().filter_map(|order| order.front().map(|&(_, _, at)| at)).min().unwrap_or(Instant::FAR_FUTURE)
     }
 
     /// A packet whose time is over.

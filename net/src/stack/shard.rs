@@ -19,7 +19,6 @@ use crate::stack::membership::igmp_query;
 use crate::stack::report::{About, Messenger, Report, Said, read_quoted};
 use crate::stack::socket::Sockets;
 use crate::stack::tcp::layer::TcpLayer;
-use crate::stack::timers::earlier;
 use crate::stack::udp::UdpLayer;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::icmp::unreachable;
@@ -158,8 +157,10 @@ impl Stack {
     /// The end of a batch of frames, that is, of a NAPI poll: at most one acknowledgement goes out per connection, and
     /// what its acknowledgements have allowed.
     pub(crate) fn on_batch_end(&mut self, now: Instant, fx: &mut Effects) {
-        let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.flush(&mut self.sockets, lower);
+        if self.tcp.has_deferred() {
+            let lower = &mut Lower { now, ip: &mut self.ip, fx };
+            self.tcp.flush(&mut self.sockets, lower);
+        }
     }
 
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
@@ -182,8 +183,10 @@ impl Stack {
     }
 
     /// When [`on_timer`](Self::on_timer) is to be called. It may turn out that nothing is due yet.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        earlier(self.tcp.next_deadline(), self.ip.next_deadline())
+        let next = self.tcp.next_deadline().min(self.ip.next_deadline());
+        (next != Instant::FAR_FUTURE).then_some(next)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
-use crate::stack::socket_wq::SocketWq;
+use crate::stack::socket_wq::{SocketWq, caller};
 use crate::stack::udp_early::Early;
 use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
@@ -551,7 +551,7 @@ impl UdpLayer {
         for index in sockets.indices() {
             if let Some(socket) = sockets.udp_at(index) {
                 socket.error = Some(SocketError::NetworkDown);
-                socket.wq.state_change(lower.fx);
+                socket.wq.state_change(caller::CALL, lower.fx);
             }
         }
     }
@@ -613,12 +613,7 @@ const UDP_MAX_SEGMENTS: usize = 128;
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 64;
 
-fn enqueue(
-    socket: &mut UdpSocket,
-    (from, tos): (Endpoint, u8),
-    packet: PacketBuf,
-    lower: &mut Lower<'_>,
-) {
+fn enqueue(socket: &mut UdpSocket, (from, tos): (Endpoint, u8), packet: PacketBuf, lower: &mut Lower<'_>) {
     let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());
     if !socket.accepts(truesize) {
         socket.drops += 1;
@@ -629,7 +624,7 @@ fn enqueue(
     socket.charged += truesize;
     socket.queue.push_back(Datagram { from, tos, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
-    socket.wq.data_ready("IPPROTO_UDP", lower.fx);
+    socket.wq.data_ready("IPPROTO_UDP", caller::UDP, lower.fx);
 }
 
 /// Counts one in the table of the datagram's family.

@@ -233,23 +233,28 @@ impl TcpHeader {
     #[inline]
     pub(crate) fn emit(&self, out: &mut [u8], sums: Option<Sum>) {
         let (header, options) = out.split_at_mut(TcpHeader::LEN);
-        if !options.is_empty() {
-            self.options.emit(options);
-        }
+        let options_words = if options.is_empty() { 0 } else { self.options.emit(options) };
+        let data_offset = (((TcpHeader::LEN + options.len()) / 4) << 4) as u8;
         let mut bytes = TcpBytes {
             src_port: self.src_port.into(),
             dst_port: self.dst_port.into(),
             seq: self.seq.0.into(),
             ack: self.ack.0.into(),
-            data_offset: (((TcpHeader::LEN + options.len()) / 4) << 4) as u8,
+            data_offset,
             flags: self.flags.bits(),
             window: self.window.into(),
             checksum: [0; 2],
             urgent: self.urgent.into(),
         };
         if let Some(mut sum) = sums {
-            sum.add(bytes.as_bytes());
-            sum.add(options);
+            let words = [
+                u32::from(self.src_port) << 16 | u32::from(self.dst_port),
+                self.seq.0,
+                self.ack.0,
+                u32::from_be_bytes([data_offset, self.flags.bits(), 0, 0]) | u32::from(self.window),
+                self.urgent.into(),
+            ];
+            sum.add_words(words.iter().map(|&word| u64::from(word)).sum::<u64>() + options_words);
             bytes.checksum = sum.checksum();
         }
         header.copy_from_slice(bytes.as_bytes());

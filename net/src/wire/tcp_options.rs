@@ -103,21 +103,26 @@ impl TcpOptions {
         mss + sack_permitted + timestamps + window_scale + sack
     }
 
-    /// Writes the options into `out`, which is [`encoded_len`](Self::encoded_len) long.
+    /// Writes the options into `out`, which is [`encoded_len`](Self::encoded_len) long. Returns what their words come to, for
+    /// the checksum.
     ///
     /// # Panics
     /// When `out` is shorter.
     #[inline]
-    pub(crate) fn emit(&self, out: &mut [u8]) {
+    pub(crate) fn emit(&self, out: &mut [u8]) -> u64 {
         if let (Some((value, echo)), false) = (self.timestamps, self.sack_permitted)
             && let Ok(out) = <&mut [u8; 12]>::try_from(&mut *out)
         {
             // Twelve bytes with timestamps are nothing but timestamps.
             out[..4].copy_from_slice(&[NOP, NOP, TIMESTAMPS, 10]);
             out[4..8].copy_from_slice(&value.to_be_bytes());
-            return out[8..].copy_from_slice(&echo.to_be_bytes());
+            out[8..].copy_from_slice(&echo.to_be_bytes());
+            let head = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
+            return u64::from(head) + u64::from(value) + u64::from(echo);
         }
         self.emit_any(out);
+        let (words, _) = out.as_chunks::<4>();
+        words.iter().map(|&word| u64::from(u32::from_be_bytes(word))).sum()
     }
 
     fn emit_any(&self, out: &mut [u8]) {

@@ -17,7 +17,9 @@ pub struct WakeBatch {
 
 /// One call that is still to be made.
 enum Call {
-    Waker(Waker),
+    /// With what it waited for.
+    Waker(Waker, Events),
+    /// With what it is told.
     Callback(Arc<dyn WakeFn>, Events),
 }
 
@@ -25,16 +27,37 @@ impl Call {
     #[inline]
     fn make(self) {
         match self {
-            Call::Waker(waker) => waker.wake(),
+            Call::Waker(waker, _) => waker.wake(),
             Call::Callback(func, key) => func.call(key),
         }
+    }
+}
+
+/// One call out of a batch; see [`WakeBatch::pop`]. Who does not make it loses the wake-up.
+#[must_use]
+#[derive(Debug)]
+pub struct Wake(Call);
+
+impl Wake {
+    /// What the waiter whose waker it is had joined its list with; none for a callback.
+    #[must_use]
+    pub fn interest(&self) -> Option<Events> {
+        match self.0 {
+            Call::Waker(_, interest) => Some(interest),
+            Call::Callback(..) => None,
+        }
+    }
+
+    /// Makes the call.
+    pub fn call(self) {
+        self.0.make();
     }
 }
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Call::Waker(waker) => waker.fmt(f),
+            Call::Waker(waker, _) => waker.fmt(f),
             Call::Callback(func, key) => f.debug_tuple("Callback").field(&Arc::as_ptr(func)).field(key).finish(),
         }
     }
@@ -50,7 +73,13 @@ impl WakeBatch {
     /// Adds one waker.
     #[inline]
     pub fn push(&mut self, waker: Waker) {
-        self.add(Call::Waker(waker));
+        self.push_told(waker, Events::empty());
+    }
+
+    /// Adds the waker of one who waited for `interest`.
+    #[inline]
+    pub(crate) fn push_told(&mut self, waker: Waker, interest: Events) {
+        self.add(Call::Waker(waker, interest));
     }
 
     /// Adds one callback, and what it is told.
@@ -79,6 +108,15 @@ impl WakeBatch {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    /// Takes out the call that comes next, for who makes one at a time because he has something to say about each.
+    pub fn pop(&mut self) -> Option<Wake> {
+        let first = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.first = Some(self.rest.remove(0));
+        }
+        Some(Wake(first))
     }
 
     /// Calls everyone, in the order in which they were told, and leaves the batch empty for the next use.

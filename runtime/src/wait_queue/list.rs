@@ -321,7 +321,7 @@ impl WaitList {
 
     fn tell(&mut self, index: u32, (key, note): (Events, Option<u8>), out: &mut WakeBatch) {
         let entry = &mut self.entries[index as usize];
-        let links = (entry.prev, entry.next);
+        let (links, interest) = ((entry.prev, entry.next), entry.interest);
         let state = match (&entry.state, note) {
             (State::Waiting(Func::Callback(func)), _) => return out.push_call(func.clone(), key),
             (_, None) => self.entries.remove(index as usize).state,
@@ -329,7 +329,7 @@ impl WaitList {
         };
         self.unlink(links);
         if let State::Waiting(Func::Waker(waker)) = state {
-            out.push(waker);
+            out.push_told(waker, interest);
         }
     }
 
@@ -343,9 +343,9 @@ impl WaitList {
     pub fn close(&mut self, out: &mut WakeBatch) {
         let mut at = std::mem::replace(&mut self.head, NIL);
         while at != NIL {
-            let Entry { state, next, .. } = self.entries.remove(at as usize);
+            let Entry { state, next, interest, .. } = self.entries.remove(at as usize);
             match state {
-                State::Waiting(Func::Waker(waker)) => out.push(waker),
+                State::Waiting(Func::Waker(waker)) => out.push_told(waker, interest),
                 // It leaves the lock with the call, and is dropped outside.
                 State::Waiting(Func::Callback(func)) => out.push_call(func, Events::ANY),
                 State::Told(_) => {}

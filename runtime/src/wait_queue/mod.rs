@@ -37,7 +37,7 @@ mod list;
 mod queue;
 
 pub use self::{
-    batch::WakeBatch,
+    batch::{Wake, WakeBatch},
     entry::{Events, Mode, Removed, WaitSlot},
     func::{Func, IsAwake, WakeFn},
     list::WaitList,

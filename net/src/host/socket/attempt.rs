@@ -10,6 +10,8 @@ use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::IN_RING;
+use crate::syscall::Syscall;
 use std::io;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -55,7 +57,9 @@ pub(crate) fn attempt<R>(
     // Wakers that the list gave up; they drop when the lock is released.
     let (mut replaced, mut removed) = (None, Removed::Absent);
     let entered = |stack: &mut Stack, now: Instant, fx: &mut Effects| {
-        if fx.tracer.is_listening() && slot.is_set() && stack.wq(place.id).is_some_and(|wq| !wq.wait.is_waiting(slot)) {
+        // An operation of a ring stands in the queue, and nobody sleeps there.
+        let sleeps = fx.tracer.is_listening() && !interest.contains(IN_RING);
+        if sleeps && slot.is_set() && stack.wq(place.id).is_some_and(|wq| !wq.wait.is_waiting(slot)) {
             fx.tracer.emit(|| Event::SchedSwitch { to: what(interest), task: try_id() });
         }
         let result = call(stack, place.id, now, fx);
@@ -66,7 +70,9 @@ pub(crate) fn attempt<R>(
             (Err(SocketError::WouldBlock), Some(wq)) => {
                 wq.note_sleep(interest, true);
                 replaced = wq.wait.join_sleeper(slot, waker, interest, mode, is_awake);
-                fx.tracer.emit(|| Event::SchedSleep { what: what(interest), task: try_id() });
+                if sleeps {
+                    fx.tracer.emit(|| Event::SchedSleep { what: what(interest), task: try_id() });
+                }
                 Poll::Pending
             }
             (result, wq) => {
@@ -110,6 +116,42 @@ pub(crate) fn release(place: Place<'_>, slot: &mut WaitSlot) -> bool {
         removed
     });
     removed.is_some_and(|removed| removed.is_told())
+}
+
+/// A system call of a task: told when it is begun, which is when its caller waits nowhere yet, and when it has a result.
+#[inline]
+pub(crate) fn told<T>(
+    host: &Machine,
+    (call, arg): (Syscall, usize),
+    is_new: bool,
+    poll: impl FnOnce() -> Poll<io::Result<T>>,
+    count: impl FnOnce(&T) -> usize,
+) -> Poll<io::Result<T>> {
+    if is_new {
+        host.tracer.enter_call(call, arg);
+    }
+    match poll() {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(result) => Poll::Ready(host.tracer.exit_call(call, result, count)),
+    }
+}
+
+/// A system call that a task has tried, and does not wait for.
+pub(crate) fn tell_would_block(host: &Machine, call: Syscall) -> io::Error {
+    host.tracer.emit(|| Event::SysExit { call, ret: -i64::from(libc::EAGAIN) });
+    SocketError::WouldBlock.into()
+}
+
+/// A system call of a thread.
+#[inline]
+pub(crate) fn told_blocking<T>(
+    host: &Machine,
+    (call, arg): (Syscall, usize),
+    f: impl FnOnce() -> io::Result<T>,
+    count: impl FnOnce(&T) -> usize,
+) -> io::Result<T> {
+    host.tracer.enter_call(call, arg);
+    host.tracer.exit_call(call, f(), count)
 }
 
 /// Blocks the calling thread: tries, and parks in the socket's wait queue while it would block.

@@ -11,6 +11,7 @@ use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::{IN_POLL, IN_RING};
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
@@ -46,6 +47,11 @@ impl Places {
     /// In no queue.
     pub(crate) fn new() -> Places {
         Places::default()
+    }
+
+    /// Whether the waiter has joined a queue and has not left it since, nor been told and looked.
+    pub(crate) fn is_set(&self) -> bool {
+        self.slots.iter().any(WaitSlot::is_set)
     }
 }
 
@@ -110,6 +116,7 @@ impl SocketFile {
     /// something while more is there tells the next.
     fn pass_on(&self, (cpu, id): (usize, SocketId), interest: Events) {
         if self.heads.len() > 1 {
+            let interest = interest - (IN_POLL | IN_RING);
             self.host.with_stack_recent(cpu, |stack, _, fx| wake_next(stack, id, interest, fx));
         }
     }
@@ -147,7 +154,7 @@ impl SocketFile {
         for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots) {
             let replaced = self.host.with_stack_recent(cpu, |stack, _, _| {
                 holds |= stack.readiness(id);
-                stack.wait_list(id).and_then(|list| list.join(slot, waker, interest, Mode::Shared))
+                stack.wait_list(id).and_then(|list| list.join(slot, waker, interest | IN_POLL, Mode::Shared))
             });
             // Its waker goes without the lock.
             drop(replaced);

@@ -14,6 +14,7 @@ use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::IN_POLL;
 use std::io;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -67,7 +68,7 @@ impl Spread {
             let ready = stack.readiness(id) & interest;
             if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
         };
-        let ready = self.file.attempt((Time::Recent, Mode::Shared), waker, places, interest, call);
+        let ready = self.file.attempt((Time::Recent, Mode::Shared), waker, places, interest | IN_POLL, call);
         ready.map_ok(|(_, ready)| ready)
     }
 

@@ -4,7 +4,9 @@ use crate::event::Event;
 use crate::fasync::{AsFile, File};
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, release};
+use crate::host::socket::attempt::{
+    Place, Time, Waiting, attempt, block, release, tell_would_block, told, told_blocking,
+};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
 use crate::sockopt::{Opt, Value};
@@ -13,8 +15,9 @@ use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
-use crate::stack::socket_wq::IN_WAIT_DATA;
+use crate::stack::socket_wq::{IN_POLL, IN_WAIT_DATA};
 use crate::stack::tcp::settings::Settings;
+use crate::syscall::Syscall;
 use crate::tcp_info::TcpInfo;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -46,6 +49,7 @@ impl TcpStream {
         remote: SocketAddr,
         settings: Settings,
     ) -> io::Result<TcpStream> {
+        host.tracer.enter_call(Syscall::Connect, 0);
         let far = remote.ip().to_canonical();
         // What a host sends to itself stays on the CPU that sends it; so that no two CPUs choose the same ends, each has
         // ports of its own for that.
@@ -58,9 +62,13 @@ impl TcpStream {
         let fixed = local.map(|local| local.port()).filter(|&port| port != 0);
         let cpu = fixed.map_or_else(|| host.deal_cpu(), home);
         let returns_home = |port: u16| home(port) == cpu;
-        let id =
-            host.with_stack(cpu, |stack, now, fx| stack.tcp_open(now, (local, remote), settings, &returns_home, fx))?;
-        Ok(TcpStream { host, cpu, id })
+        let open = |stack: &mut Stack, now, fx: &mut Effects| {
+            stack.tcp_open(now, (local, remote), settings, &returns_home, fx).map_err(io::Error::from)
+        };
+        match host.with_stack(cpu, open) {
+            Ok(id) => Ok(TcpStream { host, cpu, id }),
+            Err(error) => host.tracer.exit_call(Syscall::Connect, Err(error), |_| 0),
+        }
     }
 
     /// What came out of the accept queue of `cpu`.
@@ -69,7 +77,8 @@ impl TcpStream {
     }
 
     pub(crate) fn poll_connected(&self, cx: &mut Context<'_>, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
-        self.try_connected(cx.waker(), slot)
+        let polled = self.try_connected(cx.waker(), slot);
+        polled.map(|result| self.host.tracer.exit_call(Syscall::Connect, result, |()| 0))
     }
 
     fn try_connected(&self, waker: &Waker, slot: &mut WaitSlot) -> Poll<io::Result<()>> {
@@ -82,7 +91,9 @@ impl TcpStream {
         slot: &mut WaitSlot,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.try_recv(cx.waker(), slot, buf)
+        let is_new = !slot.is_set();
+        let call = (Syscall::Read, buf.len());
+        told(&self.host, call, is_new, || self.try_recv(cx.waker(), slot, buf), |&n| n)
     }
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -101,17 +112,17 @@ impl TcpStream {
         slot: &mut WaitSlot,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.attempt(
-            Time::Recent,
-            cx.waker(),
-            slot,
-            Events::READABLE | Events::RDHUP | IN_WAIT_DATA,
-            |stack, id, _, _| stack.tcp_peek(id, buf),
-        )
+        let is_new = !slot.is_set();
+        let call = (Syscall::Recvfrom, buf.len());
+        let interest = Events::READABLE | Events::RDHUP | IN_WAIT_DATA;
+        let peek = || self.attempt(Time::Recent, cx.waker(), slot, interest, |stack, id, _, _| stack.tcp_peek(id, buf));
+        told(&self.host, call, is_new, peek, |&n| n)
     }
 
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.try_send(cx.waker(), slot, buf)
+        let is_new = !slot.is_set();
+        let call = (Syscall::Write, buf.len());
+        told(&self.host, call, is_new, || self.try_send(cx.waker(), slot, buf), |&n| n)
     }
 
     fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -131,7 +142,7 @@ impl TcpStream {
         slot: &mut WaitSlot,
         interest: Events,
     ) -> Poll<io::Result<Events>> {
-        self.attempt(Time::Recent, cx.waker(), slot, interest, |stack, id, _, _| {
+        self.attempt(Time::Recent, cx.waker(), slot, interest | IN_POLL, |stack, id, _, _| {
             let ready = stack.readiness(id) & (interest | Events::ERR | Events::HUP);
             if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
         })
@@ -141,27 +152,29 @@ impl TcpStream {
         let mut slot = WaitSlot::new();
         let result = block(timeout, |waker| self.try_connected(waker, &mut slot));
         self.release(&mut slot);
-        result
+        self.host.tracer.exit_call(Syscall::Connect, result, |()| 0)
     }
 
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        let mut slot = WaitSlot::new();
+        let (mut slot, len) = (WaitSlot::new(), buf.len());
         // Who will not sleep does not sleep in `sk_wait_data`: a signal for what arrives while he leaves the queue again is his.
         let sleeps = timeout != Some(Duration::ZERO);
         let mut attempt = |waker: &Waker| self.try_recv_as(waker, &mut slot, buf, sleeps);
+        self.host.tracer.enter_call(Syscall::Read, len);
         let result = block(timeout, |waker| match attempt(waker) {
             Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, false, || attempt(waker)),
             polled => polled,
         });
         self.release(&mut slot);
-        result
+        self.host.tracer.exit_call(Syscall::Read, result, |&n| n)
     }
 
     pub(crate) fn send_blocking(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
+        self.host.tracer.enter_call(Syscall::Write, buf.len());
         let result = block(timeout, |waker| self.try_send(waker, &mut slot, buf));
         self.release(&mut slot);
-        result
+        self.host.tracer.exit_call(Syscall::Write, result, |&n| n)
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -191,6 +204,11 @@ impl TcpStream {
     /// `TCP_INFO`
     pub(crate) fn info(&self) -> io::Result<TcpInfo> {
         self.host.with_stack(self.cpu, |stack, now, _| stack.tcp_info(now, self.id)).map_err(Into::into)
+    }
+
+    /// Tells that a call which was begun is not waited for any more: it would have.
+    pub(crate) fn told_would_block(&self, call: Syscall) -> io::Error {
+        tell_would_block(&self.host, call)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -339,7 +357,8 @@ impl TcpListener {
         cx: &mut Context<'_>,
         slots: &mut Places,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.try_accept(cx.waker(), slots)
+        let is_new = !slots.is_set();
+        told(self.sockets.host(), (Syscall::Accept4, 0), is_new, || self.try_accept(cx.waker(), slots), |_| 0)
     }
 
     fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
@@ -350,7 +369,8 @@ impl TcpListener {
 
     pub(crate) fn accept_blocking(&self, timeout: Option<Duration>) -> io::Result<(TcpStream, SocketAddr)> {
         let mut slots = Places::new();
-        let result = block(timeout, |waker| self.try_accept(waker, &mut slots));
+        let accept = || block(timeout, |waker| self.try_accept(waker, &mut slots));
+        let result = told_blocking(self.sockets.host(), (Syscall::Accept4, 0), accept, |_| 0);
         self.release(&mut slots);
         result
     }

@@ -4,7 +4,7 @@ use crate::extended_error::ExtendedError;
 use crate::fasync::AsFile;
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block};
+use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, tell_would_block, told, told_blocking};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::with_port;
@@ -15,6 +15,7 @@ use crate::stack::endpoint::INTERFACE;
 use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
+use crate::syscall::Syscall;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +50,9 @@ impl UdpSocket {
         buf: &[u8],
         to: Option<SocketAddr>,
     ) -> Poll<io::Result<usize>> {
-        self.try_send_to(cx.waker(), slot, buf, to)
+        let is_new = !slot.is_set();
+        let call = (Syscall::Sendto, buf.len());
+        told(self.sockets.host(), call, is_new, || self.try_send_to(cx.waker(), slot, buf, to), |&n| n)
     }
 
     fn try_send_to(
@@ -94,11 +97,15 @@ impl UdpSocket {
         slot: &mut WaitSlot,
         datagrams: &[B],
     ) -> Poll<io::Result<usize>> {
-        let (place, waiting) = self.sending(cx.waker(), slot, None)?;
-        attempt(place, Time::Now, waiting, |stack, id, now, fx| {
-            let datagrams = datagrams.iter().map(AsRef::as_ref);
-            stack.udp_send_many(now, id, datagrams, fx)
-        })
+        let is_new = !slot.is_set();
+        let send = || {
+            let (place, waiting) = self.sending(cx.waker(), slot, None)?;
+            attempt(place, Time::Now, waiting, |stack, id, now, fx| {
+                let datagrams = datagrams.iter().map(AsRef::as_ref);
+                stack.udp_send_many(now, id, datagrams, fx)
+            })
+        };
+        told(self.sockets.host(), (Syscall::Sendmmsg, datagrams.len()), is_new, send, |&n| n)
     }
 
     /// Takes what there is, up to the number of `bufs`, in one entry into the stack.
@@ -112,11 +119,13 @@ impl UdpSocket {
         if bufs.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        let (is_new, vlen) = (!slots.is_set(), bufs.len());
         let call = |stack: &mut Stack, id, _, _: &mut Effects| {
             let bufs = bufs.iter_mut().map(AsMut::as_mut);
             stack.udp_recv_many(id, bufs, received)
         };
-        self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, count)| count)
+        let recv = || self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, count)| count);
+        told(self.sockets.host(), (Syscall::Recvmmsg, vlen), is_new, recv, |&n| n)
     }
 
     /// Where a datagram is sent from: the CPU where the answer will arrive, so that a flow stays on one CPU.
@@ -158,7 +167,9 @@ impl UdpSocket {
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.try_recv_from(cx.waker(), slots, buf, peek)
+        let is_new = !slots.is_set();
+        let call = (Syscall::Recvfrom, buf.len());
+        told(self.sockets.host(), call, is_new, || self.try_recv_from(cx.waker(), slots, buf, peek), |&(n, _)| n)
     }
 
     fn try_recv_from(
@@ -175,7 +186,8 @@ impl UdpSocket {
 
     pub(crate) fn send_to_blocking(&self, buf: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {
         let mut slot = WaitSlot::new();
-        block(None, |waker| self.try_send_to(waker, &mut slot, buf, to))
+        let send = || block(None, |waker| self.try_send_to(waker, &mut slot, buf, to));
+        told_blocking(self.sockets.host(), (Syscall::Sendto, buf.len()), send, |&n| n)
     }
 
     pub(crate) fn recv_from_blocking(
@@ -185,13 +197,16 @@ impl UdpSocket {
         timeout: Option<Duration>,
     ) -> io::Result<(usize, SocketAddr)> {
         let mut slots = Places::new();
-        let host = self.sockets.host();
-        let result = block(timeout, |waker| match self.try_recv_from(waker, &mut slots, buf, peek) {
-            Poll::Pending if host.polls_busily.get() => {
-                busy_loop(host, 0, false, || self.try_recv_from(waker, &mut slots, buf, peek))
-            }
-            polled => polled,
-        });
+        let (host, size) = (self.sockets.host(), buf.len());
+        let recv = || {
+            block(timeout, |waker| match self.try_recv_from(waker, &mut slots, buf, peek) {
+                Poll::Pending if host.polls_busily.get() => {
+                    busy_loop(host, 0, false, || self.try_recv_from(waker, &mut slots, buf, peek))
+                }
+                polled => polled,
+            })
+        };
+        let result = told_blocking(host, (Syscall::Recvfrom, size), recv, |&(n, _)| n);
         self.release(&mut slots);
         result
     }
@@ -225,6 +240,11 @@ impl UdpSocket {
     /// `setsockopt(2)`
     pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
         self.sockets.set_option(opt, value)
+    }
+
+    /// Tells that a call which was begun is not waited for any more: it would have.
+    pub(crate) fn told_would_block(&self, call: Syscall) -> io::Error {
+        tell_would_block(self.sockets.host(), call)
     }
 
     /// What was reported about a datagram that was sent, once, by whichever CPU heard of it.

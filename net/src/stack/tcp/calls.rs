@@ -6,7 +6,7 @@ use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, SocketId, Sockets};
-use crate::stack::socket_wq::SocketWq;
+use crate::stack::socket_wq::{SocketWq, caller};
 use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::emit::send_reset;
@@ -273,7 +273,7 @@ impl TcpLayer {
         let before = connection.block.state();
         if before == State::Closed {
             // `inet_shutdown`: in vain, and yet whoever waits looks again.
-            connection.wq.state_change(lower.fx);
+            connection.wq.state_change(caller::CALL, lower.fx);
         }
         if matches!(before, State::Closed | State::SynSent) {
             return Err(SocketError::NotConnected);
@@ -287,7 +287,7 @@ impl TcpLayer {
         }
         connection.trace_state(before, lower.fx);
         // `sk_state_change`: whoever waits looks again.
-        connection.wq.state_change(lower.fx);
+        connection.wq.state_change(caller::CALL, lower.fx);
         self.settle(sockets, id.index(), lower);
         Ok(())
     }

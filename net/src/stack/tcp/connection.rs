@@ -8,7 +8,7 @@ use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::ip_settings::IpFields;
-use crate::stack::socket_wq::{How, SocketWq, band};
+use crate::stack::socket_wq::{How, SocketWq, band, caller};
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::cut::send_cut;
 use crate::stack::tcp::emit::{send_reset, send_segment};
@@ -155,19 +155,19 @@ impl Connection {
     fn notify(&mut self, notice: Notice, lower: &mut Lower<'_>) {
         if notice.contains(Notice::CONNECTED) {
             // Whoever waits to write is among those who hear of it.
-            self.wq.state_change(lower.fx);
-            self.wq.wake_async(How::Io, band::OUT, lower.fx);
+            self.wq.state_change(caller::TCP_STATE, lower.fx);
+            self.wq.wake_async(How::Io, band::OUT, caller::TCP_STATE, lower.fx);
         }
         if notice.contains(Notice::PEER_CLOSED) {
             self.is_done = true;
             // `tcp_fin`: first the change of state, then, below, the data. Half a close is no hang-up.
-            self.wq.state_change(lower.fx);
+            self.wq.state_change(caller::TCP_FIN, lower.fx);
             let band = if self.block.state().may_send() { band::IN } else { band::HUP };
-            self.wq.wake_async(How::WaitData, band, lower.fx);
+            self.wq.wake_async(How::WaitData, band, caller::TCP_FIN, lower.fx);
         }
         // `tcp_data_ready`; an end is something to read as well (`SOCK_DONE`).
         if notice.contains(Notice::PEER_CLOSED) || (notice.contains(Notice::READABLE) && self.is_readable()) {
-            self.wq.data_ready("IPPROTO_TCP", lower.fx);
+            self.wq.data_ready("IPPROTO_TCP", caller::TCP_DATA, lower.fx);
         }
         if notice.contains(Notice::WRITABLE) && self.no_space && self.is_writable() {
             self.no_space = false;
@@ -189,7 +189,7 @@ impl Connection {
         }
         // `sk_error_report`, then `sk_state_change`.
         self.wq.error_report(lower.fx);
-        self.wq.state_change(lower.fx);
+        self.wq.state_change(caller::CALL, lower.fx);
     }
 
     /// Whether at least a third of the send buffer is free, and little enough of it is unsent

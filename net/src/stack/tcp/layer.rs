@@ -12,6 +12,7 @@ use crate::stack::ip_output::header_len;
 use crate::stack::ip_settings::IpFields;
 use crate::stack::report::Said;
 use crate::stack::socket::Sockets;
+use crate::stack::socket_wq::caller;
 use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::connection::Owner;
@@ -28,7 +29,7 @@ use crate::stack::tcp::sysctl::TcpSysctls;
 #[cfg(test)]
 use crate::stack::tcp::timewait::Substate;
 use crate::stack::tcp::timewait::{TimeWaitTable, Verdict};
-use crate::stack::timers::{TimerHeap, earlier};
+use crate::stack::timers::TimerHeap;
 use crate::wire::ip::{ECN_MASK, IpHeader};
 use crate::wire::malformed::Malformed;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
@@ -180,6 +181,12 @@ impl TcpLayer {
         }
     }
 
+    /// Whether [`flush`](Self::flush) has something to do.
+    #[inline]
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// The end of a batch: sends what its segments have made due.
     pub(crate) fn flush(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         let mut deferred = std::mem::take(&mut self.deferred);
@@ -237,7 +244,7 @@ impl TcpLayer {
         let Some(connection) = sockets.connection_at(index) else { return };
         if connection.owner == Owner::Nobody {
             connection.block.abort(&mut lower.ip.pool);
-            connection.wq.state_change(lower.fx);
+            connection.wq.state_change(caller::CALL, lower.fx);
             self.orphans -= u32::from(connection.is_orphan);
             self.memory.release(connection);
             sockets.remove(index);
@@ -291,9 +298,10 @@ impl TcpLayer {
     }
 
     /// When [`on_timer`](Self::on_timer) wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let connections = earlier(self.timers.next_deadline(), self.request_timers.next_deadline());
-        earlier(connections, self.time_wait.next_deadline())
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let connections = self.timers.next_deadline().min(self.request_timers.next_deadline());
+        connections.min(self.time_wait.next_deadline())
     }
 
     /// Does what is due, up to a bound; the rest is due still.
@@ -430,7 +438,7 @@ impl TcpLayer {
             } else if let Some(listener) = sockets.listener_at(index) {
                 listener.is_down = true;
                 (listener.half_open, listener.young) = (0, 0);
-                listener.wq.state_change(lower.fx);
+                listener.wq.state_change(caller::CALL, lower.fx);
             }
         }
     }

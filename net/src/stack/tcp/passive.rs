@@ -6,6 +6,7 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::{FourTuple, Target};
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, Sockets};
+use crate::stack::socket_wq::caller;
 use crate::stack::tcp::connection::{Connection, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::cookies::{VALID, stamp, unstamp};
@@ -241,7 +242,7 @@ impl TcpLayer {
         }
         listener.accept_queue.push_back(place);
         let (settings, family) = (listener.settings, listener.binding.family);
-        listener.wq.data_ready("IPPROTO_TCP", lower.fx);
+        listener.wq.data_ready("IPPROTO_TCP", caller::TCP_CHILD, lower.fx);
         lower.ip.counters.count(Mib::TcpPassiveOpens);
         let offer = self.offer(lower.ip, &request.flow, (settings.rcvbuf, settings.sndbuf));
         let FourTuple { local, remote } = request.flow;

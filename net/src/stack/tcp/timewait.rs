@@ -135,10 +135,14 @@ impl TimeWaitTable {
     }
 
     /// When the next entry may end.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let turn = self.order.front()?;
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Instant {
+        self.order.front().map_or(Instant::FAR_FUTURE, |turn| self.time_of(turn))
+    }
+
+    fn time_of(&self, turn: &Turn) -> Instant {
         let left = turn.at_ms.wrapping_sub(millis(self.now)).cast_signed().max(0);
-        Some(self.now.saturating_add(Duration::from_millis(left.cast_unsigned().into())))
+        self.now.saturating_add(Duration::from_millis(left.cast_unsigned().into()))
     }
 
     /// Ends an entry whose time is over.
@@ -470,9 +474,9 @@ mod tests {
         assert!(table.pop_expired(at(60)).is_none());
         assert!(table.pop_expired(at(70)).is_some());
         assert!(table.get(second).is_none() && table.get(first).is_some());
-        assert_eq!(table.next_deadline(), Some(at(90)));
+        assert_eq!(table.next_deadline(), at(90));
         assert!(table.pop_expired(at(90)).is_some());
-        assert_eq!((table.count(Substate::TimeWait), table.next_deadline()), (0, None));
+        assert_eq!((table.count(Substate::TimeWait), table.next_deadline()), (0, Instant::FAR_FUTURE));
     }
 
     #[test]
