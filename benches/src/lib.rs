@@ -3,6 +3,8 @@
 //! The echo: `benches/echo.rs` is the criterion bench; `src/bin/echo_numbers` measures the figures that are quoted. Both run
 //! what is here: one [request] that everybody sends and checks, one measured [run], and the contestants.
 //!
+//! The system's sockets: `src/bin/os_numbers` measures servers under [load](load) from another process.
+//!
 //! The runtime: `src/bin/runtime_numbers` measures its [rows](runtime_rows), each written once for all
 //! [contestants](contestant).
 //!

@@ -66,6 +66,12 @@ impl Samples {
     pub fn over(&self, other: &Samples) -> Samples {
         Samples(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
     }
+
+    /// The larger of both in each round.
+    #[must_use]
+    pub fn larger(&self, other: &Samples) -> Samples {
+        Samples(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours.max(*theirs)).collect())
+    }
 }
 
 /// The mean of ratios: twice as fast here and half as fast there is 1. Not a number when there is none.
@@ -126,5 +132,6 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         let ratio = samples(&[10.0, 100.0, 40.0]).over(&samples(&[5.0, 50.0, 10.0]));
         assert_eq!(ratio, samples(&[2.0, 2.0, 4.0]));
+        assert_eq!(ratio.larger(&samples(&[1.0, 3.0, 4.0])), samples(&[2.0, 3.0, 4.0]));
     }
 }

@@ -3,7 +3,7 @@
 use crate::lab::{KERNEL, Lab, ip, run, within};
 use std::io::ErrorKind;
 use std::time::Duration;
-use wakeline::net::emulated::{Lan, Tap};
+use wakeline::net::emulated::{Lan, Netem, Tap};
 use wakeline::net::event::DropReason;
 
 #[test]
@@ -60,6 +60,44 @@ fn what_a_device_does_not_take_is_counted() {
             raw.send(&[0xff; 60]).unwrap();
             wakeline::time::sleep(Duration::from_millis(1)).await;
         }
+    });
+}
+
+/// One loses what the kernel sends, the other what is sent to the kernel.
+#[test]
+fn a_cable_treats_each_direction_in_its_own_way() {
+    within(&["ping"], || async {
+        let lan = Lan::with_seed(1);
+        let losing = Netem::new().loss(1.0);
+        let attach = |tap| lan.attach(tap).unwrap();
+        let deaf = attach(Tap::open("tap0").unwrap().egress(losing));
+        let mute = attach(Tap::open("tap1").unwrap().ingress(losing));
+        let raw = lan.raw_port().unwrap();
+        for (tap, network) in [("tap0", 1), ("tap1", 2)] {
+            ip(&format!("addr add 10.{network}.0.1/16 dev {tap}")).unwrap();
+            ip(&format!("link set {tap} up")).unwrap();
+        }
+        // Nobody answers; the question who has the address is all that is sent.
+        let asks = |network| async move {
+            run("ping", &["-c", "1", "-W", "1", &format!("10.{network}.0.2")]).await;
+        };
+        let arrived = |network| {
+            let frames = std::iter::from_fn(|| raw.try_recv());
+            frames.filter(|frame| frame.ends_with(&[10, network, 0, 2])).count()
+        };
+        asks(1).await;
+        assert!(deaf.drops().get(DropReason::NetemLoss) >= 1, "{:?}", deaf.drops());
+        assert_eq!(arrived(1), 0);
+        asks(2).await;
+        assert!(arrived(2) >= 1);
+        let before = (deaf.carried().tx_packets, mute.carried().tx_packets);
+        let lost = mute.drops().get(DropReason::NetemLoss);
+        raw.send(&[0xff; 60]).unwrap();
+        while deaf.carried().tx_packets == before.0 {
+            wakeline::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(mute.carried().tx_packets, before.1);
+        assert!(mute.drops().get(DropReason::NetemLoss) > lost);
     });
 }
 

@@ -3,9 +3,7 @@
 use crate::engine::Spawner;
 use crate::host::lan::Lan;
 use crate::link::capture::stands;
-use crate::link::delay::DelayEngine;
 use crate::link::port::{Port, Sink};
-use crate::link::switch::Direction;
 use crate::link::uplink::Uplink;
 use crate::tap::port::TapPort;
 use crate::tap::{Place, Tap};
@@ -33,26 +31,20 @@ impl Lan {
             let text = "a TAP device lives in the kernel's time, and this network in a virtual one";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
-        let netem = tap.netem();
+        let links = tap.links();
         let uplink = Arc::new(Uplink::default());
         let port = Arc::new(Port::new(
             tap.name().into(),
             None,
             Sink::Uplink(uplink.clone(), tap.offloads()),
-            netem,
+            links,
             &mut self.0.fork_rng(),
         ));
         let switch = self.0.switch.clone();
         let id = switch.plug(port.clone()).expect("an uplink has no address that could be taken");
         let place = Place { switch, id, port: port.clone(), uplink, pool: self.0.pool.clone() };
         let plugged = tap.start(place, &handle).inspect_err(|_| self.0.switch.unplug(id))?;
-        if netem.delays() {
-            let spawner = Spawner::Runtime(handle);
-            for (direction, line) in [(Direction::Up, &port.up_line), (Direction::Down, &port.down_line)] {
-                let engine = DelayEngine::new(line.clone(), Arc::downgrade(&self.0.switch), id, direction);
-                spawner.start(format!("{}/link", plugged.name()), self.0.clock.clone(), engine)?;
-            }
-        }
+        self.0.start_delay_lines(&Spawner::Runtime(handle), plugged.name(), links, &port, id)?;
         Ok(plugged)
     }
 }

@@ -12,10 +12,8 @@ use crate::host::softnet::{CpuShared, NETDEV_MAX_BACKLOG};
 use crate::host::steering::Steering;
 use crate::irq::controller::IrqController;
 use crate::irq::line::IrqLine;
-use crate::link::delay::DelayEngine;
 use crate::link::netem::{Links, Netem};
 use crate::link::port::{Port, Sink};
-use crate::link::switch::{Direction, PortId};
 use crate::nic::model::NicModel;
 use crate::nic::offloads::Offloads;
 use crate::nic::ring::TxQueue;
@@ -361,7 +359,7 @@ impl HostBuilder {
             let cpu = CpuEngine::new(index, shared, machine.works());
             spawner.start(format!("{}/cpu{index}", self.name), self.lan.clock.clone(), cpu)?;
         }
-        self.start_delay_lines(spawner, &port, port_id)?;
+        self.lan.start_delay_lines(spawner, &self.name, self.links, &port, port_id)?;
         if self.ipv6() != Ipv6Sysctls::OFF {
             (0..self.cpus).for_each(|cpu| machine.with_stack(cpu, |stack, now, fx| stack.start(now, fx)));
         }
@@ -514,16 +512,6 @@ impl HostBuilder {
             let _ = sysctls.set(name, *value);
         }
         sysctls
-    }
-
-    fn start_delay_lines(&self, spawner: &Spawner, port: &Port, id: PortId) -> io::Result<()> {
-        let lines =
-            [(Direction::Up, self.links.up, &port.up_line), (Direction::Down, self.links.down, &port.down_line)];
-        for (direction, _, line) in lines.into_iter().filter(|(_, netem, _)| netem.delays()) {
-            let engine = DelayEngine::new(line.clone(), Arc::downgrade(&self.lan.switch), id, direction);
-            spawner.start(format!("{}/link", self.name), self.lan.clock.clone(), engine)?;
-        }
-        Ok(())
     }
 }
 

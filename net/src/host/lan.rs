@@ -1,11 +1,13 @@
 //! A LAN: one switch, the hosts plugged into it, their names, one seed and one trace.
 
+use crate::engine::Spawner;
 use crate::event::Trace;
 use crate::host::builder::HostBuilder;
 use crate::link::capture::{Capture, Scope};
-use crate::link::netem::Netem;
+use crate::link::delay::DelayEngine;
+use crate::link::netem::{Links, Netem};
 use crate::link::port::{Port, RawQueue, Sink};
-use crate::link::switch::{PortId, Switch};
+use crate::link::switch::{Direction, PortId, Switch};
 use crate::packet::{PacketBuf, Pool};
 use crate::stack::addresses::{Cidr, link_local};
 use crate::wire::ethernet::MacAddr;
@@ -192,6 +194,23 @@ impl Station {
 }
 
 impl LanInner {
+    /// Starts what holds frames back, in each direction of the link to `port` that does.
+    pub(crate) fn start_delay_lines(
+        &self,
+        spawner: &Spawner,
+        name: &str,
+        links: Links,
+        port: &Port,
+        id: PortId,
+    ) -> io::Result<()> {
+        let lines = [(Direction::Up, links.up, &port.up_line), (Direction::Down, links.down, &port.down_line)];
+        for (direction, _, line) in lines.into_iter().filter(|(_, netem, _)| netem.delays()) {
+            let engine = DelayEngine::new(line.clone(), Arc::downgrade(&self.switch), id, direction);
+            spawner.start(format!("{name}/link"), self.clock.clone(), engine)?;
+        }
+        Ok(())
+    }
+
     /// Gives out the next address.
     pub(crate) fn new_station(&self) -> io::Result<Station> {
         let mut state = self.state();

@@ -10,7 +10,7 @@ pub(crate) mod port;
 pub(crate) mod pump;
 mod vnet;
 
-use crate::link::netem::Netem;
+use crate::link::netem::{Links, Netem};
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Switch};
 use crate::link::uplink::Uplink;
@@ -50,7 +50,7 @@ use wakeline_runtime::{Handle, namespace};
 #[derive(Debug)]
 pub struct Tap {
     device: Device,
-    netem: Netem,
+    links: Links,
 }
 
 impl Tap {
@@ -65,7 +65,7 @@ impl Tap {
     /// - `PermissionDenied` when the device belongs to another user, or is to be made, without `CAP_NET_ADMIN`;
     /// - `ResourceBusy` when another program holds it.
     pub fn open(name: &str) -> io::Result<Tap> {
-        Ok(Tap { device: Device::open(name, true)?, netem: Netem::new() })
+        Ok(Tap { device: Device::open(name, true)?, links: Netem::new().into() })
     }
 
     /// The same without offloads: every frame passes the device as it would a wire, no longer than the interface's MTU and with
@@ -78,13 +78,27 @@ impl Tap {
     /// # Errors
     /// As [`open`](Tap::open).
     pub fn open_plain(name: &str) -> io::Result<Tap> {
-        Ok(Tap { device: Device::open(name, false)?, netem: Netem::new() })
+        Ok(Tap { device: Device::open(name, false)?, links: Netem::new().into() })
     }
 
     /// How the cable between the LAN and the device treats frames, in each direction; perfect by default.
     #[must_use]
     pub fn link(mut self, netem: Netem) -> Tap {
-        self.netem = netem;
+        self.links = netem.into();
+        self
+    }
+
+    /// How the cable treats the frames that the kernel sends; leaves the other direction as it is.
+    #[must_use]
+    pub fn egress(mut self, netem: Netem) -> Tap {
+        self.links.up = netem;
+        self
+    }
+
+    /// How the cable treats the frames for the kernel; leaves the other direction as it is.
+    #[must_use]
+    pub fn ingress(mut self, netem: Netem) -> Tap {
+        self.links.down = netem;
         self
     }
 
@@ -100,8 +114,8 @@ impl Tap {
     }
 
     /// The cable's treatment of frames, for whoever makes the port.
-    pub(crate) fn netem(&self) -> Netem {
-        self.netem
+    pub(crate) fn links(&self) -> Links {
+        self.links
     }
 
     /// Begins to carry frames between the device and a port of a LAN, as a task of `handle`.

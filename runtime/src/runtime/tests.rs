@@ -70,6 +70,31 @@ fn a_task_gives_its_output() {
     });
 }
 
+/// Many more than a worker's ring holds.
+#[test]
+fn one_worker_polls_in_the_order_in_which_tasks_became_ready() {
+    let polled = Arc::new(Mutex::new(Vec::new()));
+    current_thread().block_on(async {
+        let task = |number: usize| {
+            let polled = polled.clone();
+            async move {
+                for _ in 0..ROUNDS {
+                    polled.lock().push(number);
+                    yield_now().await;
+                }
+            }
+        };
+        let tasks: Vec<_> = (0..TASKS).map(|number| spawn(task(number))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert_eq!(*polled.lock(), (0..ROUNDS).flat_map(|_| 0..TASKS).collect::<Vec<_>>());
+
+    const TASKS: usize = 3000;
+    const ROUNDS: usize = 3;
+}
+
 #[test]
 fn nested_spawns_all_run() {
     fn tree(depth: u32) -> futures_lite::future::Boxed<u64> {

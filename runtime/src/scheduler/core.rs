@@ -3,7 +3,7 @@
 use crate::park::Parker;
 use crate::rng::Rng;
 use crate::scheduler::inject::Injector;
-use crate::scheduler::queue::{CAPACITY, Item, Local};
+use crate::scheduler::queue::{CAPACITY, Item, Local, Overflowed};
 use crate::task::{Header, IdBlock, Notified};
 use std::ptr::NonNull;
 
@@ -20,6 +20,8 @@ pub(super) struct Core {
     pub(super) searching: bool,
     /// Looks for a task until it is the injector's turn; never zero.
     until_injector: u32,
+    /// How many of the injector's tasks, at most, are older than those in the ring: what overflowed, and what was before it.
+    older: usize,
     /// Tasks taken from the LIFO slot one after another.
     lifo_streak: u32,
     /// Other workers exist: woken tasks go through the LIFO slot.
@@ -57,6 +59,7 @@ impl Core {
             ids: IdBlock::default(),
             searching: false,
             until_injector: global_queue_interval,
+            older: 0,
             lifo_streak: 0,
             lifo: workers > 1,
             global_queue_interval,
@@ -76,13 +79,15 @@ impl Core {
         } else {
             task
         };
-        self.queue.push(task, injector);
+        self.push_back(task, injector);
         Pushed::ForAnyone
     }
 
     /// Queues a task that yielded: behind all others.
     pub(super) fn push_back(&mut self, task: Notified, injector: &Injector<Notified>) {
-        self.queue.push(task, injector);
+        if self.queue.push(task, injector) == Overflowed(true) {
+            self.older = injector.len();
+        }
     }
 
     /// Whether there is no other worker, and nothing in this one's queue.
@@ -92,18 +97,27 @@ impl Core {
     }
 
     /// The next task to poll, without looking at other workers.
+    ///
+    /// After an overflow the older tasks are the injector's: they come first, or those that a full ring pushed out would wait
+    /// for all that became ready after them. Otherwise it is the injector's turn now and then.
     pub(super) fn next_task(&mut self, injector: &Injector<Notified>, workers: usize) -> Option<Notified> {
         self.until_injector -= 1;
         if self.until_injector == 0 {
             self.until_injector = self.global_queue_interval;
-            if let Some(task) = self.next_from(injector, workers) {
+            if self.older == 0
+                && let Some(task) = self.next_from(injector, workers)
+            {
                 return Some(task);
             }
         }
-        self.next_local().or_else(|| self.next_from(injector, workers))
+        if let Some(task) = self.next_lifo().or_else(|| self.next_older(injector)) {
+            return Some(task);
+        }
+        let task = self.queue.pop().or_else(|| if self.lifo { self.queue.pop_lifo() } else { None });
+        task.or_else(|| self.next_from(injector, workers))
     }
 
-    fn next_local(&mut self) -> Option<Notified> {
+    fn next_lifo(&mut self) -> Option<Notified> {
         if self.lifo
             && self.lifo_streak < MAX_LIFO_STREAK
             && let Some(task) = self.queue.pop_lifo()
@@ -112,14 +126,23 @@ impl Core {
             return Some(task);
         }
         self.lifo_streak = 0;
-        let task = self.queue.pop();
-        if task.is_none() && self.lifo { self.queue.pop_lifo() } else { task }
+        None
+    }
+
+    /// One of what overflowed. Each that this worker takes is one less, whoever else takes some: no more than that is put before
+    /// the ring.
+    fn next_older(&mut self, injector: &Injector<Notified>) -> Option<Notified> {
+        self.older = self.older.checked_sub(1)?;
+        let task = injector.pop();
+        if task.is_none() {
+            self.older = 0;
+        }
+        task
     }
 
     /// Takes this worker's share of the injector: one to run, and as many more as the ring has room for.
     ///
-    /// As many, because what overflows from a full ring comes to the injector as fast as tasks are polled; a worker that
-    /// took back one at a time would let the others wait while it goes round and round in its ring.
+    /// As many, because what overflows from the others' rings comes to the injector as fast as tasks are polled.
     pub(super) fn next_from(&mut self, injector: &Injector<Notified>, workers: usize) -> Option<Notified> {
         let mut first = None;
         let room = CAPACITY - self.queue.ring_len();

@@ -23,8 +23,8 @@
 //! after each nap looks for what a worker that is stuck in a poll holds up. It is woken for new work after all others.
 //! - Who falls asleep while others are awake becomes the watch if there is none ([`sleep`](Idle::sleep)).
 //! - Who wakes up appoints one if there is none and somebody still sleeps ([`appoint`](Idle::appoint)).
-//! - It naps short while it has lately seen a worker that was stuck ([`alarm`](Idle::alarm)), and long otherwise: naps take
-//!   time from who works on the same CPU, and most programs never block.
+//! - It naps short while it has lately seen a worker that was stuck and held something up ([`alarm`](Idle::alarm)), and long
+//!   otherwise: naps take time from who works on the same CPU, and most programs never block.
 //! - The watch may sleep for good when nobody is awake ([`resign`](Idle::resign)): under the lock under which others wake up,
 //!   so either it sees them awake and stays, or they see that there is no watch.
 
@@ -209,13 +209,13 @@ impl Idle {
         true
     }
 
-    /// The watch has seen a worker that is stuck.
+    /// The watch has seen a worker that is stuck, and holds something up.
     pub(super) fn alarm(&self) {
         // Relaxed, here and below: a hint.
         self.alarm.store(ALARMED_NAPS, Ordering::Relaxed);
     }
 
-    /// Whether a worker that was stuck has lately been seen.
+    /// Whether such a worker has lately been seen.
     pub(super) fn is_alarmed(&self) -> bool {
         self.alarm.load(Ordering::Relaxed) > 0
     }

@@ -55,6 +55,10 @@ pub(super) struct Remote<T: Item> {
     shared: Arc<Shared<T>>,
 }
 
+/// Whether a push has moved older items to the injector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overflowed(pub(super) bool);
+
 #[derive(Debug)]
 struct Shared<T> {
     head: Line<AtomicUsize>,
@@ -106,9 +110,10 @@ impl<T: Item> Local<T> {
         self.shared.is_empty()
     }
 
-    /// Puts an item at the end; when the ring is full, the older half of it goes to `injector` first.
-    pub(super) fn push(&mut self, item: T, injector: &Injector<T>) {
+    /// Puts an item at the end; when the ring is full, the older half of it goes to `injector` first, and this says so.
+    pub(super) fn push(&mut self, item: T, injector: &Injector<T>) -> Overflowed {
         let shared = &*self.shared;
+        let mut overflowed = Overflowed(false);
         // Relaxed: the owner's own last write.
         let tail = shared.tail.0.load(Ordering::Relaxed);
         loop {
@@ -119,11 +124,13 @@ impl<T: Item> Local<T> {
             }
             if let Some(older) = shared.overflow(head) {
                 injector.push_batch(older);
+                overflowed = Overflowed(true);
             }
         }
         shared.slot(tail).store(item.into_raw().as_ptr(), Ordering::Relaxed);
         // 1. Release pairs with a thief's Acquire of `tail`: the slot, and the item's content, are there.
         shared.tail.0.store(tail.wrapping_add(1), Ordering::Release);
+        overflowed
     }
 
     /// Takes the oldest item of the ring.

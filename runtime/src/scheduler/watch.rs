@@ -46,11 +46,16 @@ impl Watch {
     }
 
     /// Looks around after a nap, and takes what waits behind a worker that is stuck; says whether the watch goes on.
+    ///
+    /// It is alarmed only by a worker that holds something up: one that seems stuck and holds up nothing may as well be a
+    /// busy one that the kernel lets wait for a processor, which short naps would take from it, too.
     pub(super) fn look_around(&mut self, shared: &Shared, core: &mut Core) -> bool {
-        if self.sees_stuck(shared, core.index) {
+        let stuck = self.sees_stuck(shared, core.index);
+        let found = !core.queue.is_empty() || steal::watch(shared, core);
+        if stuck && found {
             shared.idle.alarm();
         }
-        if steal::watch(shared, core) {
+        if found {
             return true;
         }
         self.quiet = if shared.idle.all_asleep() { self.quiet + 1 } else { 0 };

@@ -220,6 +220,9 @@ impl Worker<'_> {
             }
             core = if role == Role::Watch { self.nap(core, &mut watch)? } else { self.sleep(core)? };
             if !core.queue.is_empty() {
+                if role == Role::Watch {
+                    watch.look_around(&shared, &mut core);
+                }
                 continue;
             }
             role = idle.role(index);

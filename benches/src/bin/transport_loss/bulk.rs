@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
 const RATE: u64 = 100_000_000;
 const ONE_WAY: Duration = Duration::from_millis(10);
 const QUEUE_BYTES: usize = 250_000;
-const BUFFER: usize = 8 << 20;
+pub(crate) const BUFFER: usize = 8 << 20;
 
 impl Bulk {
     /// Runs in virtual time.
@@ -42,12 +42,16 @@ impl Bulk {
         runtime.block_on(self.transfer())
     }
 
+    /// The way from the sender.
+    pub(crate) fn outbound(&self) -> Netem {
+        Netem::new().rate(RATE).queue(QUEUE_BYTES).delay(ONE_WAY).loss(self.loss).limit(4096)
+    }
+
     async fn transfer(&self) -> io::Result<Outcome> {
         let lan = Lan::with_seed(self.seed);
-        let outbound = Netem::new().rate(RATE).queue(QUEUE_BYTES).delay(ONE_WAY).loss(self.loss).limit(4096);
-        let inbound = Netem::new().delay(ONE_WAY).limit(4096);
         let host = |name| lan.host(name).tcp_buffers(BUFFER, BUFFER).tcp_congestion(self.choice).rings(4096, 4096);
-        let (receiver, sender) = (host("receiver").build()?, host("sender").egress(outbound).ingress(inbound).build()?);
+        let (receiver, sender) =
+            (host("receiver").build()?, host("sender").egress(self.outbound()).ingress(inbound()).build()?);
         let listener = receiver.run(TcpListener::bind("0.0.0.0:5001")).await?;
         let end = Instant::now() + self.time;
         let receiving = receiver.spawn(async move {
@@ -65,6 +69,11 @@ impl Bulk {
         let mbit_per_s = bytes as f64 * 8.0 / self.time.as_secs_f64() / 1e6;
         Ok(Outcome { mbit_per_s, counters: counters.join(" ") })
     }
+}
+
+/// The way of the acknowledgements.
+pub(crate) fn inbound() -> Netem {
+    Netem::new().delay(ONE_WAY).limit(4096)
 }
 
 async fn flood(mut stream: TcpStream) -> io::Result<()> {

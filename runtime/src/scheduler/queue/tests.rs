@@ -28,8 +28,8 @@ fn the_ring_is_first_in_first_out_and_overflows_its_older_half() {
     for sole in [true, false] {
         let injector = Injector::new();
         let (mut local, _remote) = new(sole);
-        (0..CAPACITY + 1).for_each(|n| local.push(Number(n), &injector));
-        assert_eq!(injector.len(), HALF);
+        let overflowed: Vec<_> = (0..CAPACITY + 1).filter(|&n| local.push(Number(n), &injector).0).collect();
+        assert_eq!((overflowed, injector.len()), (vec![CAPACITY], HALF));
         assert_eq!(drain(&mut local), (HALF..CAPACITY + 1).collect::<Vec<_>>());
         let overflowed: Vec<_> = std::iter::from_fn(|| injector.pop()).map(|n| n.0).collect();
         assert_eq!(overflowed, (0..HALF).collect::<Vec<_>>());
@@ -42,7 +42,7 @@ fn a_thief_takes_the_older_half_rounded_up_and_keeps_one_in_hand() {
         let injector = Injector::new();
         let (mut victim, remote) = new(false);
         let (mut thief, _) = new(false);
-        (0..there).for_each(|n| victim.push(Number(n), &injector));
+        assert!((0..there).all(|n| victim.push(Number(n), &injector) == Overflowed(false)));
         let in_hand = remote.steal_into(&mut thief);
         assert_eq!(in_hand.map(|(n, count)| (n.0, count)), taken.checked_sub(1).map(|last| (last, taken)));
         assert_eq!(drain(&mut thief), (0..taken.saturating_sub(1)).collect::<Vec<_>>());
@@ -91,9 +91,13 @@ fn nothing_is_lost_or_doubled_among_threads() {
         }
         for n in 0..TOTAL {
             match n % 3 {
-                0 => local.push_lifo(Number(n)).into_iter().for_each(|n| local.push(n, &injector)),
-                _ => local.push(Number(n), &injector),
+                0 => local.push_lifo(Number(n)),
+                _ => Some(Number(n)),
             }
+            .into_iter()
+            .for_each(|n| {
+                local.push(n, &injector);
+            });
             if n % 5 == 0 {
                 local.pop().into_iter().for_each(see);
             }
