@@ -2,11 +2,14 @@
 //!
 //! It sleeps on its epoll and never on a socket, as the counters say. All is emulated, on threads, without an executor.
 
+#[path = "common/askers.rs"]
+mod askers;
+
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::thread;
-use wakeline::net::blocking::{TcpListener, TcpStream};
-use wakeline::net::emulated::{Host, Lan};
+use wakeline::net::blocking::TcpListener;
+use wakeline::net::emulated::Lan;
 use wakeline::net::epoll::{Ctl, Epoll, EpollCounters, EpollFlags, Event};
 
 const CLIENTS: u64 = 16;
@@ -19,8 +22,7 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind("0.0.0.0:7000")?;
     drop(here);
     let serving = thread::spawn(move || serve(&listener));
-    let clients: Vec<_> = (0..CLIENTS).map(|_| client.clone()).map(|host| thread::spawn(move || ask(&host))).collect();
-    clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))?;
+    askers::ask(&client, CLIENTS as usize, REQUESTS)?;
     let counters = serving.join().expect("the server does not panic")?;
     println!("{CLIENTS} connections, {} requests, one thread: {counters:?}", CLIENTS * u64::from(REQUESTS));
     Ok(())
@@ -47,13 +49,4 @@ fn serve(listener: &TcpListener) -> io::Result<EpollCounters> {
         }
     }
     Ok(epoll.counters())
-}
-
-fn ask(host: &Host) -> io::Result<()> {
-    let _here = host.enter();
-    let mut stream = TcpStream::connect("server:7000")?;
-    (0..REQUESTS).try_for_each(|n| {
-        stream.write_all(&n.to_be_bytes())?;
-        stream.read_exact(&mut [0; 4])
-    })
 }

@@ -3,10 +3,13 @@
 //! Every call leaves the thread's waker with each socket, looks at all of them, and takes it back; compare epoll_echo. All of it
 //! is emulated.
 
+#[path = "common/askers.rs"]
+mod askers;
+
 use std::io::{self, Read, Write};
 use std::thread;
 use wakeline::net::blocking::{TcpListener, TcpStream};
-use wakeline::net::emulated::{Host, Lan};
+use wakeline::net::emulated::Lan;
 use wakeline::net::poll::{Events, PollFd, poll_blocking};
 
 const CLIENTS: usize = 16;
@@ -19,8 +22,7 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind("0.0.0.0:7000")?;
     drop(here);
     let serving = thread::spawn(move || serve(&listener));
-    let clients: Vec<_> = (0..CLIENTS).map(|_| client.clone()).map(|host| thread::spawn(move || ask(&host))).collect();
-    clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))?;
+    askers::ask(&client, CLIENTS, REQUESTS)?;
     let (calls, looks) = serving.join().expect("the server does not panic")?;
     println!("{CLIENTS} connections, {} requests, one thread: {calls} calls of poll looked at {looks} sockets", {
         CLIENTS * REQUESTS as usize
@@ -48,10 +50,4 @@ fn serve(listener: &TcpListener) -> io::Result<(usize, usize)> {
         }
     }
     Ok((calls, looks))
-}
-
-fn ask(host: &Host) -> io::Result<()> {
-    let _here = host.enter();
-    let mut stream = TcpStream::connect("server:7000")?;
-    (0..REQUESTS).try_for_each(|n| stream.write_all(&n.to_be_bytes()).and_then(|()| stream.read_exact(&mut [0; 4])))
 }

@@ -32,7 +32,7 @@ const LAW: Law = Law {
                 "driver  blocking_pool  crew  local_scheduler",  // the one place where a worker sleeps; threads that may block
                 "task  reactor  timer  sync",
                 "wait_queue",
-                "park  coop  clock  rng  namespace  unwind",
+                "park  coop  clock  rng  namespace  unwind  trace",
                 "atomic",
             ],
         },

@@ -13,10 +13,27 @@ mod atomic;
 pub mod blocking;
 #[cfg(not(loom))]
 pub mod completion;
+#[cfg(loom)]
+mod completion {
+    mod queue;
+    mod turn;
+
+    #[cfg(test)]
+    mod loom_tests;
+}
 #[cfg(not(loom))]
 mod engine;
 #[cfg(not(loom))]
 pub mod epoll;
+#[cfg(loom)]
+mod epoll {
+    mod error;
+    mod flags;
+    mod ready;
+
+    #[cfg(test)]
+    mod loom_tests;
+}
 #[cfg(not(loom))]
 pub mod event;
 #[cfg(not(loom))]

@@ -136,7 +136,7 @@ impl BlockingPool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (task, join) = task::unregistered(Blocking { work: Some(work) }, OneShot, Id::next(), origin);
+        let (task, join) = task::unregistered::<F, _, _>(Blocking { work: Some(work) }, OneShot, Id::next(), origin);
         let submitted = {
             let mut state = self.inner.state.lock();
             if state.closed {

@@ -4,7 +4,8 @@ use crate::blocking_pool::Fate;
 use crate::handle::Handle;
 use crate::namespace;
 use crate::scheduler::{self, OnlyThread};
-use crate::task::{JoinHandle, Origin};
+use crate::task::{Id, JoinHandle, Origin};
+use crate::trace;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
@@ -101,6 +102,7 @@ impl Handle {
     /// When the thread drives futures already, and when `future` panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let future = main_future(future);
         self.block_on_with(|| scheduler::alone(future))
     }
 
@@ -153,6 +155,14 @@ impl Handle {
     {
         self.shared.blocking().spawn(work, Origin::here(namespace::current()), Fate::Run)
     }
+}
+
+/// The future of a `block_on`, of which observers are told as of a task.
+#[inline]
+#[track_caller]
+pub(crate) fn main_future<F: Future>(future: F) -> trace::Task<F> {
+    let origin = Origin::here(None);
+    trace::task(future, || origin.about("block_on", Id::next())).0
 }
 
 /// Puts the thread's previous runtime back when it drops.

@@ -16,6 +16,7 @@ mod scheduler;
 pub mod sync;
 pub mod task;
 mod timer;
+mod trace;
 mod unwind;
 pub mod wait_queue;
 

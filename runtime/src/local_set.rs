@@ -67,8 +67,7 @@ where
         Some(false) => no_set("this runtime is not a `LocalRuntime` of this thread"),
         None => no_set("there is no runtime here either"),
     }
-    let spawned = context::with_current(|handle| handle.shared.spawn_local(future, origin));
-    spawned.expect("the runtime was there a moment ago").settle()
+    context::current().shared.spawn_local(future, origin).settle()
 }
 
 #[cold]

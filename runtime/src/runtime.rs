@@ -1,7 +1,7 @@
 //! Running and ending a runtime.
 
 use crate::builder::Builder;
-use crate::context::EnterGuard;
+use crate::context::{self, EnterGuard};
 use crate::crew::Crew;
 use crate::handle::Handle;
 use crate::park::{Parker, Unparker};
@@ -96,6 +96,7 @@ impl Runtime {
         if self.kind == RuntimeFlavor::MultiThread {
             return self.handle.block_on(future);
         }
+        let future = context::main_future(future);
         match self.handle.block_on_with(|| scheduler::as_worker(&self.handle.shared, future)) {
             Some(output) => output,
             None => panic!(

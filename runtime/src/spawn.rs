@@ -5,6 +5,7 @@ use crate::local_scheduler;
 use crate::namespace;
 use crate::scheduler::{self, OnlyThread};
 use crate::task::{JoinHandle, Origin};
+use crate::trace;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -33,6 +34,10 @@ where
     F::Output: Send + 'static,
 {
     let origin = Origin::here(namespace::current());
+    if trace::ON {
+        // Without a borrow of the ambient handle, which a subscriber may want to replace.
+        return context::current().shared.spawn(future, origin).settle();
+    }
     match context::with_current(|handle| handle.shared.spawn(future, origin)) {
         Some(spawned) => spawned.settle(),
         None => context::no_runtime(),

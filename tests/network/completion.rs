@@ -206,6 +206,111 @@ async fn a_ring_that_is_shut_down_gives_everything_back() {
     assert_eq!((errno(done.result), done.buffer.unwrap().len()), (EBADF, 11));
 }
 
+fn told(ring: &Ring) -> Vec<(u64, Result<usize, i32>, Option<usize>)> {
+    let done = std::iter::from_fn(|| ring.pop());
+    let told = done.map(|done| {
+        let result = done.result.map_err(|error| error.raw_os_error().unwrap());
+        (done.user_data, result, done.buffer.map(|buffer| buffer.len()))
+    });
+    told.collect()
+}
+
+#[wakeline::test(start_paused = true)]
+async fn a_chain_is_done_one_after_the_other() {
+    let world = World::new().await;
+    let (mut client, server) = world.pair().await;
+    let ring = Ring::new(2000).unwrap();
+    // A request and its answer.
+    let mut chain = ring.chain();
+    chain.send(&server, b"ask".to_vec(), 1).unwrap().recv(&server, vec![0; 9], 2).unwrap();
+    chain.submit().unwrap();
+    assert_eq!((told(&ring), ring.under_way()), (vec![(1, Ok(3), Some(3))], 1));
+    recv(&mut client, 3).await;
+    send(&mut client, 4).await;
+    assert_eq!(told(&ring), [(2, Ok(4), Some(9))]);
+    // Each begins where the one before it has ended, on the softirq side too; the end of the stream is no failure.
+    let mut chain = ring.chain();
+    for user_data in 0..4 {
+        chain.recv(&server, vec![0; 2], user_data).unwrap();
+    }
+    chain.submit().unwrap();
+    send(&mut client, 5).await;
+    let (two, one) = (|n| (n, Ok(2), Some(2)), |n| (n, Ok(1), Some(2)));
+    assert_eq!(told(&ring), [two(0), two(1), one(2)]);
+    client.close().await.unwrap();
+    settle().await;
+    assert_eq!(told(&ring), [(3, Ok(0), Some(2))]);
+    // However many there are, they need no more stack than one.
+    let mut chain = ring.chain();
+    for user_data in 0..2000 {
+        chain.send(&server, vec![7], user_data).unwrap();
+    }
+    chain.submit().unwrap();
+    assert!(told(&ring).into_iter().eq((0..2000).map(|n| (n, Ok(1), Some(1)))));
+    ring.chain().submit().unwrap();
+    assert!(ring.is_idle());
+}
+
+#[wakeline::test(start_paused = true)]
+async fn what_fails_in_a_chain_cancels_what_is_behind_it() {
+    let world = World::new().await;
+    let (mut client, server) = world.pair().await;
+    let (mut other, gone) = world.pair().await;
+    let ring = Ring::new(4).unwrap();
+    let chain_of = |first: &TcpStream| {
+        let mut chain = ring.chain();
+        chain.recv(first, vec![0; 5], 1).unwrap().send(&server, vec![7; 6], 2).unwrap();
+        chain.accept(&world.listener, 3).unwrap().recv(&server, vec![0; 8], 4).unwrap();
+        chain.submit()
+    };
+    let severed = |from: u64| {
+        let all = [
+            (1, Err(ECANCELED), Some(5)),
+            (2, Err(ECANCELED), Some(6)),
+            (3, Err(ECANCELED), None),
+            (4, Err(ECANCELED), Some(8)),
+        ];
+        all.into_iter().filter(|&(user_data, ..)| user_data >= from).collect::<Vec<_>>()
+    };
+    // The socket goes.
+    chain_of(&gone).unwrap();
+    assert_eq!((told(&ring), ring.under_way()), (vec![], 4));
+    drop(gone);
+    assert_eq!(told(&ring), [vec![(1, Err(EBADF), Some(5))], severed(2)].concat());
+    // The first is cancelled, or one in the middle; then those before it go on.
+    chain_of(&server).unwrap();
+    ring.cancel(1).unwrap();
+    assert_eq!(told(&ring), severed(1));
+    chain_of(&server).unwrap();
+    ring.cancel(3).unwrap();
+    assert_eq!(told(&ring), severed(3));
+    assert_eq!(errno(ring.cancel(4)), ENOENT);
+    send(&mut client, 5).await;
+    assert_eq!(told(&ring), [(1, Ok(5), Some(5)), (2, Ok(6), Some(6))]);
+    assert!(ring.is_idle());
+    recv(&mut client, 6).await;
+    // A send that did not send all of it counts as failed.
+    let mut chain = ring.chain();
+    chain.send(&server, vec![0; 10_000_000], 1).unwrap().recv(&server, vec![0; 5], 2).unwrap();
+    chain.submit().unwrap();
+    settle().await;
+    ring.cancel(1).unwrap();
+    let [(1, Ok(sent), Some(10_000_000)), (2, Err(ECANCELED), Some(5))] = told(&ring)[..] else { panic!() };
+    assert!(sent > 0 && sent < 10_000_000);
+    // None is taken when there is no room for all of them, or the ring is shut down; what is under way is cancelled in order.
+    ring.recv(&server, vec![0; 1], 9).unwrap();
+    let rejected = chain_of(&server).unwrap_err();
+    let lens: Vec<_> = rejected.buffers.iter().map(Vec::len).collect();
+    assert_eq!((rejected.error.raw_os_error(), lens, ring.under_way()), (Some(EBUSY), vec![5, 6, 0, 8], 1));
+    ring.cancel(9).unwrap();
+    assert!(ring.pop().is_some());
+    chain_of(&server).unwrap();
+    ring.shut_down();
+    assert_eq!(told(&ring), severed(1));
+    assert_eq!(chain_of(&server).unwrap_err().error.raw_os_error(), Some(EBADF));
+    other.close().await.unwrap();
+}
+
 #[wakeline::test(start_paused = true)]
 async fn datagrams() {
     let world = World::new().await;

@@ -210,6 +210,76 @@ async fn signals_follow_the_owner_and_end_with_the_file() {
     assert_eq!(counts(), (0, 1));
 }
 
+/// A read that will not wait does not count as a sleeper, however often it looks: a signal for each segment, whenever it comes.
+#[test]
+fn a_read_that_does_not_wait_swallows_no_signal() {
+    const SEGMENTS: usize = 300;
+    let lan = Lan::with_seed(1);
+    let server = lan.host("server").build_threaded().unwrap();
+    let client = lan.host("client").build_threaded().unwrap();
+    let _here = server.enter();
+    let listener = blocking::TcpListener::bind("0.0.0.0:7").unwrap();
+    let asking = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let _here = client.enter();
+        let mut stream = blocking::TcpStream::connect("server:7").unwrap();
+        for _ in 0..SEGMENTS {
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+        stream
+    });
+    let (stream, _) = listener.accept().unwrap();
+    // From here on what was there before counts as well, so the first segment may or may not have its signal.
+    let process = owned_by(&stream, RT);
+    stream.set_nonblocking(true).unwrap();
+    let mut buf = [0; 8];
+    for _ in 0..SEGMENTS {
+        use std::io::{Read, Write};
+        while (&stream).read(&mut buf).is_err() {}
+        (&stream).write_all(b"y").unwrap();
+    }
+    let _open = asking.join().unwrap();
+    let signals = pending(&process).len();
+    assert!((SEGMENTS - 1..=SEGMENTS).contains(&signals), "{signals} signals for {SEGMENTS} segments");
+}
+
+/// The halves of a stream have its file: what one sets the other has, and both can look without waiting.
+#[wakeline::test(start_paused = true)]
+async fn halves_send_signals_too() {
+    let lan = Lan::with_seed(1);
+    let (mut client, server, _hosts) = pair(&lan).await;
+    let (read, write) = server.into_split();
+    let process = owned_by(&read, RT);
+    assert_eq!(write.sig().unwrap(), RT);
+    let would_block = read.try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(would_block.kind(), std::io::ErrorKind::WouldBlock);
+    client.write_all(b"hello").await.unwrap();
+    settle().await;
+    assert_eq!(pending(&process).iter().map(|info| info.code).collect::<Vec<_>>(), [SigCode::PollIn]);
+    assert_eq!(read.try_read(&mut [0; 8]).unwrap(), 5);
+    write.set_async(None).unwrap();
+    client.write_all(b"again").await.unwrap();
+    settle().await;
+    assert_eq!(pending(&process), []);
+    let mut server = read.reunite(write).unwrap();
+    {
+        let (mut read, write) = server.split();
+        read.read_exact(&mut [0; 5]).await.unwrap();
+        write.set_async(Some(7)).unwrap();
+        let mut sent = 0;
+        while let Ok(n) = write.try_write(&[0; 1 << 16]) {
+            sent += n;
+        }
+        assert!(sent > 0);
+    }
+    client.write_all(b"!").await.unwrap();
+    settle().await;
+    // Who found no room hears of it when there is some.
+    let told: Vec<_> = pending(&process).iter().map(|info| (info.code, info.fd)).collect();
+    assert_eq!(told, [(SigCode::PollIn, Some(7)), (SigCode::PollOut, Some(7))]);
+}
+
 /// A thread that waits for signals, and a stream of them for tasks.
 #[test]
 fn a_thread_and_a_task_wait_for_signals() {

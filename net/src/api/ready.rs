@@ -5,6 +5,7 @@
 
 use crate::api::tcp::{Connection, TcpStream};
 use crate::api::udp::{Socket, UdpSocket};
+use crate::host::socket::attempt::or_would_block;
 use crate::host::socket::file::Places;
 use crate::syscall::Syscall;
 use std::future::poll_fn;
@@ -50,10 +51,7 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when nothing is; those of `recv(2)`.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match &self.socket {
-            Connection::Os(stream) => stream.try_read(buf),
-            socket => at_once(socket, Syscall::Read, |cx, slot| socket.poll_read(cx, slot, buf)),
-        }
+        self.socket.try_read(buf)
     }
 
     /// As [`try_read`](TcpStream::try_read), into several buffers in turn; on an emulated host into the first that has room.
@@ -63,7 +61,10 @@ impl TcpStream {
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_read_vectored(bufs),
-            socket => at_once(socket, Syscall::Read, |cx, slot| socket.poll_read_vectored(cx, slot, bufs)),
+            socket => {
+                let first = bufs.iter_mut().find(|buf| !buf.is_empty());
+                socket.try_read(first.map_or(&mut [][..], |buf| buf))
+            }
         }
     }
 
@@ -72,10 +73,7 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when there is no room; those of `send(2)`.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        match &self.socket {
-            Connection::Os(stream) => stream.try_write(buf),
-            socket => at_once(socket, Syscall::Write, |cx, slot| socket.poll_write(cx, slot, buf)),
-        }
+        self.socket.try_write(buf)
     }
 
     /// As [`try_write`](TcpStream::try_write), from several buffers in turn; on an emulated host from the first that is not empty.
@@ -85,7 +83,7 @@ impl TcpStream {
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_write_vectored(bufs),
-            socket => at_once(socket, Syscall::Write, |cx, slot| socket.poll_write_vectored(cx, slot, bufs)),
+            socket => socket.try_write(bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf)),
         }
     }
 
@@ -123,28 +121,20 @@ impl TcpStream {
     }
 }
 
-/// One try of an emulated stream, whose place in the queue is given back at once.
-fn at_once<R>(
-    socket: &Connection,
-    call: Syscall,
-    poll: impl FnOnce(&mut Context<'_>, &mut WaitSlot) -> Poll<io::Result<R>>,
-) -> io::Result<R> {
-    let mut wait = OfStream { socket, slot: WaitSlot::new() };
-    match (poll(&mut Context::from_waker(Waker::noop()), &mut wait.slot), socket) {
-        (Poll::Pending, Connection::Emulated(stream)) => Err(stream.told_would_block(call)),
-        (polled, _) => or_would_block(polled),
+impl Connection {
+    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Connection::Os(stream) => stream.try_read(buf),
+            Connection::Emulated(stream) => stream.recv_now(buf),
+        }
     }
-}
 
-fn or_else_told<R>(poll: Poll<io::Result<R>>, would_block: impl FnOnce() -> io::Error) -> io::Result<R> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(would_block()),
+    pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Connection::Os(stream) => stream.try_write(buf),
+            Connection::Emulated(stream) => stream.send_now(buf),
+        }
     }
-}
-
-fn or_would_block<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
-    or_else_told(poll, || io::ErrorKind::WouldBlock.into())
 }
 
 /// The place of one call in a stream's queue.
@@ -219,7 +209,10 @@ impl UdpSocket {
             Socket::Os(socket) => socket.try_recv_from(buf),
             Socket::Emulated(socket) => {
                 let received = self.spread(|cx, slots| socket.poll_recv_from(cx, slots, buf, false));
-                or_else_told(received, || socket.told_would_block(Syscall::Recvfrom))
+                match received {
+                    Poll::Ready(received) => received,
+                    Poll::Pending => Err(socket.told_would_block(Syscall::Recvfrom)),
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The two halves of a connection.
 
 use crate::api::tcp::{Connection, TcpStream};
+use crate::fasync::{AsFile, Fcntl, sealed::Sealed};
 use crate::forward::{forward_read, forward_write};
 use crate::host::socket::file::SocketFile;
 use std::io;
@@ -163,6 +164,38 @@ macro_rules! vectored {
         }
     )+};
 }
+
+macro_rules! without_waiting {
+    ($method:ident, $buf:ty, $doc:literal: $($half:ty),+) => {$(
+        impl $half {
+            #[doc = $doc]
+            ///
+            /// # Errors
+            /// As there.
+            pub fn $method(&self, buf: $buf) -> io::Result<usize> {
+                self.socket.$method(buf)
+            }
+        }
+    )+};
+}
+
+without_waiting!(try_read, &mut [u8], "As [`TcpStream::try_read`]." : ReadHalf<'_>, OwnedReadHalf);
+without_waiting!(try_write, &[u8], "As [`TcpStream::try_write`]." : WriteHalf<'_>, OwnedWriteHalf);
+
+macro_rules! fcntl {
+    ($($half:ty),+) => {$(
+        impl Sealed for $half {
+            fn emulated(&self) -> Option<&dyn AsFile> {
+                self.socket.as_file()
+            }
+        }
+
+        /// Both halves have one file: what is set by one is set for both.
+        impl Fcntl for $half {}
+    )+};
+}
+
+fcntl!(ReadHalf<'_>, WriteHalf<'_>, OwnedReadHalf, OwnedWriteHalf);
 
 forward_read!(ReadHalf<'_>, slot);
 forward_read!(OwnedReadHalf, slot);

@@ -162,6 +162,14 @@ impl Connection {
         }
     }
 
+    /// The socket as `fcntl` sees it; none on the operating system's network.
+    pub(crate) fn as_file(&self) -> Option<&dyn AsFile> {
+        match self {
+            Connection::Os(_) => None,
+            Connection::Emulated(stream) => Some(stream),
+        }
+    }
+
     /// The socket as `poll` sees it; none on the operating system's network.
     pub(crate) fn file(&self) -> Option<SocketFile> {
         match self {
@@ -370,10 +378,7 @@ impl Drop for SlotOf<'_> {
 
 impl Sealed for TcpStream {
     fn emulated(&self) -> Option<&dyn AsFile> {
-        match &self.socket {
-            Connection::Emulated(stream) => Some(stream),
-            _ => None,
-        }
+        self.socket.as_file()
     }
 }
 

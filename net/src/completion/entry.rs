@@ -14,7 +14,7 @@ pub struct Completion {
     /// How many bytes were moved; 0 where there is nothing to count.
     ///
     /// # Errors
-    /// Those of the system call; `ECANCELED` when the operation was cancelled before it began, `EBADF` when its socket was
+    /// Those of the system call; `ECANCELED` when the operation was cancelled before it began, or the one before it in its [`Chain`](super::Chain) has failed, `EBADF` when its socket was
     /// closed, `ENOBUFS` when a group of buffers is empty. Never `WouldBlock`.
     pub result: io::Result<usize>,
     /// The buffer that was submitted, or taken from a group. It is as long as it was.

@@ -18,7 +18,8 @@
 //! completions until [`Ring::is_idle`]; what a program leaves in a ring that it drops is gone, and nothing else is.
 //!
 //! # Differences from Linux
-//! - Submitting is a function call, so there is no submission queue, and no link between entries.
+//! - Submitting is a function call, so there is no submission queue. What is to be done one after the other is a [`Chain`].
+//! - There is no operation that is a timeout: put one around [`Ring::wait`], and [cancel](Ring::cancel) what took too long.
 //! - A send is over when all of it is in the socket's buffer (`MSG_WAITALL`), or something went wrong.
 //! - Cancelling says at once whether there was such an operation; it has no completion of its own.
 //! - In Linux the socket's wake-up queues work for the task that submitted, which then moves the bytes. Here the softirq side moves
@@ -48,12 +49,15 @@
 //! # }
 //! ```
 
+mod chain;
 mod entry;
 mod op;
 mod queue;
 mod shared;
 mod source;
+mod turn;
 
+pub use chain::{Chain, ChainRejected};
 pub use entry::{Completion, Rejected};
 pub use shared::CompletionCounters;
 pub use source::{Datagrams, Listener, Stream};
@@ -61,11 +65,11 @@ pub use source::{Datagrams, Listener, Stream};
 use crate::api::budget::budgeted;
 use crate::completion::op::{Op, Work};
 use crate::completion::shared::Shared;
+use crate::completion::source::file_of;
 use crate::host::socket::attempt::block;
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::netns::Netns;
-use crate::poll::file::File;
 use crate::poll::source::Source;
 use std::future::poll_fn;
 use std::io;
@@ -193,6 +197,11 @@ impl Ring {
         Ok(())
     }
 
+    /// Begins a chain of operations, each of which waits for the one before it.
+    pub fn chain(&self) -> Chain<'_> {
+        Chain::new(&self.shared)
+    }
+
     /// Adds buffers to a group, from which [`recv_multishot`](Ring::recv_multishot) takes.
     ///
     /// # Errors
@@ -305,13 +314,6 @@ impl std::fmt::Debug for Ring {
 
 fn accept(file: SocketFile, many: bool) -> Work {
     Work::Accept { file, places: Places::new(), many }
-}
-
-fn file_of<S: Source + ?Sized>(source: &S) -> io::Result<SocketFile> {
-    match source.descriptor()?.file {
-        File::Socket(file) => Ok(file),
-        _ => Err(invalid()),
-    }
 }
 
 fn invalid() -> io::Error {

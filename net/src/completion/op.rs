@@ -1,26 +1,13 @@
 //! One operation: it is tried when it is submitted, and again whenever the socket wakes it, by whoever brought the news.
 //!
-//! # State
-//! ```text
-//!             1 run                    3 would wait
-//!    Idle ------------> Busy --------------------------> Idle
-//!     |                  | ^ \                            (joined the socket's wait queue, under its lock)
-//!     | 5 cancel         | |  \ 4 done, or would wait and was cancelled
-//!     v                  v |   v
-//!    Over           2 run again   Over
-//! ```
-//! - 1, 2: [`Op::run`], called by its waker. Who finds it busy leaves a mark, and who is at it tries once more: the cure that
-//!   NAPI and tasks have too, `poll_refs` in io_uring.
-//! - 3, 4: the end of a try. 5: [`Op::cancel`].
-//!
-//! # Fields
-//! What is being worked with (buffer, count, places in wait queues) lies in `work` while the operation is idle, and with
-//! whoever is at it while it is busy. So the lock is held for a few instructions, and never while a socket is entered or a
-//! completion is told.
+//! Whose turn it is, `turn.rs` says. What is being worked with (buffer, count, places in wait queues) lies there while the operation
+//! is idle, and with whoever is at it while it is busy. So the lock is held for a few instructions, and never while a socket is
+//! entered or a completion is told.
 
 use crate::api::tcp::TcpStream;
 use crate::completion::entry::Completion;
 use crate::completion::shared::Shared;
+use crate::completion::turn::{Rested, Turn};
 use crate::host::socket::attempt::Time;
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
@@ -42,18 +29,9 @@ pub(super) struct Op {
 }
 
 struct State {
-    phase: Phase,
-    /// Somebody wanted to try while it was busy.
-    again: bool,
-    is_cancelled: bool,
-    work: Option<Work>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Busy,
-    Over,
+    turn: Turn<Work>,
+    /// What begins when this has succeeded, and is cancelled when it has not (`IOSQE_IO_LINK`).
+    next: Option<Arc<Op>>,
 }
 
 /// What is to be done, and how far it is.
@@ -104,14 +82,19 @@ pub(super) enum By {
 
 impl Op {
     pub(super) fn new(ring: Arc<Shared>, number: usize, user_data: u64, work: Option<Work>) -> Arc<Op> {
-        let state = State { phase: Phase::Idle, again: false, is_cancelled: false, work };
+        let state = State { turn: Turn::idle(work), next: None };
         Arc::new(Op { user_data, number, ring, state: Mutex::new(state) })
     }
 
     /// One whose maker is at work on it, and says how it went with [`Op::hand_over`] or [`Shared::finish`].
     pub(super) fn at_work(ring: Arc<Shared>, number: usize, user_data: u64) -> Arc<Op> {
-        let state = State { phase: Phase::Busy, again: false, is_cancelled: false, work: None };
+        let state = State { turn: Turn::busy(), next: None };
         Arc::new(Op { user_data, number, ring, state: Mutex::new(state) })
+    }
+
+    /// `next` begins when this is over. Called before either has begun.
+    pub(super) fn link(&self, next: Arc<Op>) {
+        self.state.lock().next = Some(next);
     }
 
     /// The maker leaves the rest to the socket.
@@ -123,12 +106,20 @@ impl Op {
 
     /// The maker is done with all of it.
     pub(super) fn done(&self, completion: Completion) {
-        self.state.lock().phase = Phase::Over;
+        self.state.lock().turn.end();
         self.ring.finish(self.number, completion, By::Submit);
     }
 
-    /// Tries, until the socket has nothing more for it or it is over.
+    /// Brings the operation forward, and, if it is over, those that are linked to it.
     pub(super) fn run(self: &Arc<Self>, by: By) {
+        let mut next = self.bring_forward(by);
+        while let Some(op) = next {
+            next = op.bring_forward(by);
+        }
+    }
+
+    /// Tries, until the socket has nothing more for it or it is over. Gives what is to begin then.
+    fn bring_forward(self: &Arc<Self>, by: By) -> Option<Arc<Op>> {
         let waker = Waker::from(self.clone());
         while let Some(mut work) = self.begin() {
             let more = match work.attempt(&waker, self.user_data, &self.ring) {
@@ -141,61 +132,84 @@ impl Op {
                 },
             };
             match self.rest(work) {
-                Rest::Quiet if !more => return,
-                Rest::Over => return,
+                Rest::Quiet if !more => return None,
+                Rest::Over => return None,
                 // Somebody called while it was busy and went; or there may be more.
                 Rest::Quiet | Rest::Called => {}
             }
         }
+        None
     }
 
     /// Takes the work in hand, unless somebody has it, who will then try once more.
     fn begin(&self) -> Option<Work> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Idle {
-            state.again = true;
-            return None;
-        }
-        (state.phase, state.again) = (Phase::Busy, false);
-        state.work.take()
+        self.state.lock().turn.begin()
     }
 
     /// Puts the work down.
-    fn rest(&self, mut work: Work) -> Rest {
-        let mut state = self.state.lock();
-        if state.is_cancelled {
-            drop(state);
-            let completion = work.cancelled(self.user_data);
-            self.end(work, completion, By::Cancel);
-            return Rest::Over;
+    fn rest(&self, work: Work) -> Rest {
+        let rested = self.state.lock().turn.rest(work);
+        match rested {
+            Rested::Quiet => Rest::Quiet,
+            Rested::Called => Rest::Called,
+            Rested::Cancelled(mut work) => {
+                let completion = work.cancelled(self.user_data);
+                self.end_cancelled(work, completion);
+                Rest::Over
+            }
         }
-        (state.phase, state.work) = (Phase::Idle, Some(work));
-        if state.again { Rest::Called } else { Rest::Quiet }
     }
 
-    /// Leaves the wait queues, and tells.
-    fn end(&self, mut work: Work, completion: Completion, by: By) {
-        self.state.lock().phase = Phase::Over;
+    /// Leaves the wait queues, and tells. Gives what is to begin now; if this has failed, that is cancelled, and so on.
+    fn end(&self, mut work: Work, completion: Completion, by: By) -> Option<Arc<Op>> {
+        let next = {
+            let mut state = self.state.lock();
+            state.turn.end();
+            state.next.take()
+        };
+        let is_severed = work.has_failed(&completion);
         work.leave();
         // A stream that was not handed out closes here.
         drop(work);
         self.ring.finish(self.number, completion, by);
+        if !is_severed {
+            return next;
+        }
+        let mut severed = next;
+        while let Some(op) = severed {
+            severed = op.sever();
+        }
+        None
     }
 
-    /// Ends the operation, unless it is over already. If somebody is at it, that one ends it.
-    pub(super) fn cancel(&self) {
-        let work = {
+    /// What was sent before it was cancelled may count as success, and yet nothing begins any more.
+    fn end_cancelled(&self, work: Work, completion: Completion) {
+        let mut next = self.end(work, completion, By::Cancel);
+        while let Some(op) = next {
+            next = op.sever();
+        }
+    }
+
+    /// The operation before this one has failed. Gives the one behind it.
+    fn sever(&self) -> Option<Arc<Op>> {
+        let (next, mut work) = {
             let mut state = self.state.lock();
-            state.is_cancelled = true;
-            if state.phase != Phase::Idle {
-                return;
-            }
-            state.phase = Phase::Over;
-            state.work.take()
+            // Somebody else may have cancelled it before: then he has seen to those behind it.
+            let work = state.turn.sever()?;
+            (state.next.take(), work)
         };
+        let completion = work.cancelled(self.user_data);
+        drop(work);
+        self.ring.finish(self.number, completion, By::Cancel);
+        next
+    }
+
+    /// Ends the operation and those that are linked to it, unless it is over already. If somebody is at it, that one ends it.
+    pub(super) fn cancel(&self) {
+        let work = self.state.lock().turn.cancel();
         if let Some(mut work) = work {
             let completion = work.cancelled(self.user_data);
-            self.end(work, completion, By::Cancel);
+            self.end_cancelled(work, completion);
         }
     }
 }
@@ -299,6 +313,12 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// Whether what is linked to it does not begin: it has failed, or sent less than it should (`req_set_fail`).
+    fn has_failed(&self, completion: &Completion) -> bool {
+        let whole = completion.buffer.as_ref().map_or(0, Vec::len);
+        completion.result.as_ref().map_or(true, |&n| matches!(self, Work::Send { .. }) && n < whole)
     }
 
     /// What is told of it when it is cancelled. What was sent was sent.

@@ -67,14 +67,38 @@ impl Shared {
     ) -> Result<Arc<Op>, Rejected> {
         let mut state = self.0.lock();
         let begun = state.queue.begin(|number| make(self.clone(), number)).cloned();
-        let op = begun.map_err(|refused| {
-            Rejected::new(io::Error::from_raw_os_error(match refused {
-                Refused::Busy => libc::EBUSY,
-                Refused::Closed => libc::EBADF,
-            }))
-        })?;
+        let op = begun.map_err(|refused| Rejected::new(error_of(refused)))?;
         state.counters.submitted += 1;
         Ok(op)
+    }
+
+    /// Takes operations of which each begins when the one before it has succeeded: all or none, which then come back.
+    pub(super) fn submit_chain(self: &Arc<Self>, steps: Vec<(u64, Work)>) -> Result<(), (io::Error, Vec<Work>)> {
+        let mut state = self.0.lock();
+        let refused = match &state.queue {
+            queue if queue.room() < steps.len() && !state.is_closed => Some(Refused::Busy),
+            _ if state.is_closed => Some(Refused::Closed),
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            drop(state);
+            return Err((error_of(refused), steps.into_iter().map(|(_, work)| work).collect()));
+        }
+        let (mut first, mut last) = (None, None::<Arc<Op>>);
+        for (user_data, work) in steps {
+            let begun = state.queue.begin(|number| Op::new(self.clone(), number, user_data, Some(work)));
+            let op = begun.expect("there was room for all of them, and the lock is held").clone();
+            state.counters.submitted += 1;
+            if let Some(last) = last.replace(op.clone()) {
+                last.link(op.clone());
+            }
+            first.get_or_insert(op);
+        }
+        drop(state);
+        if let Some(first) = first {
+            first.run(By::Submit);
+        }
+        Ok(())
     }
 
     /// Takes an operation and tries it.
@@ -216,6 +240,13 @@ impl Shared {
     pub(super) fn give_buffer(&self, group: u16, buffer: Vec<u8>) {
         self.0.lock().groups.entry(group).or_default().push(buffer);
     }
+}
+
+fn error_of(refused: Refused) -> io::Error {
+    io::Error::from_raw_os_error(match refused {
+        Refused::Busy => libc::EBUSY,
+        Refused::Closed => libc::EBADF,
+    })
 }
 
 /// Whoever waits for completions is called. In Linux `__io_req_task_work_add` wakes the ring's task, to which the work is left.

@@ -2,7 +2,9 @@
 
 use crate::api;
 use crate::blocking;
+use crate::host::socket::file::SocketFile;
 use crate::host::socket::udp as emulated;
+use crate::poll::file::File;
 use crate::poll::source::Source;
 use std::io;
 use std::net::SocketAddr;
@@ -65,5 +67,13 @@ fn send(socket: Option<&emulated::UdpSocket>, buf: &[u8], to: Option<SocketAddr>
     match socket.poll_send_to(&mut cx, &mut WaitSlot::new(), buf, to) {
         Poll::Ready(sent) => sent,
         Poll::Pending => Err(io::Error::from_raw_os_error(libc::ENOBUFS)),
+    }
+}
+
+/// The socket that an operation is about.
+pub(super) fn file_of<S: Source + ?Sized>(source: &S) -> io::Result<SocketFile> {
+    match source.descriptor()?.file {
+        File::Socket(file) => Ok(file),
+        _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
     }
 }

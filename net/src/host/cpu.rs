@@ -16,7 +16,7 @@ use crate::halt::Halt;
 use crate::host::driver;
 use crate::host::machine::Works;
 use crate::host::softnet::{BACKLOG_LISTED, CpuShared, Instance, Kthread, LOOK_AGAIN, PollList, QUEUES_LISTED};
-use crate::irq::controller::Preempted;
+use crate::irq::controller::{Interrupt, Preempted};
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::napi::{Completed, Scheduled};
 use crate::irq::softirq::{self, Softirq, SoftirqContext, Softirqs};
@@ -62,7 +62,7 @@ impl CpuEngine {
         };
         let engine = CpuEngine { shared, cpu: Arc::new(Mutex::new(Some(cpu))) };
         let preempted = engine.cpu.clone();
-        engine.shared.irq.on_preemption(move |poll, now| preempt(&preempted, poll, now));
+        engine.shared.irq.on_preemption(move |interrupt| preempt(&preempted, interrupt));
         let waited_for = engine.cpu.clone();
         engine.shared.irq.on_synchronize(move || {
             if let Some(cpu) = &mut *waited_for.lock() {
@@ -75,9 +75,10 @@ impl CpuEngine {
 
 /// Turns the CPU on the calling thread, and says so, unless it is being turned, or was so in the same `poll`.
 ///
-/// `now`: the sender's time, which is this CPU's as long as the sender is not itself a CPU that was preempted: what a host
+/// The sender's time is this CPU's as long as the sender is not itself a CPU that was preempted: what a host
 /// hears in answer to what it has just sent comes later.
-fn preempt(cpu: &Mutex<Option<Cpu>>, poll: Option<u64>, now: Option<Instant>) -> Preempted {
+fn preempt(cpu: &Mutex<Option<Cpu>>, interrupt: Interrupt) -> Preempted {
+    let Interrupt { lines, poll, now } = interrupt;
     let Some(nested) = Nested::deeper() else { return Preempted::No };
     let Some(mut running) = cpu.try_lock() else { return Preempted::No };
     let Some(running) = &mut *running else { return Preempted::No };
@@ -86,7 +87,7 @@ fn preempt(cpu: &Mutex<Option<Cpu>>, poll: Option<u64>, now: Option<Instant>) ->
     }
     running.preempted_in = poll;
     let now = now.filter(|_| nested.is_outermost).unwrap_or_else(|| running.host.clock.now());
-    let turn = running.turn(now);
+    let turn = running.turn(now, lines);
     let engine_must = match turn {
         Turn::Idle(deadline) => earlier(deadline, running.awaited) != running.awaited,
         Turn::Again | Turn::Done => true,
@@ -148,15 +149,19 @@ pub(crate) struct Own {
 }
 
 impl Cpu {
+    /// `lines`: what it is interrupted for, beside what has been delivered.
     #[inline]
-    fn turn(&mut self, now: Instant) -> Turn {
+    fn turn(&mut self, now: Instant, lines: u64) -> Turn {
         if self.shared.is_paused() {
+            if lines != 0 {
+                self.shared.irq.latch(lines);
+            }
             return Turn::Idle(None);
         }
         if self.shared.irq.timers.is_due(now) {
             self.on_hrtimers(now);
         }
-        self.do_irqs();
+        self.do_irqs(lines);
         if self.armed.is_some_and(|armed| armed <= now) {
             self.own.softirqs.raise(Softirq::Timer);
         }
@@ -191,8 +196,8 @@ impl Cpu {
     }
 
     #[inline]
-    fn do_irqs(&mut self) {
-        let mut delivered = self.shared.irq.take();
+    fn do_irqs(&mut self, lines: u64) {
+        let mut delivered = lines | self.shared.irq.take();
         while delivered != 0 {
             let line = delivered.trailing_zeros() as usize;
             delivered &= delivered - 1;
@@ -364,7 +369,7 @@ impl SoftirqContext for Cpu {
 
     #[inline]
     fn interrupts_on(&mut self) {
-        self.do_irqs();
+        self.do_irqs(0);
     }
 
     #[inline]
@@ -388,7 +393,7 @@ impl Engine for CpuEngine {
         // Held by a sender that the CPU has preempted: it will be done in a moment.
         let Some(mut cpu) = self.cpu.try_lock() else { return Turn::Again };
         let Some(cpu) = cpu.as_mut().filter(|_| !self.shared.is_orphaned()) else { return Turn::Done };
-        let turn = cpu.turn(now);
+        let turn = cpu.turn(now, 0);
         if let Turn::Idle(deadline) = turn {
             cpu.awaited = deadline;
         }

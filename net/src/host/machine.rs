@@ -198,15 +198,24 @@ impl Works {
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        let Shard { stack, tx, doorbell, fx, recent, armed, wakeups } = &mut *shard;
+        let Shard { stack, fx, recent, .. } = &mut *shard;
         // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
         *recent = (*recent).max(now);
         let now = *recent;
         let result = f(stack, now, fx);
+        self.leave(cpu, shard, now);
+        result
+    }
 
+    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too.
+    #[inline(never)]
+    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) {
+        let Shard { stack, tx, doorbell, fx, armed, wakeups, .. } = &mut *shard;
         let mut drains = None;
         if !fx.tx.is_empty() {
-            self.trace_tx(&fx.tx);
+            if self.tracer.is_listening() {
+                self.trace_tx(&fx.tx);
+            }
             // Who finds the ring being drained leaves its frames to the one that does.
             drains = doorbell.take();
             if !drains.as_mut().is_some_and(|doorbell| tx.pass(&mut fx.tx, &mut doorbell.batch)) {
@@ -246,7 +255,6 @@ impl Works {
                 wakes.wake_all();
             }
         }
-        result
     }
 
     /// The same for who listens: each with the functions through which it is woken.
@@ -305,6 +313,7 @@ impl Works {
         (0..self.cpus.len()).try_for_each(|cpu| self.with_stack(cpu, |stack, now, _| f(stack, now)))
     }
 
+    #[cold]
     fn trace_tx(&self, frames: &[PacketBuf]) {
         for frame in frames {
             let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);

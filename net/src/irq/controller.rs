@@ -26,9 +26,19 @@ pub(crate) struct IrqController {
     synchronize: OnceLock<Hook>,
 }
 
-/// Runs the CPU in the context of whoever interrupts it: with the number of a poll, if it was not in that poll before; with
-/// the time, where the interrupter knows it.
-struct Preempt(Box<dyn Fn(Option<u64>, Option<Instant>) -> Preempted + Send + Sync>);
+/// Runs the CPU in the context of whoever interrupts it.
+struct Preempt(Box<dyn Fn(Interrupt) -> Preempted + Send + Sync>);
+
+/// What a CPU is interrupted for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interrupt {
+    /// Lines that have not been delivered; unless the CPU runs, they are not.
+    pub(crate) lines: u64,
+    /// The number of a poll: the CPU runs if it was not in that poll before.
+    pub(crate) poll: Option<u64>,
+    /// The time, where the interrupter knows it.
+    pub(crate) now: Option<Instant>,
+}
 
 /// What became of it.
 #[must_use]
@@ -60,24 +70,30 @@ impl fmt::Debug for Hook {
 impl IrqController {
     #[inline]
     pub(crate) fn deliver(&self, bit: u32, now: Option<Instant>) {
-        // SeqCst, as `Halt` asks; it publishes the line's state to `take`, too.
-        self.delivered.fetch_or(1 << bit, Ordering::SeqCst);
+        let lines = 1 << bit;
         // Where another task is ready, more frames may come before the CPU has its turn, and one batch will do for all. So will
         // it for what one poll sends beyond the first.
-        if !lone_poll().is_some_and(|poll| self.preempt(Some(poll), now)) {
+        if !lone_poll().is_some_and(|poll| self.preempt(Interrupt { lines, poll: Some(poll), now })) {
+            self.latch(lines);
             self.halt.ring();
         }
     }
 
+    /// The lines wait until the CPU takes them.
+    pub(crate) fn latch(&self, lines: u64) {
+        // SeqCst, as `Halt` asks; it publishes the line's state to `take`, too.
+        self.delivered.fetch_or(lines, Ordering::SeqCst);
+    }
+
     /// Runs the CPU here and now, if nobody runs it elsewhere.
     pub(crate) fn press(&self, now: Instant) {
-        self.preempt(None, Some(now));
+        self.preempt(Interrupt { lines: 0, poll: None, now: Some(now) });
     }
 
     #[inline]
-    fn preempt(&self, poll: Option<u64>, now: Option<Instant>) -> bool {
+    fn preempt(&self, interrupt: Interrupt) -> bool {
         let Some(preempt) = self.preempt.get() else { return false };
-        let preempted = preempt.0(poll, now);
+        let preempted = preempt.0(interrupt);
         if preempted == Preempted::Left {
             self.kick();
         }
@@ -85,10 +101,7 @@ impl IrqController {
     }
 
     /// Says how the CPU is run in the context of an interrupt's sender; the first call counts.
-    pub(crate) fn on_preemption(
-        &self,
-        run: impl Fn(Option<u64>, Option<Instant>) -> Preempted + Send + Sync + 'static,
-    ) {
+    pub(crate) fn on_preemption(&self, run: impl Fn(Interrupt) -> Preempted + Send + Sync + 'static) {
         let _ = self.preempt.set(Preempt(Box::new(run)));
     }
 

@@ -165,7 +165,7 @@ impl Switch {
     }
 
     /// Sends each frame towards its destination, runs of the same destination together.
-    #[inline]
+    #[inline(always)]
     fn forward(&self, track: &mut Track, from: (PortId, &Port), now: Instant, frames: &mut Vec<PacketBuf>) {
         let Some((first, others)) = frames.split_first() else { return };
         let first = destination(first);
@@ -183,16 +183,29 @@ impl Switch {
             if let Some(head) = run.first().map(destination)
                 && head != to
             {
-                self.forward_run(track, from, head, now, &mut run);
+                self.forward_one_run(track, from, head, now, &mut run);
             }
             run.push(frame);
         }
         if let Some(head) = run.first().map(destination) {
-            self.forward_run(track, from, head, now, &mut run);
+            self.forward_one_run(track, from, head, now, &mut run);
         }
     }
 
-    #[inline]
+    /// For whoever sends to many, and does not need it in place.
+    #[inline(never)]
+    fn forward_one_run(
+        &self,
+        track: &mut Track,
+        from: (PortId, &Port),
+        to: Option<MacAddr>,
+        now: Instant,
+        frames: &mut Vec<PacketBuf>,
+    ) {
+        self.forward_run(track, from, to, now, frames);
+    }
+
+    #[inline(always)]
     fn forward_run(
         &self,
         track: &mut Track,
@@ -251,7 +264,7 @@ impl Switch {
         cache.give_back();
     }
 
-    #[inline]
+    #[inline(always)]
     fn descend(&self, id: PortId, port: &Port, now: Instant, frames: &mut Vec<PacketBuf>) {
         if !port.down.is_plain() {
             self.pass(&port.down, Direction::Down, port, frames);
@@ -261,7 +274,7 @@ impl Switch {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn deliver(&self, id: PortId, port: &Port, now: Instant, frames: &mut Vec<PacketBuf>) {
         if self.captures.any() {
             self.captures.take(&self.clock, id, port, Way::In, frames);

@@ -69,14 +69,31 @@ impl Stack {
         frame.pull(EthernetHeader::LEN);
         let from_self = header.src == self.ip.config.mac;
         let arrived = Arrived { from_self, to_group: header.dst.is_multicast(), whole: true };
-        let received = match header.ethertype {
-            EtherType::Ipv4 => self.ip.receive_v4(frame, arrived, now, fx),
-            EtherType::Ipv6 => self.ip.receive_v6(frame, arrived, now, fx),
-            EtherType::Arp => return self.ip.on_arp(frame, arrived, now, fx),
-            EtherType::Other(_) => return self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
-        };
+        match header.ethertype {
+            EtherType::Ipv4 => match self.ip.receive_v4(frame, arrived, now, fx) {
+                Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
+                received => self.on_received(now, received, fx),
+            },
+            EtherType::Ipv6 => self.on_ipv6(frame, arrived, now, fx),
+            EtherType::Arp => self.ip.on_arp(frame, arrived, now, fx),
+            EtherType::Other(_) => self.ip.drop_packet(frame, DropReason::UnhandledProto, fx),
+        }
+    }
+
+    /// The rarer family has a way of its own, so that in the other's it is known which it is.
+    #[inline(never)]
+    fn on_ipv6(&mut self, frame: PacketBuf, arrived: Arrived, now: Instant, fx: &mut Effects) {
+        match self.ip.receive_v6(frame, arrived, now, fx) {
+            Received::Up(ip, packet) => self.deliver_any(now, &ip, packet, fx),
+            received => self.on_received(now, received, fx),
+        }
+    }
+
+    /// What becomes of a packet that mostly goes up, and does not.
+    #[cold]
+    fn on_received(&mut self, now: Instant, received: Received, fx: &mut Effects) {
         match received {
-            Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),
+            Received::Up(ip, packet) => self.deliver_any(now, &ip, packet, fx),
             Received::Dropped => {}
             Received::Refused(problem) => self.refuse(now, *problem, fx),
             Received::Onward(ip, packet) => {
@@ -87,8 +104,13 @@ impl Stack {
         }
     }
 
+    #[inline(never)]
+    fn deliver_any(&mut self, now: Instant, ip: &IpHeader, packet: PacketBuf, fx: &mut Effects) {
+        self.deliver(now, ip, packet, fx);
+    }
+
     /// `ip_protocol_deliver_rcu` and `ip6_protocol_deliver_rcu`.
-    #[inline]
+    #[inline(always)]
     fn deliver(&mut self, now: Instant, ip: &IpHeader, packet: PacketBuf, fx: &mut Effects) {
         let v4 = ip.dst.is_ipv4();
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
@@ -183,7 +205,7 @@ impl Stack {
     }
 
     /// When [`on_timer`](Self::on_timer) is to be called. It may turn out that nothing is due yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let next = self.tcp.next_deadline().min(self.ip.next_deadline());
         (next != Instant::FAR_FUTURE).then_some(next)

@@ -4,6 +4,7 @@ use crate::scheduler::current::{self, BorrowedCore};
 use crate::scheduler::shared::Shared;
 use crate::scheduler::shutdown;
 use crate::task::{self, Header, Id, JoinHandle, Notified, Origin, Owned, Schedule, Scheduled, SeededIds};
+use crate::trace;
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -37,26 +38,46 @@ impl Shared {
     }
 
     #[inline]
-    fn spawn_with<T>(self: &Arc<Self>, task: impl FnOnce(Id) -> (Owned, Notified, JoinHandle<T>)) -> Spawned<T> {
-        current::with(|context| {
-            let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(self)));
-            let from_outside = || SeededIds::with(self.config.ids.as_ref(), Id::next);
-            let id = here.as_mut().map_or_else(from_outside, |core| core.parts().1.ids.next());
-            let (owned, notified, join) = task(id);
-            if let Err(stillborn) = self.registry.insert(owned) {
-                drop(notified);
-                return Spawned { join, left: Some(Box::new(Left::Stillborn(self.clone(), stillborn))) };
-            }
-            match &here {
-                Some(core) => self.workers[core.index()].counters.spawned.add(1),
-                None => self.spawned_outside.add_shared(1),
-            }
-            if self.config.hooks.task_spawn.is_set() {
-                return Spawned { join, left: Some(Box::new(Left::Unannounced(self.clone(), notified))) };
-            }
-            self.push_spawned(here.as_mut(), notified);
-            Spawned { join, left: None }
+    fn spawn_with<T>(self: &Arc<Self>, task: impl FnOnce(Id) -> New<T>) -> Spawned<T> {
+        if trace::ON {
+            // A span runs the user's subscriber, so the task is made while the core is in its place.
+            let id = self.with_core(|here| self.next_id(here));
+            let task = task(id);
+            return self.with_core(|here| self.admit(here, task));
+        }
+        self.with_core(|mut here| {
+            let id = self.next_id(here.as_deref_mut());
+            self.admit(here, task(id))
         })
+    }
+
+    /// Runs `f` with the core of this thread, if it is a worker here.
+    #[inline]
+    fn with_core<R>(&self, f: impl FnOnce(Option<&mut BorrowedCore<'_>>) -> R) -> R {
+        current::with(|context| f(context.and_then(|context| context.core_of(self)).as_mut()))
+    }
+
+    #[inline]
+    fn next_id(&self, here: Option<&mut BorrowedCore<'_>>) -> Id {
+        let from_outside = || SeededIds::with(self.config.ids.as_ref(), Id::next);
+        here.map_or_else(from_outside, |core| core.parts().1.ids.next())
+    }
+
+    #[inline]
+    fn admit<T>(self: &Arc<Self>, here: Option<&mut BorrowedCore<'_>>, (owned, notified, join): New<T>) -> Spawned<T> {
+        if let Err(stillborn) = self.registry.insert(owned) {
+            drop(notified);
+            return Spawned { join, left: Some(Box::new(Left::Stillborn(self.clone(), stillborn))) };
+        }
+        match &here {
+            Some(core) => self.workers[core.index()].counters.spawned.add(1),
+            None => self.spawned_outside.add_shared(1),
+        }
+        if self.config.hooks.task_spawn.is_set() {
+            return Spawned { join, left: Some(Box::new(Left::Unannounced(self.clone(), notified))) };
+        }
+        self.push_spawned(here, notified);
+        Spawned { join, left: None }
     }
 
     #[inline]
@@ -67,6 +88,9 @@ impl Shared {
         }
     }
 }
+
+/// A task for the registry, for a queue and for the user.
+type New<T> = (Owned, Notified, JoinHandle<T>);
 
 impl Schedule for Arc<Shared> {
     fn schedule(task: Scheduled<Self>) {
@@ -149,10 +173,7 @@ impl Left {
             }
             Left::Unannounced(shared, task) => {
                 shared.config.hooks.task_spawn.call(&task.identity().meta());
-                current::with(|context| {
-                    let mut here = context.and_then(|context| context.core_of(Arc::as_ptr(&shared)));
-                    shared.push_spawned(here.as_mut(), task);
-                });
+                shared.with_core(|here| shared.push_spawned(here, task));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::atomic::{AtomicU64, Mutex, Ordering};
 use crate::coop;
+use crate::trace::{Op, Place, Resource, ResourceKind};
 use crate::wait_queue::{Events, Mode, WaitList, WaitSlot, WakeBatch};
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,8 @@ pub struct Barrier {
     /// How often all have come. Written under the lock; a waiter that sees it move on is free to go.
     generation: AtomicU64,
     state: Mutex<State>,
+    /// What observers are told of it.
+    resource: Resource,
 }
 
 struct State {
@@ -43,9 +46,11 @@ impl Barrier {
     /// let barrier = wakeline_runtime::sync::Barrier::new(3);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn new(n: usize) -> Barrier {
+        let resource = Resource::new("Barrier", ResourceKind::Sync, Place::here());
         let state = State { arrived: 0, waiters: WaitList::new() };
-        Barrier { n: n.max(1), generation: AtomicU64::new(0), state: Mutex::new(state) }
+        Barrier { n: n.max(1), generation: AtomicU64::new(0), state: Mutex::new(state), resource }
     }
 
     /// Waits until `n` tasks have called this; the last one is the leader.
@@ -56,7 +61,8 @@ impl Barrier {
     /// # Examples
     /// See [`Barrier`].
     pub async fn wait(&self) -> BarrierWaitResult {
-        Wait { barrier: self, arrival: None, slot: WaitSlot::new() }.await
+        let op = self.resource.op("Barrier::wait");
+        Wait { barrier: self, arrival: None, slot: WaitSlot::new(), op }.await
     }
 }
 
@@ -84,6 +90,7 @@ struct Wait<'a> {
     /// The generation that it came in, once it came.
     arrival: Option<u64>,
     slot: WaitSlot,
+    op: Op,
 }
 
 impl Future for Wait<'_> {
@@ -91,10 +98,13 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BarrierWaitResult> {
         let progress = ready!(coop::poll_proceed(cx));
-        let led = match self.arrival {
-            None => ready!(self.arrive(cx)),
-            Some(_) => ready!(self.look_again(cx)),
-        };
+        let op = std::mem::take(&mut self.op);
+        let polled = op.poll("poll_wait", || match self.arrival {
+            None => self.arrive(cx),
+            Some(_) => self.look_again(cx),
+        });
+        self.op = op;
+        let led = ready!(polled);
         progress.made();
         Poll::Ready(BarrierWaitResult(led))
     }

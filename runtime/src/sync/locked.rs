@@ -15,6 +15,7 @@
 
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::permits::{Acquire, Permits, Source};
+use crate::trace::Resource;
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -23,9 +24,11 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-/// How many permits there are.
+/// How many permits there are, and what observers are told when a guard takes some or is about to give them back.
 pub(crate) trait Access {
     fn all(&self) -> u32;
+
+    fn told_exclusive(resource: &Resource, taken: bool);
 }
 
 /// One: whoever comes in is alone.
@@ -37,6 +40,11 @@ impl Access for Alone {
     fn all(&self) -> u32 {
         1
     }
+
+    #[inline]
+    fn told_exclusive(resource: &Resource, taken: bool) {
+        resource.locked(taken);
+    }
 }
 
 /// As many as there may be readers.
@@ -47,6 +55,11 @@ impl Access for Readers {
     #[inline]
     fn all(&self) -> u32 {
         self.0
+    }
+
+    #[inline]
+    fn told_exclusive(resource: &Resource, taken: bool) {
+        resource.write_locked(taken);
     }
 }
 
@@ -97,6 +110,15 @@ impl<T> Locked<T, Readers> {
     pub(crate) fn new(value: T, readers_max: u32) -> Self {
         let permits = Permits::new(readers_max as usize);
         Locked { gate: Gate { permits, access: Readers(readers_max) }, value: UnsafeCell::new(value) }
+    }
+}
+
+impl<T, A> Locked<T, A> {
+    /// The same, of which observers are told.
+    #[inline]
+    pub(crate) fn told_of(mut self, resource: Resource) -> Self {
+        self.gate.permits = self.gate.permits.told_of(resource);
+        self
     }
 }
 
@@ -214,9 +236,9 @@ where
 {
     /// Waits until nobody else has the value, and makes a public guard.
     #[inline]
-    pub(crate) fn acquire<R>(keeper: K, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
+    pub(crate) fn acquire<R>(keeper: K, name: &'static str, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
         let all = keeper.gate().access.all();
-        Acquire::all(keeper, all, move |keeper| make(Exclusive::of(keeper.expect(NEVER_CLOSED))))
+        Acquire::all(keeper, all, name, move |keeper| make(Exclusive::of(keeper.expect(NEVER_CLOSED))))
     }
 
     #[inline]
@@ -232,6 +254,7 @@ where
     /// The guard of a caller that has taken all permits.
     #[inline]
     fn of(keeper: K) -> Self {
+        K::Access::told_exclusive(keeper.gate().permits.resource(), true);
         let value = keeper.locked().address();
         Exclusive { keeper, value, _invariant: PhantomData }
     }
@@ -244,8 +267,8 @@ where
 {
     /// Waits until nobody who came before writes, or waits to write, and makes a public guard.
     #[inline]
-    pub(crate) fn acquire<R>(keeper: K, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
-        Acquire::some(keeper, 1, move |keeper| make(Shared::of(keeper.expect(NEVER_CLOSED))))
+    pub(crate) fn acquire<R>(keeper: K, name: &'static str, make: impl Fn(Self) -> R) -> impl Future<Output = R> {
+        Acquire::some(keeper, 1, name, move |keeper| make(Shared::of(keeper.expect(NEVER_CLOSED))))
     }
 
     #[inline]
@@ -259,6 +282,7 @@ where
     /// The guard of a caller that has taken one permit.
     #[inline]
     fn of(keeper: K) -> Self {
+        keeper.gate().permits.resource().current_readers(1, "add");
         let value = keeper.locked().address();
         Shared { keeper, value }
     }
@@ -319,6 +343,8 @@ impl<K: Keeper, U: ?Sized> Exclusive<K, U> {
     fn downgrade_to<V: ?Sized>(self, value: NonNull<V>) -> Shared<K, V> {
         let shared = Shared { keeper: self.into_keeper(), value };
         let gate = shared.keeper.gate();
+        K::Access::told_exclusive(gate.permits.resource(), false);
+        gate.permits.resource().current_readers(1, "add");
         gate.permits.give(gate.access.all() as usize - 1);
         shared
     }
@@ -385,6 +411,8 @@ impl<K: Keeper, U: ?Sized> Drop for Exclusive<K, U> {
     #[inline]
     fn drop(&mut self) {
         let gate = self.keeper.gate();
+        // Before the next one takes them, whose news comes after it.
+        K::Access::told_exclusive(gate.permits.resource(), false);
         gate.permits.give_all(gate.access.all() as usize);
     }
 }
@@ -392,7 +420,9 @@ impl<K: Keeper, U: ?Sized> Drop for Exclusive<K, U> {
 impl<K: Keeper, U: ?Sized> Drop for Shared<K, U> {
     #[inline]
     fn drop(&mut self) {
-        self.keeper.gate().permits.give(1);
+        let permits = &self.keeper.gate().permits;
+        permits.resource().current_readers(1, "sub");
+        permits.give(1);
     }
 }
 

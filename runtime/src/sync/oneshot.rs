@@ -43,6 +43,7 @@ use crate::sync::blocking;
 use crate::sync::oneshot::error::{RecvError, TryRecvError};
 use crate::sync::oneshot::halves::{ReceiverHalf, SenderHalf, halves};
 use crate::sync::oneshot::state::Seen;
+use crate::trace::{Op, Place, Resource, ResourceKind};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -58,14 +59,19 @@ use std::task::{Context, Poll, ready};
 /// assert!(tx.send("hello").is_ok());
 /// assert_eq!(rx.try_recv(), Ok("hello"));
 /// ```
+#[track_caller]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let resource = Resource::new("Sender|Receiver", ResourceKind::Sync, Place::here());
+    let op = resource.op("Receiver::await");
     let (sender, receiver) = halves();
-    (Sender { half: sender }, Receiver { half: Some(receiver) })
+    (Sender { half: sender, resource }, Receiver { half: Some(receiver), op })
 }
 
 /// Sends the value. Dropped without, it lets the receiver fail with [`RecvError`].
 pub struct Sender<T> {
     half: SenderHalf<T>,
+    /// What observers are told of the channel.
+    resource: Resource,
 }
 
 impl<T> Sender<T> {
@@ -102,7 +108,8 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub async fn closed(&mut self) {
-        poll_fn(|cx| self.poll_closed(cx)).await;
+        let op = self.resource.op("Sender::closed");
+        poll_fn(|cx| op.poll("poll_closed", || self.poll_closed(cx))).await;
     }
 
     /// Whether the receiver is gone or has closed.
@@ -145,6 +152,7 @@ impl<T> fmt::Debug for Sender<T> {
 pub struct Receiver<T> {
     /// Taken out with the result.
     half: Option<ReceiverHalf<T>>,
+    op: Op,
 }
 
 impl<T> Receiver<T> {
@@ -251,20 +259,20 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(half) = &mut self.half else {
+        let this = &mut *self;
+        let Some(half) = &mut this.half else {
             panic!(
                 "oneshot: the receiver was polled after it had given its result; ask `is_terminated` before polling it \
                  again, for example in the precondition of a `select!` branch"
             );
         };
         let progress = ready!(coop::poll_proceed(cx));
-        match half.poll(cx.waker()) {
+        let seen = ready!(this.op.poll("poll_recv", || match half.poll(cx.waker()) {
             Seen::Pending { .. } => Poll::Pending,
-            seen => {
-                progress.made();
-                Poll::Ready(self.finish(seen).ok_or(RecvError(())))
-            }
-        }
+            seen => Poll::Ready(seen),
+        }));
+        progress.made();
+        Poll::Ready(self.finish(seen).ok_or(RecvError(())))
     }
 }
 

@@ -28,6 +28,7 @@
 use crate::atomic::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::coop;
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
+use crate::trace::{Op, Resource};
 use crate::wait_queue::{Removed, WaitList, WaitSlot, WakeBatch};
 use std::future::Future;
 use std::pin::Pin;
@@ -40,6 +41,8 @@ pub(crate) struct Permits {
     /// How many waiters were told that they have their permits, ever. Written under the lock.
     served: AtomicU64,
     queue: Mutex<Queue>,
+    /// What observers are told of them.
+    resource: Resource,
 }
 
 #[derive(Debug)]
@@ -84,13 +87,35 @@ impl Permits {
     #[cfg(not(loom))]
     const fn from_word(word: usize) -> Permits {
         let queue = Queue { waiters: WaitList::new(), saved: 0 };
-        Permits { word: AtomicUsize::new(word), served: AtomicU64::new(0), queue: Mutex::new(queue) }
+        Permits {
+            word: AtomicUsize::new(word),
+            served: AtomicU64::new(0),
+            queue: Mutex::new(queue),
+            resource: Resource::NONE,
+        }
     }
 
     #[cfg(loom)]
     fn from_word(word: usize) -> Permits {
         let queue = Queue { waiters: WaitList::new(), saved: 0 };
-        Permits { word: AtomicUsize::new(word), served: AtomicU64::new(0), queue: Mutex::new(queue) }
+        Permits {
+            word: AtomicUsize::new(word),
+            served: AtomicU64::new(0),
+            queue: Mutex::new(queue),
+            resource: Resource::NONE,
+        }
+    }
+
+    /// The same, of which observers are told.
+    #[inline]
+    pub(crate) fn told_of(mut self, resource: Resource) -> Permits {
+        self.resource = resource;
+        self
+    }
+
+    #[inline]
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.resource
     }
 
     /// How many permits somebody who comes now could have. None while somebody waits.
@@ -260,21 +285,45 @@ pub(crate) struct Acquire<S: Source, F, const ALL: bool> {
     n: u32,
     make: F,
     wait: Wait,
+    op: Op,
 }
 
 impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R> Acquire<S, F, false> {
-    /// Takes `n` permits.
+    /// Takes `n` permits; `name` is what observers are told.
     #[inline]
-    pub(crate) fn some(source: S, n: u32, make: F) -> Self {
-        Acquire { source: Some(source), n, make, wait: Wait(Stage::New) }
+    pub(crate) fn some(source: S, n: u32, name: &'static str, make: F) -> Self {
+        Acquire::new(source, n, name, make)
     }
 }
 
 impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R> Acquire<S, F, true> {
-    /// Takes `all` the permits that there are.
+    /// Takes `all` the permits that there are; `name` is what observers are told.
     #[inline]
-    pub(crate) fn all(source: S, all: u32, make: F) -> Self {
-        Acquire { source: Some(source), n: all, make, wait: Wait(Stage::New) }
+    pub(crate) fn all(source: S, all: u32, name: &'static str, make: F) -> Self {
+        Acquire::new(source, all, name, make)
+    }
+}
+
+impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R, const ALL: bool> Acquire<S, F, ALL> {
+    #[inline]
+    fn new(source: S, n: u32, name: &'static str, make: F) -> Self {
+        let op = source.permits().resource.op(name);
+        Acquire { source: Some(source), n, make, wait: Wait(Stage::New), op }
+    }
+
+    #[inline]
+    fn poll_acquire(&mut self, cx: &mut Context<'_>) -> Poll<R> {
+        let permits = self.source.as_ref().expect("a future must not be polled again after it was ready").permits();
+        let progress = ready!(coop::poll_proceed(cx));
+        let result = if self.wait.is_new() && try_now::<ALL>(permits, self.n) {
+            Ok(())
+        } else {
+            ready!(self.wait.poll(permits, self.n, cx))
+        };
+        progress.made();
+        self.wait.0 = Stage::New;
+        let source = self.source.take().expect("it was there a moment ago");
+        Poll::Ready((self.make)(result.map(|()| source)))
     }
 }
 
@@ -287,17 +336,10 @@ impl<S: Source, R, F: Fn(Result<S, AcquireError>) -> R, const ALL: bool> Future 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
         let this = self.get_mut();
-        let permits = this.source.as_ref().expect("a future must not be polled again after it was ready").permits();
-        let progress = ready!(coop::poll_proceed(cx));
-        let result = if this.wait.is_new() && try_now::<ALL>(permits, this.n) {
-            Ok(())
-        } else {
-            ready!(this.wait.poll(permits, this.n, cx))
-        };
-        progress.made();
-        this.wait.0 = Stage::New;
-        let source = this.source.take().expect("it was there a moment ago");
-        Poll::Ready((this.make)(result.map(|()| source)))
+        let op = std::mem::take(&mut this.op);
+        let polled = op.poll("poll_acquire", || this.poll_acquire(cx));
+        this.op = op;
+        polled
     }
 }
 
@@ -436,12 +478,12 @@ mod alone {
 
     impl Permits {
         pub(super) fn acquire(&self, n: u32) -> Bare<'_, false> {
-            Acquire::some(self, n, |got| got.map(|_| ()))
+            Acquire::some(self, n, "acquire", |got| got.map(|_| ()))
         }
 
         #[cfg(loom)]
         pub(super) fn acquire_all(&self, all: u32) -> Bare<'_, true> {
-            Acquire::all(self, all, |got| got.map(|_| ()))
+            Acquire::all(self, all, "acquire", |got| got.map(|_| ()))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::task::joiner::Joiner;
 use crate::task::origin::{self, Identity, Name, Origin, TaskMeta};
 use crate::task::schedule::Schedule;
 use crate::task::state::State;
+use crate::trace::TaskId;
 use std::future::Future;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -40,6 +41,7 @@ pub(crate) struct Header {
     member: AtomicU32,
     spawned_at: &'static Location<'static>,
     name: Option<Name>,
+    pub(super) traced: TaskId,
     pub(super) namespace: UnsafeCell<Option<Namespace>>,
     pub(super) joiner: UnsafeCell<Joiner>,
 }
@@ -99,8 +101,14 @@ impl Header {
     }
 }
 
-/// Allocates a task with `refs` references.
-pub(super) fn allocate<F, S>(future: F, scheduler: S, id: Id, origin: Origin, refs: usize) -> NonNull<Header>
+/// Allocates a task with `refs` references; its future comes with what waker events call it.
+pub(super) fn allocate<F, S>(
+    (future, traced): (F, TaskId),
+    scheduler: S,
+    id: Id,
+    origin: Origin,
+    refs: usize,
+) -> NonNull<Header>
 where
     F: Future + 'static,
     S: Schedule,
@@ -115,6 +123,7 @@ where
                 member: AtomicU32::new(0),
                 spawned_at: origin.spawned_at,
                 name: origin.name,
+                traced,
                 namespace: UnsafeCell::new(origin.namespace),
                 joiner: UnsafeCell::new(Joiner::NOBODY),
             },

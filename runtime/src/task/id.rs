@@ -71,6 +71,10 @@ impl Id {
         Id::from_number(draw(1))
     }
 
+    pub(super) fn number(self) -> u64 {
+        self.0.get()
+    }
+
     fn from_number(number: u64) -> Id {
         Id(NonZeroU64::new(number).expect("the counter starts above zero and 2^64 tasks are never reached"))
     }

@@ -33,7 +33,7 @@
 //! | field | who may touch it, when |
 //! |---|---|
 //! | state | anyone with a reference; only `state.rs` knows how |
-//! | vtable, id, spawned_at, name | anyone; never change |
+//! | vtable, id, spawned_at, name, traced | anyone; never change |
 //! | slot | written by the registry before the task is first queued, read by it when the task completes |
 //! | scheduler | anyone; never changes |
 //! | stage | whoever has `RUNNING`; after `COMPLETE`, the `JoinHandle`; if there is none, who completed the task |
@@ -67,6 +67,7 @@ mod state;
 mod task_local;
 mod waker;
 
+use crate::trace;
 use std::future::Future;
 
 pub(crate) use cell::Header;
@@ -93,7 +94,7 @@ where
     S: Schedule,
 {
     // SAFETY: what is `Send` may be polled and dropped by any thread.
-    unsafe { new_local(future, scheduler, id, origin) }
+    unsafe { registered("task", future, scheduler, id, origin) }
 }
 
 /// As [`new`], of a future that is bound to the calling thread.
@@ -112,6 +113,25 @@ where
     F::Output: 'static,
     S: Schedule,
 {
+    // SAFETY: the caller's promise.
+    unsafe { registered("local", future, scheduler, id, origin) }
+}
+
+/// # Safety
+/// As [`new_local`], or the future is `Send`.
+unsafe fn registered<F, S>(
+    kind: &'static str,
+    future: F,
+    scheduler: S,
+    id: Id,
+    origin: Origin,
+) -> (Owned, Notified, JoinHandle<F::Output>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
+    S: Schedule,
+{
+    let future = trace::task(future, || origin.about(kind, id));
     let task = cell::allocate(future, scheduler, id, origin, 3);
     // SAFETY: one of the three references.
     let owned = unsafe { Owned::from_raw(task) };
@@ -122,13 +142,19 @@ where
     (owned, notified, join)
 }
 
-/// A new task that no registry knows, for a queue and for the user.
-pub(crate) fn unregistered<F, S>(future: F, scheduler: S, id: Id, origin: Origin) -> (Notified, JoinHandle<F::Output>)
+/// A new task that no registry knows, for a queue and for the user; it runs a `W` that may block.
+pub(crate) fn unregistered<W, F, S>(
+    future: F,
+    scheduler: S,
+    id: Id,
+    origin: Origin,
+) -> (Notified, JoinHandle<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: Schedule,
 {
+    let future = trace::blocking::<W, _>(future, || origin.about("blocking", id));
     let task = cell::allocate(future, scheduler, id, origin, 2);
     // SAFETY: one of the two references; a new task is notified.
     let notified = unsafe { Notified::from_raw(task) };

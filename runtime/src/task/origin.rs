@@ -2,6 +2,7 @@
 
 use crate::namespace::Namespace;
 use crate::task::id::Id;
+use crate::trace::About;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -25,6 +26,11 @@ impl Origin {
     pub(crate) fn named(mut self, name: Option<&str>) -> Origin {
         self.name = name.map(|name| Name(Arc::new(name.to_owned())));
         self
+    }
+
+    /// What an observer is told of a task from here.
+    pub(crate) fn about(&self, kind: &'static str, id: Id) -> About<'_> {
+        About { kind, id: id.number(), name: name(&self.name), spawned_at: self.spawned_at }
     }
 }
 

@@ -42,7 +42,9 @@ unsafe fn header<'a>(data: *const ()) -> &'a Header {
 
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned holds a reference.
-    unsafe { header(data) }.state.ref_inc();
+    let header = unsafe { header(data) };
+    header.traced.cloned();
+    header.state.ref_inc();
     RawWaker::new(data, &VTABLE)
 }
 
@@ -50,6 +52,7 @@ unsafe fn wake_by_value(data: *const ()) {
     // SAFETY: the waker holds a reference until the transition takes it.
     let header = unsafe { header(data) };
     let vtable = header.vtable;
+    header.traced.woken();
     match header.state.wake_by_value() {
         // SAFETY: the waker's reference is now the queue's.
         WakeByValue::Schedule => unsafe { (vtable.schedule)(task(data)) },
@@ -62,6 +65,7 @@ unsafe fn wake_by_value(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the waker holds a reference.
     let header = unsafe { header(data) };
+    header.traced.woken_by_ref();
     if header.state.wake_by_ref() == WakeByRef::Schedule {
         // SAFETY: the transition made a reference for the queue.
         unsafe { (header.vtable.schedule)(task(data)) };
@@ -72,6 +76,7 @@ unsafe fn drop_waker(data: *const ()) {
     // SAFETY: the waker holds a reference until the transition takes it.
     let header = unsafe { header(data) };
     let vtable = header.vtable;
+    header.traced.dropped();
     if header.state.drop_refs(1) == DropRefs::Last {
         // SAFETY: the waker's reference was the last.
         unsafe { (vtable.dealloc)(task(data)) };

@@ -2,6 +2,7 @@
 
 use crate::clock::Instant;
 use crate::time::sleep::{Sleep, sleep_until, with_timers};
+use crate::trace::{Place, Resource, ResourceKind};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -63,7 +64,8 @@ pub fn interval(period: Duration) -> Interval {
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval needs a period that is not zero");
-    Interval { sleep: sleep_until(start), period, missed: MissedTickBehavior::Burst }
+    let resource = Resource::new("Interval", ResourceKind::Timer, Place::here());
+    Interval { sleep: sleep_until(start), period, missed: MissedTickBehavior::Burst, resource }
 }
 
 /// What an [`Interval`] does when it was not polled in time for a tick.
@@ -161,6 +163,8 @@ pub struct Interval {
     sleep: Sleep,
     period: Duration,
     missed: MissedTickBehavior,
+    /// What observers are told of it.
+    resource: Resource,
 }
 
 impl Interval {
@@ -189,7 +193,8 @@ impl Interval {
     /// # }
     /// ```
     pub async fn tick(&mut self) -> Instant {
-        poll_fn(|cx| self.poll_tick(cx)).await
+        let op = self.resource.op("Interval::tick");
+        poll_fn(|cx| op.poll("poll_tick", || self.poll_tick(cx))).await
     }
 
     /// Ready with the moment at which the next tick was due when that has come; registers the task otherwise.

@@ -6,6 +6,7 @@ use crate::coop;
 use crate::timer::Timers;
 use crate::timer::shard::{Set, Shard, Touched};
 use crate::timer::wheel::WheelKey;
+use crate::trace::{Op, Place, Resource, ResourceKind};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -40,11 +41,12 @@ use std::time::Duration;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    with_timers(|timers| {
+    let sleep = with_timers(|timers| {
         let shard = timers.here();
         let now = shard.clock().now();
         Sleep::new(now.saturating_add(duration), now, shard.clone())
-    })
+    });
+    sleep.told_of(Place::here())
 }
 
 /// Waits until `deadline`. One that has passed is ready at once.
@@ -72,7 +74,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    with_timers(|timers| Sleep { deadline, state: State::Unknown, shard: timers.here().clone() })
+    let shard = with_timers(|timers| timers.here().clone());
+    Sleep { deadline, state: State::Unknown, shard, op: Op::NONE }.told_of(Place::here())
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -112,6 +115,8 @@ pub struct Sleep {
     /// Where the timer is set: the shard of the thread that made this. Not the whole runtime, so that workers do not
     /// meet in one reference count.
     shard: Arc<Shard>,
+    /// What observers are told of it.
+    op: Op,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +141,14 @@ impl State {
 impl Sleep {
     /// A wait in `shard`, by somebody who has just looked at its clock.
     pub(super) fn new(deadline: Instant, now: Instant, shard: Arc<Shard>) -> Sleep {
-        Sleep { deadline, state: State::of(deadline, now), shard }
+        Sleep { deadline, state: State::of(deadline, now), shard, op: Op::NONE }
+    }
+
+    /// Tells observers of it.
+    #[inline]
+    pub(super) fn told_of(mut self, at: Place) -> Sleep {
+        self.op = Resource::new("Sleep", ResourceKind::Timer, at).op("Sleep::new_timeout");
+        self
     }
 
     /// The moment for which it waits; [`Instant::FAR_FUTURE`] when the clock can not name it.
@@ -212,6 +224,7 @@ impl Sleep {
     /// ```
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
+        self.op.duration(|| self.remaining_ms());
         self.state = match self.state {
             State::Waiting(key) => self.shard.reset(key, deadline).map_or(State::Unknown, State::Waiting),
             _ => State::Unknown,
@@ -229,6 +242,14 @@ impl Sleep {
     /// As `poll`, but free of the task's budget: a timeout must be heard beside a future that uses the budget up.
     #[inline]
     pub(crate) fn poll_unbudgeted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let op = std::mem::take(&mut self.op);
+        let polled = op.poll("poll_elapsed", || self.poll_elapsed(cx, &op));
+        self.op = op;
+        polled
+    }
+
+    #[inline]
+    fn poll_elapsed(&mut self, cx: &mut Context<'_>, op: &Op) -> Poll<()> {
         let known = match self.state {
             State::Elapsed => return Poll::Ready(()),
             State::Waiting(key) => return self.poll_waiting(key, cx),
@@ -238,6 +259,7 @@ impl Sleep {
         };
         match self.shard.set(self.deadline, known, cx.waker()) {
             Set::Pending(key) => {
+                op.duration(|| self.remaining_ms());
                 self.state = State::Waiting(key);
                 Poll::Pending
             }
@@ -264,6 +286,11 @@ impl Sleep {
             }
             Touched::Closed => closed(),
         }
+    }
+
+    /// What is left until the deadline.
+    fn remaining_ms(&self) -> u64 {
+        u64::try_from(self.deadline.saturating_duration_since(self.now()).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The present moment, by the clock that this waits for.

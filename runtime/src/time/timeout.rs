@@ -3,6 +3,7 @@
 use crate::clock::{Instant, Tick};
 use crate::time::sleep::{Sleep, sleep_until, with_timers};
 use crate::timer::shard::Shard;
+use crate::trace::Place;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -50,11 +51,12 @@ use std::time::Duration;
 #[track_caller]
 #[inline]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
+    let at = Place::here();
     let limit = with_timers(|timers| {
         let shard = timers.here();
         let clock = shard.clock();
         let called = if clock.is_the_systems() { Called::About(Tick::last()) } else { Called::At(clock.now()) };
-        Limit::Counting { shard: shard.clone(), duration, called }
+        Limit::Counting { shard: shard.clone(), duration, called, at }
     });
     Timeout { future: future.into_future(), limit }
 }
@@ -128,6 +130,7 @@ enum Limit {
         shard: Arc<Shard>,
         duration: Duration,
         called: Called,
+        at: Place,
     },
     Set(Sleep),
 }
@@ -173,7 +176,7 @@ impl<F: Future> Future for Timeout<F> {
 impl Limit {
     /// The wait for the deadline, which is made now if it has not been yet.
     fn sleep(&mut self) -> &mut Sleep {
-        if let Limit::Counting { shard, duration, called } = self {
+        if let Limit::Counting { shard, duration, called, at } = self {
             let now = shard.clock().now();
             let from = match *called {
                 Called::At(moment) => moment,
@@ -183,7 +186,8 @@ impl Limit {
                 }
                 Called::About(_) => now,
             };
-            *self = Limit::Set(Sleep::new(from.saturating_add(*duration), now, shard.clone()));
+            let sleep = Sleep::new(from.saturating_add(*duration), now, shard.clone());
+            *self = Limit::Set(sleep.told_of(*at));
         }
         match self {
             Limit::Set(sleep) => sleep,

@@ -101,6 +101,14 @@ fn what(interest: Events) -> &'static str {
     if interest.intersects(Events::IN) { "readable" } else { "writable" }
 }
 
+/// What a call gives that does not wait.
+pub(crate) fn or_would_block<R>(polled: Poll<io::Result<R>>) -> io::Result<R> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(SocketError::WouldBlock.into()),
+    }
+}
+
 /// Leaves the wait queue of a socket. Says whether the waiter had been told and has not looked since.
 pub(crate) fn release(place: Place<'_>, slot: &mut WaitSlot) -> bool {
     if !slot.is_set() {

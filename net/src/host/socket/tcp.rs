@@ -5,7 +5,7 @@ use crate::fasync::{AsFile, File};
 use crate::host::busy_poll::busy_loop;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{
-    Place, Time, Waiting, attempt, block, release, tell_would_block, told, told_blocking,
+    Place, Time, Waiting, attempt, block, or_would_block, release, told, told_blocking,
 };
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
@@ -97,12 +97,7 @@ impl TcpStream {
     }
 
     fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.try_recv_as(waker, slot, buf, true)
-    }
-
-    fn try_recv_as(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8], sleeps: bool) -> Poll<io::Result<usize>> {
-        let in_wait_data = if sleeps { IN_WAIT_DATA } else { Events::empty() };
-        let interest = Events::READABLE | Events::RDHUP | in_wait_data;
+        let interest = Events::READABLE | Events::RDHUP | IN_WAIT_DATA;
         self.attempt(Time::Recent, waker, slot, interest, |stack, id, now, fx| recv(stack, id, now, buf, fx))
     }
 
@@ -155,11 +150,37 @@ impl TcpStream {
         self.host.tracer.exit_call(Syscall::Connect, result, |()| 0)
     }
 
+    /// `MSG_DONTWAIT`: the caller joins no queue, so a signal for what arrives just afterwards is not withheld from him.
+    pub(crate) fn recv_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = buf.len();
+        let mut attempt = || {
+            let received = self.host.with_stack_recent(self.cpu, |stack, now, fx| recv(stack, self.id, now, buf, fx));
+            if received == Err(SocketError::WouldBlock) {
+                Poll::Pending
+            } else {
+                Poll::Ready(received.map_err(Into::into))
+            }
+        };
+        let recv = || match attempt() {
+            Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, true, attempt),
+            polled => polled,
+        };
+        told_blocking(&self.host, (Syscall::Read, len), || or_would_block(recv()), |&n| n)
+    }
+
+    /// The same for a write. Who finds no room is told when there is some.
+    pub(crate) fn send_now(&self, buf: &[u8]) -> io::Result<usize> {
+        let send = |stack: &mut Stack, now, fx: &mut Effects| send(stack, self.id, now, buf, fx);
+        let send = || Ok(self.host.with_stack(self.cpu, send)?);
+        told_blocking(&self.host, (Syscall::Write, buf.len()), send, |&n| n)
+    }
+
     pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        if timeout == Some(Duration::ZERO) {
+            return self.recv_now(buf);
+        }
         let (mut slot, len) = (WaitSlot::new(), buf.len());
-        // Who will not sleep does not sleep in `sk_wait_data`: a signal for what arrives while he leaves the queue again is his.
-        let sleeps = timeout != Some(Duration::ZERO);
-        let mut attempt = |waker: &Waker| self.try_recv_as(waker, &mut slot, buf, sleeps);
+        let mut attempt = |waker: &Waker| self.try_recv(waker, &mut slot, buf);
         self.host.tracer.enter_call(Syscall::Read, len);
         let result = block(timeout, |waker| match attempt(waker) {
             Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, false, || attempt(waker)),
@@ -170,6 +191,9 @@ impl TcpStream {
     }
 
     pub(crate) fn send_blocking(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+        if timeout == Some(Duration::ZERO) {
+            return self.send_now(buf);
+        }
         let mut slot = WaitSlot::new();
         self.host.tracer.enter_call(Syscall::Write, buf.len());
         let result = block(timeout, |waker| self.try_send(waker, &mut slot, buf));
@@ -204,11 +228,6 @@ impl TcpStream {
     /// `TCP_INFO`
     pub(crate) fn info(&self) -> io::Result<TcpInfo> {
         self.host.with_stack(self.cpu, |stack, now, _| stack.tcp_info(now, self.id)).map_err(Into::into)
-    }
-
-    /// Tells that a call which was begun is not waited for any more: it would have.
-    pub(crate) fn told_would_block(&self, call: Syscall) -> io::Error {
-        tell_would_block(&self.host, call)
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {

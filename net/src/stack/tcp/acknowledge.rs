@@ -241,7 +241,7 @@ impl ControlBlock {
     /// RFC 6298 section 3 with Karn's algorithm: only what was sent once is measured, or else what the echo tells
     /// (RFC 7323 section 4), to the millisecond. The times are those at which the first and the last were sent that are
     /// acknowledged, or have arrived out of order. Returns the round trip of the newest segment.
-    #[inline]
+    #[inline(always)]
     fn measure(&mut self, at: &Arrival<'_>, (acked, sacked): (Times, Times), is_advancing: bool) -> Option<Duration> {
         let since = |sent_at: Instant| micros_since(at.now, sent_at);
         let newest = sacked.or(acked).map(|(_, last)| since(last));

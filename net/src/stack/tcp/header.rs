@@ -15,6 +15,7 @@ const LEAST_TEXT: u32 = 48;
 
 impl ControlBlock {
     /// A header with everything that each segment carries: acknowledgement, window and timestamps.
+    #[inline]
     pub(super) fn header(
         &mut self,
         now: Instant,
@@ -96,6 +97,7 @@ impl ControlBlock {
 
     /// `tcp_select_window`: what the buffer allows, but never less than what was told before (3.8.6: the right edge
     /// does not move to the left).
+    #[inline]
     fn select_window(&mut self) -> u16 {
         let told = self.receive_window();
         let mut window = self.window_from_space();

@@ -47,14 +47,17 @@ impl ControlBlock {
 
     /// The next segment to send, or `None` when nothing is due or allowed. What it returns counts as sent: if the
     /// device loses it, the timers bring it back.
+    #[inline]
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Outgoing> {
         match self.state {
             State::Closed => None,
             State::SynSent | State::SynReceived => self.next_syn(now).or_else(|| self.next_ack(now)),
             state => {
                 let transmit = state.may_transmit();
-                let text = if transmit { self.next_text(now) } else { None };
-                text.or_else(|| self.next_ack(now))
+                if transmit && let Some(outgoing) = self.next_text(now) {
+                    return Some(outgoing);
+                }
+                self.next_ack(now)
             }
         }
     }
@@ -66,11 +69,13 @@ impl ControlBlock {
         self.send.copy_out(offset, out, sums)
     }
 
+    #[inline]
     fn next_text(&mut self, now: Instant) -> Option<Outgoing> {
         let frto = self.loss.as_ref().map_or(Frto::Off, |loss| loss.frto);
         if self.flags.intersects(Flags::RETRANSMIT_DUE | Flags::PROBE_AGAIN) || !matches!(frto, Frto::New | Frto::Wait)
         {
-            return self.next_again(now).or_else(|| self.next_new(now));
+            let again = if self.has_again() { self.next_again(now) } else { None };
+            return again.or_else(|| self.next_new(now));
         }
         // RFC 5682 step 2b: new text, and then the next acknowledgement decides. If there can be none, the old is sent.
         if frto == Frto::New
@@ -130,7 +135,14 @@ impl ControlBlock {
         })
     }
 
+    /// Whether [`next_again`](Self::next_again) may have something.
+    #[inline]
+    fn has_again(&self) -> bool {
+        self.loss.is_some() || self.flags.intersects(Flags::RETRANSMIT_DUE | Flags::PROBE_AGAIN)
+    }
+
     /// Retransmission: what a timeout or a probe wants in any case, and what is lost as the window allows.
+    #[inline(never)]
     fn next_again(&mut self, now: Instant) -> Option<Outgoing> {
         let (first, end) = self.sent.numbers();
         let forced = self.flags & (Flags::RETRANSMIT_DUE | Flags::PROBE_AGAIN);
@@ -155,6 +167,7 @@ impl ControlBlock {
 
     /// Sends a segment again as it is. Small ones are not put together (Linux's `tcp_collapse_retrans`): they cost a header
     /// each, as they did the first time.
+    #[inline(never)]
     fn send_again(&mut self, now: Instant, number: u64) -> Outgoing {
         let (timed, stamp) = (self.has_sack(), self.ts.value(now));
         let loss = self.loss.get_or_insert_with(|| Box::new(Loss::new()));
@@ -183,6 +196,7 @@ impl ControlBlock {
     }
 
     /// New text, and the FIN behind the last of it.
+    #[inline]
     fn next_new(&mut self, now: Instant) -> Option<Outgoing> {
         if self.flags.contains(Flags::FIN_SENT) {
             return None;
@@ -308,6 +322,7 @@ impl ControlBlock {
     }
 
     /// A probe or an acknowledgement, if one is due at once.
+    #[inline(never)]
     fn next_ack(&mut self, now: Instant) -> Option<Outgoing> {
         let probe = self.flags.contains(Flags::PROBE_DUE);
         if !probe && self.ack != AckDue::Now {
@@ -320,6 +335,7 @@ impl ControlBlock {
         Some(Outgoing { header, offset: 0, len: 0, gso_size: 0, ecn, again: None })
     }
 
+    #[inline]
     fn text_segment(
         &mut self,
         now: Instant,

@@ -5,6 +5,7 @@ use crate::sync::locked::{Alone, Exclusive, Lock, Locked};
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::mutex::guard::MutexGuard;
 use crate::sync::mutex::owned::OwnedMutexGuard;
+use crate::trace::{Place, Resource, ResourceKind};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -52,8 +53,11 @@ impl<T> Mutex<T> {
     /// ```
     /// let lock = wakeline_runtime::sync::Mutex::new(5);
     /// ```
+    #[track_caller]
     pub fn new(value: T) -> Mutex<T> {
-        Mutex(Locked::<T, Alone>::new(value))
+        let resource = Resource::new("Mutex", ResourceKind::Sync, Place::here());
+        resource.locked(false);
+        Mutex(Locked::<T, Alone>::new(value).told_of(resource))
     }
 
     /// As [`new`](Mutex::new), for statics.
@@ -102,7 +106,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock(&self) -> impl Future<Output = MutexGuard<'_, T>> {
-        Exclusive::acquire(self, MutexGuard::of)
+        Exclusive::acquire(self, "Mutex::lock", MutexGuard::of)
     }
 
     /// As [`lock`](Mutex::lock), with a guard that owns a reference to the mutex and so has no lifetime.
@@ -124,7 +128,7 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock_owned(self: Arc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> {
-        Exclusive::acquire(self, OwnedMutexGuard::of)
+        Exclusive::acquire(self, "Mutex::lock_owned", OwnedMutexGuard::of)
     }
 
     /// Takes the lock if it is free and nobody waits for it.

@@ -5,6 +5,7 @@ use crate::sync::locked::{Exclusive, Lock, Locked, Readers, Shared};
 use crate::sync::mutex::error::TryLockError;
 use crate::sync::rwlock::guard::{RwLockReadGuard, RwLockWriteGuard};
 use crate::sync::rwlock::owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+use crate::trace::{Place, Resource, ResourceKind};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -52,8 +53,9 @@ impl<T> RwLock<T> {
     /// ```
     /// let lock = wakeline_runtime::sync::RwLock::new(5);
     /// ```
+    #[track_caller]
     pub fn new(value: T) -> RwLock<T> {
-        RwLock(Locked::<T, Readers>::new(value, READERS_MAX))
+        RwLock::with_max_readers(value, READERS_MAX)
     }
 
     /// As [`new`](RwLock::new), with room for at most `max_reads` readers at once; the next one waits.
@@ -73,7 +75,11 @@ impl<T> RwLock<T> {
     #[track_caller]
     pub fn with_max_readers(value: T, max_reads: u32) -> RwLock<T> {
         assert_in_range(max_reads);
-        RwLock(Locked::<T, Readers>::new(value, max_reads))
+        let resource = Resource::new("RwLock", ResourceKind::Sync, Place::here());
+        resource.max_readers(max_reads);
+        resource.write_locked(false);
+        resource.current_readers(0, "override");
+        RwLock(Locked::<T, Readers>::new(value, max_reads).told_of(resource))
     }
 
     /// As [`new`](RwLock::new), for statics.
@@ -140,7 +146,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
-        Shared::acquire(self, RwLockReadGuard::of)
+        Shared::acquire(self, "RwLock::read", RwLockReadGuard::of)
     }
 
     /// Waits until nobody reads or writes, nor waits before this call to do so, and has the value alone.
@@ -161,7 +167,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
-        Exclusive::acquire(self, RwLockWriteGuard::of)
+        Exclusive::acquire(self, "RwLock::write", RwLockWriteGuard::of)
     }
 
     /// As [`read`](RwLock::read), with a guard that owns a reference to the lock and so has no lifetime.
@@ -181,7 +187,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn read_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockReadGuard<T>> {
-        Shared::acquire(self, OwnedRwLockReadGuard::of)
+        Shared::acquire(self, "RwLock::read_owned", OwnedRwLockReadGuard::of)
     }
 
     /// As [`write`](RwLock::write), with a guard that owns a reference to the lock and so has no lifetime.
@@ -203,7 +209,7 @@ impl<T: ?Sized> RwLock<T> {
     /// ```
     #[inline]
     pub fn write_owned(self: Arc<Self>) -> impl Future<Output = OwnedRwLockWriteGuard<T>> {
-        Exclusive::acquire(self, OwnedRwLockWriteGuard::of)
+        Exclusive::acquire(self, "RwLock::write_owned", OwnedRwLockWriteGuard::of)
     }
 
     /// Shares the value if nobody writes or waits.

@@ -4,6 +4,7 @@ use crate::sync::blocking;
 use crate::sync::permits::{Acquire, Permits, Source};
 use crate::sync::semaphore::error::{AcquireError, TryAcquireError};
 use crate::sync::semaphore::permit::{OwnedSemaphorePermit, SemaphorePermit};
+use crate::trace::{Place, Resource, ResourceKind};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -50,7 +51,9 @@ impl Semaphore {
     #[track_caller]
     pub fn new(permits: usize) -> Semaphore {
         assert_in_range(permits);
-        Semaphore { permits: Permits::new(permits) }
+        let resource = Resource::new("Semaphore", ResourceKind::Sync, Place::here());
+        resource.permits(permits, "override");
+        Semaphore { permits: Permits::new(permits).told_of(resource) }
     }
 
     /// As [`new`](Semaphore::new), for statics.
@@ -71,6 +74,12 @@ impl Semaphore {
     pub const fn const_new(permits: usize) -> Semaphore {
         assert_in_range(permits);
         Semaphore { permits: Permits::new(permits) }
+    }
+
+    /// So many permits are not available any more.
+    #[inline]
+    pub(super) fn told_taken(&self, permits: usize) {
+        self.permits.resource().permits(permits, "sub");
     }
 
     /// One without permits that is closed.
@@ -111,6 +120,8 @@ impl Semaphore {
     #[inline]
     #[track_caller]
     pub fn add_permits(&self, n: usize) {
+        // Before anybody can take them, so that the observer's sum is never below zero.
+        self.permits.resource().permits(n, "add");
         self.permits.give(n);
     }
 
@@ -123,7 +134,9 @@ impl Semaphore {
     /// assert_eq!(semaphore.forget_permits(2), 1);
     /// ```
     pub fn forget_permits(&self, n: usize) -> usize {
-        self.permits.forget(n)
+        let forgotten = self.permits.forget(n);
+        self.told_taken(forgotten);
+        forgotten
     }
 
     /// Waits for a permit.
@@ -150,7 +163,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
-        Acquire::some(self, 1, |got| Ok(SemaphorePermit::of(got?, 1)))
+        Acquire::some(self, 1, "Semaphore::acquire", |got| Ok(SemaphorePermit::of(got?, 1)))
     }
 
     /// Waits for `n` permits, and gets all of them at once.
@@ -177,7 +190,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire_many(&self, n: u32) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
-        Acquire::some(self, n, move |got| Ok(SemaphorePermit::of(got?, n as usize)))
+        Acquire::some(self, n, "Semaphore::acquire_many", move |got| Ok(SemaphorePermit::of(got?, n as usize)))
     }
 
     /// Takes a permit if one is there and nobody waits.
@@ -286,7 +299,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
-        Acquire::some(self, 1, |got| Ok(OwnedSemaphorePermit::of(got?, 1)))
+        Acquire::some(self, 1, "Semaphore::acquire_owned", |got| Ok(OwnedSemaphorePermit::of(got?, 1)))
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many), with a permit that owns a reference to the semaphore.
@@ -304,7 +317,9 @@ impl Semaphore {
         self: Arc<Self>,
         n: u32,
     ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
-        Acquire::some(self, n, move |got| Ok(OwnedSemaphorePermit::of(got?, n as usize)))
+        Acquire::some(self, n, "Semaphore::acquire_many_owned", move |got| {
+            Ok(OwnedSemaphorePermit::of(got?, n as usize))
+        })
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), with a permit that owns a reference to the semaphore.

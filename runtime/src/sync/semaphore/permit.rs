@@ -33,6 +33,7 @@ impl<'a> SemaphorePermit<'a> {
     /// What a caller that has taken `permits` from the semaphore holds.
     #[inline]
     pub(crate) fn of(semaphore: &'a Semaphore, permits: usize) -> SemaphorePermit<'a> {
+        semaphore.told_taken(permits);
         SemaphorePermit { semaphore, permits }
     }
 
@@ -107,6 +108,7 @@ impl OwnedSemaphorePermit {
     /// What a caller that has taken `permits` from the semaphore holds.
     #[inline]
     pub(crate) fn of(semaphore: Arc<Semaphore>, permits: usize) -> OwnedSemaphorePermit {
+        semaphore.told_taken(permits);
         OwnedSemaphorePermit { semaphore, permits }
     }
 

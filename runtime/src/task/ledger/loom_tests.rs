@@ -90,7 +90,8 @@ fn loom_a_cancel_reaches_a_child_that_is_being_spawned() {
             pending::<()>().await;
         };
         let queue = One(Arc::new(Mutex::new(None)));
-        let (notified, mut join) = task::unregistered(future, queue.clone(), Id::next(), task::Origin::here(None));
+        let (notified, mut join) =
+            task::unregistered::<(), _, _>(future, queue.clone(), Id::next(), task::Origin::here(None));
         notified.run();
         hand_in(places, &join.abort_handle());
         cancelling.join().expect("it does not panic");

@@ -1,0 +1,1 @@
+//! Nothing: the examples and the tests are all there is.
