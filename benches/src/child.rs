@@ -4,6 +4,7 @@
 //! server in such a process can be asked while it serves: a line with the question, then the figures and an empty line.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -39,6 +40,18 @@ impl Figures {
         self.iter().map(less).collect()
     }
 
+    /// Those whose name begins with `prefix`, without it.
+    #[must_use]
+    pub fn below(&self, prefix: &str) -> Figures {
+        self.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value))).collect()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn parse(text: &str) -> Figures {
         let pair = |line: &str| {
             let (name, value) = line.split_once(' ')?;
@@ -72,20 +85,34 @@ pub fn call(args: &[&str]) -> io::Result<Figures> {
     Ok(Figures::parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// [`call`] for a table that says why a cell is empty: the last line that the child has written to its standard error is in
-/// the error.
+/// [`call`] for a table that says why a cell is empty: what the child, and its children, have written to their standard error
+/// is the error.
 ///
 /// # Errors
 /// When it can not be started or has failed.
 pub fn call_and_ask_why(args: &[&str]) -> io::Result<Figures> {
-    let output = Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).output()?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr);
-        let why = why.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
-        return Err(io::Error::other(why.unwrap_or_else(|| output.status.to_string())));
+    match call_and_keep(args)? {
+        (figures, None) => Ok(figures),
+        (_, Some(why)) => Err(io::Error::other(why)),
     }
-    Ok(Figures::parse(&String::from_utf8_lossy(&output.stdout)))
 }
+
+/// [`call_and_ask_why`] for a child that tells several cells: what it has told before it failed, and why it failed, if it did.
+///
+/// # Errors
+/// When it can not be started.
+pub fn call_and_keep(args: &[impl AsRef<OsStr>]) -> io::Result<(Figures, Option<String>)> {
+    let output = Command::new(std::env::current_exe()?).args(args).stdin(Stdio::null()).output()?;
+    let why = || {
+        let told = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<_> = told.lines().map(str::trim).filter(|line| !line.is_empty()).take(WHY_LINES_MAX).collect();
+        if lines.is_empty() { output.status.to_string() } else { lines.join("; ") }
+    };
+    let why = (!output.status.success()).then(why);
+    Ok((Figures::parse(&String::from_utf8_lossy(&output.stdout)), why))
+}
+
+const WHY_LINES_MAX: usize = 4;
 
 /// Ends this process with code 3 after `limit`: a measurement that hangs must not hang the others.
 pub fn give_up_after(limit: Duration) {
@@ -216,6 +243,8 @@ mod tests {
         let figures = Figures::parse("rate 12.5\nnoise\nrequests 3\n");
         assert_eq!((figures.get("rate").unwrap(), figures.get("requests").unwrap()), (12.5, 3.0));
         assert!(figures.get("noise").is_err());
+        assert_eq!(figures.below("re"), Figures::parse("quests 3\n"));
+        assert!(figures.below("no").is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One cell of the matrix, in a process of its own: a model, a workload, and what both have to say.
+//! One sitting, in a process of its own: a model, the workloads that share its connections, and what all of them have to say.
 //!
 //! Over the operating system's network this process is the load, and the server one more. Over the emulated network both
 //! stand in this process: the load on the main thread, the server on others, and what the main thread has used is taken off
@@ -25,22 +25,63 @@ use wakeline::runtime::Builder;
 use wakeline::time::sleep;
 use wakeline_benches::child::{Figures, ServerProcess};
 
-/// Measures `model` under `workload`: each of its runs takes `time`.
-pub(crate) fn measure(model: &Model, workload: Workload, time: Duration) -> io::Result<Figures> {
-    match model.serve {
-        Serve::Os(_) => over_os(model, workload, time),
-        Serve::Emulated(start) => over_emulated(start, false, workload, time),
-        Serve::EmulatedWithLoad(start) => over_emulated(start, true, workload, time),
+/// What is measured in one process.
+#[derive(Debug)]
+pub(crate) struct Sitting {
+    /// All [share](Workload::shares_with) their connections.
+    pub(crate) workloads: Vec<Workload>,
+    /// Of each run.
+    pub(crate) time: Duration,
+    /// Whether system calls are counted behind the others, which is in nobody's way then.
+    pub(crate) counts_calls: bool,
+}
+
+impl Sitting {
+    /// The command line that measures it.
+    pub(crate) fn command(&self, model: &Model) -> Vec<String> {
+        let workloads: Vec<_> = self.workloads.iter().map(Workload::to_string).collect();
+        let mut command = vec!["cell".to_owned(), model.path(), workloads.join("+"), self.time.as_millis().to_string()];
+        command.extend(self.counts_calls.then(|| "--count-calls".to_owned()));
+        command
+    }
+
+    /// The workloads of a command line.
+    pub(crate) fn workloads(text: &str) -> io::Result<Vec<Workload>> {
+        let workloads = text.split('+').map(Workload::parse).collect::<io::Result<Vec<_>>>()?;
+        match workloads.iter().find(|workload| !workload.shares_with(workloads[0])) {
+            None => Ok(workloads),
+            Some(other) => {
+                let text = format!("{other} and {} can not share their connections", workloads[0]);
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+        }
+    }
+
+    /// What stands before the names of a workload's figures.
+    pub(crate) fn prefix(workload: Workload) -> String {
+        format!("{workload}/")
     }
 }
 
-fn over_os(model: &Model, workload: Workload, time: Duration) -> io::Result<Figures> {
+/// Takes the figures of a workload as soon as they are there, perhaps several times.
+type Tell<'a> = &'a mut dyn FnMut(Workload, &Figures);
+
+/// Measures `model` in all workloads of the sitting.
+pub(crate) fn measure(model: &Model, sitting: &Sitting, tell: Tell<'_>) -> io::Result<()> {
+    match model.serve {
+        Serve::Os(_) => over_os(model, sitting, tell),
+        Serve::Emulated(start) => over_emulated(start, false, sitting, tell),
+        Serve::EmulatedWithLoad(start) => over_emulated(start, true, sitting, tell),
+    }
+}
+
+fn over_os(model: &Model, sitting: &Sitting, tell: Tell<'_>) -> io::Result<()> {
     let mut server = ServerProcess::start(&["serve", &model.path()])?;
     let addr: SocketAddr = server.addr().parse().map_err(io::Error::other)?;
     pin_to_last_cpu()?;
     let before = server.ask(LEVELS)?;
-    let mut load = OsLoad::connect(addr, workload)?;
-    block_on(runs(&mut load, &mut server, &before, workload, time))
+    let mut load = OsLoad::connect(addr, sitting.workloads[0])?;
+    block_on(runs(&mut load, &mut server, &before, sitting, tell))
 }
 
 impl Server for ServerProcess {
@@ -67,18 +108,19 @@ fn pin_to_last_cpu() -> io::Result<()> {
 fn over_emulated(
     start: fn(&Lan) -> io::Result<Host>,
     is_with_load: bool,
-    workload: Workload,
-    time: Duration,
-) -> io::Result<Figures> {
+    sitting: &Sitting,
+    tell: Tell<'_>,
+) -> io::Result<()> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let lan = Lan::with_seed(1);
         let host = start(&lan)?;
-        let client = lan.host("client").build()?;
+        // Short connections would have all ports in TIME-WAIT within a second.
+        let client = lan.host("client").sysctl("net.ipv4.tcp_max_tw_buckets", 4096).build()?;
         let addr = SocketAddr::new(host.addr(), PORT);
         let mut server = EmulatedServer { host, is_with_load };
         let before = server.ask(LEVELS)?;
-        let mut load = EmulatedLoad::connect(client, addr, workload).await?;
-        runs(&mut load, &mut server, &before, workload, time).await
+        let mut load = EmulatedLoad::connect(client, addr, sitting.workloads[0]).await?;
+        runs(&mut load, &mut server, &before, sitting, tell).await
     })
 }
 
@@ -132,38 +174,54 @@ impl Server for EmulatedServer {
     }
 }
 
-/// Warm-up, closed loop, fixed rate, and for the headline a run in which system calls are counted, for the tracepoints take
-/// half a second to set up: the figures of each, under its name.
+/// Every workload, and behind them, if so asked, every workload once more with its system calls counted.
 async fn runs(
     load: &mut impl Load,
     server: &mut impl Server,
     before: &Figures,
+    sitting: &Sitting,
+    tell: Tell<'_>,
+) -> io::Result<()> {
+    load.run(Pace::Once, sitting.time).await?;
+    for (number, &workload) in sitting.workloads.iter().enumerate() {
+        load.turn_to(workload);
+        let mut figures = timed(load, server, workload, sitting.time).await?;
+        let bytes = figures.get("bytes")? - before.get("bytes")?;
+        // What other workloads have left behind is not the connections' own.
+        if number == 0 && workload.pattern != Pattern::Connect {
+            figures.set("bytes_per_connection", bytes / workload.connections as f64);
+        }
+        tell(workload, &figures);
+    }
+    let Some(process) = server.process().filter(|_| sitting.counts_calls) else { return Ok(()) };
+    let why_not = |error| io::Error::other(format!("system calls are not counted: {error}"));
+    let mut counting = Counting::of(process, sitting.workloads.contains(&HEADLINE)).map_err(why_not)?;
+    for &workload in &sitting.workloads {
+        load.turn_to(workload);
+        let before = counting.counts()?;
+        let messages = load.run(Pace::Closed, sitting.time / 4).await?.messages as f64;
+        let counts = counting.counts()?.since(&before);
+        tell(workload, &counts.iter().map(|(name, count)| (format!("syscalls.{name}"), count / messages)).collect());
+    }
+    Ok(())
+}
+
+/// Warm-up, closed loop, fixed rate: the figures of each, under its name.
+async fn timed(
+    load: &mut impl Load,
+    server: &mut impl Server,
     workload: Workload,
     time: Duration,
 ) -> io::Result<Figures> {
-    load.run(Pace::Once, time).await?;
     load.run(Pace::Closed, time / 5).await?;
-    let levels = server.ask(LEVELS)?;
-    let mut figures = Figures::default();
-    figures.set("threads", levels.get("threads")? - CONTROL_THREADS);
-    if workload.pattern != Pattern::Connect {
-        let bytes = levels.get("bytes")? - before.get("bytes")?;
-        figures.set("bytes_per_connection", bytes / workload.connections as f64);
-    }
+    let mut figures = server.ask(LEVELS)?;
+    figures.set("threads", figures.get("threads")? - CONTROL_THREADS);
     let measured = run(load, server, &mut figures, "closed", Pace::Closed, time).await?;
     figures.set("closed.rate", measured.messages as f64 / measured.elapsed.as_secs_f64());
     if let Some(rate) = workload.rate() {
         let measured = run(load, server, &mut figures, "fixed", Pace::Fixed(rate), time).await?;
         figures.set("fixed.offered", rate);
         figures.set("fixed.rate", measured.messages as f64 / measured.elapsed.as_secs_f64());
-    }
-    if let Some(process) = server.process().filter(|_| workload == HEADLINE)
-        && let Ok(counting) = Counting::of(process)
-    {
-        let measured = load.run(Pace::Closed, time / 4).await?;
-        for (name, count) in counting.finish()? {
-            figures.set(&format!("syscalls.{name}"), count as f64 / measured.messages as f64);
-        }
     }
     Ok(figures)
 }

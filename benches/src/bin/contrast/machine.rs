@@ -1,5 +1,6 @@
-//! Where and when something was measured.
+//! Where and when something was measured, and what it takes of the machine.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::time::SystemTime;
 
@@ -22,3 +23,16 @@ pub(crate) fn date() -> String {
     date.truncate("2026-12-01".len());
     date
 }
+
+/// Raises this process's limit of descriptors, and so that of its children: 10,000 connections, and a counter for each of
+/// 10,000 threads. As far as it may: beyond that a cell fails, and says so.
+pub(crate) fn allow_descriptors() {
+    let limit = Resource::RLIMIT_NOFILE;
+    let Ok((soft, hard)) = getrlimit(limit) else { return };
+    if soft < DESCRIPTORS && setrlimit(limit, DESCRIPTORS, hard.max(DESCRIPTORS)).is_err() {
+        // Only root may raise the hard one.
+        let _ = setrlimit(limit, hard, hard);
+    }
+}
+
+const DESCRIPTORS: u64 = 32_768;

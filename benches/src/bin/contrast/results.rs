@@ -4,6 +4,7 @@ use crate::model::{MODELS, Model};
 use crate::workload::Workload;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::Path;
 use wakeline_benches::samples::{NOISY_SPREAD, Samples};
@@ -89,10 +90,17 @@ impl Cell {
 
 impl Results {
     pub(crate) fn read(file: &Path) -> io::Result<Results> {
-        serde_json::from_str(&std::fs::read_to_string(file)?).map_err(io::Error::from)
+        serde_json::from_str(&fs::read_to_string(file)?).map_err(io::Error::from)
     }
 
-    pub(crate) fn to_json(&self) -> io::Result<String> {
+    /// Writes it so that there is always a whole one.
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
+        let part = file.with_extension("json.part");
+        fs::write(&part, self.to_json()?)?;
+        fs::rename(part, file)
+    }
+
+    fn to_json(&self) -> io::Result<String> {
         serde_json::to_string_pretty(self).map_err(io::Error::from)
     }
 
@@ -140,6 +148,13 @@ impl Results {
             }
         }
         cell
+    }
+
+    /// Whether a cell needs no measuring in this round: it was, or it has failed before.
+    pub(crate) fn is_done(&self, round: usize, model: &Model, workload: Workload) -> bool {
+        let (path, workload) = (model.path(), workload.to_string());
+        let is_it = |line: &&Line| line.model == path && line.workload == workload;
+        self.lines.iter().filter(is_it).any(|line| line.round == round || line.failed.is_some())
     }
 
     /// How many cells have failed that were not known to be impossible.
@@ -191,11 +206,15 @@ mod tests {
         assert_eq!((results.workloads(), results.models().len()), (vec![workload], 1));
         let cell = results.cell(model, workload);
         assert_eq!((cell.median("closed.rate"), cell.is_noisy("closed.rate")), (Some(11.0), true));
-        assert_eq!(results.cell(model, Workload::new(Pattern::Request, 1, 64)), Cell::Empty);
+        let never = Workload::new(Pattern::Request, 1, 64);
+        assert_eq!(results.cell(model, never), Cell::Empty);
+        let is_done = |results: &Results, round| results.is_done(round, model, workload);
+        assert!(is_done(&results, 2) && !is_done(&results, 3) && !results.is_done(0, model, never));
 
         results.lines.push(Line { failed: Some("it, \"hung\"".to_owned()), figures: BTreeMap::new(), ..line(3, 0.0) });
         assert_eq!(results.cell(model, workload), Cell::Failed("it, \"hung\"".to_owned()));
         assert_eq!(results.unexpected(), 1);
+        assert!(is_done(&results, 4), "what has failed is not tried again");
         let again: Results = serde_json::from_str(&results.to_json().unwrap()).unwrap();
         assert_eq!(again.cell(model, workload), results.cell(model, workload));
         let csv = results.to_csv().unwrap();

@@ -17,7 +17,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    fn new(title: impl Into<String>, head: impl IntoIterator<Item = impl Into<String>>) -> Table {
+    pub(crate) fn new(title: impl Into<String>, head: impl IntoIterator<Item = impl Into<String>>) -> Table {
         let head = head.into_iter().map(Into::into).collect();
         Table { title: title.into(), head, rows: vec![], notes: vec![] }
     }
@@ -28,11 +28,14 @@ impl Table {
             (_, Some(value)) if cell.is_noisy(figure) => format!("{} ?", number(value)),
             (_, Some(value)) => number(value),
             (Cell::Failed(why), _) => format!("({})", self.note(why)),
+            (Cell::Measured(figures), _) if figure.starts_with("syscalls.") && figures.contains_key("closed.rate") => {
+                format!("({})", self.note(NOT_COUNTED))
+            }
             _ => String::new(),
         }
     }
 
-    fn note(&mut self, why: &str) -> char {
+    pub(crate) fn note(&mut self, why: &str) -> char {
         let at = self.notes.iter().position(|note| note == why).unwrap_or_else(|| {
             self.notes.push(why.to_owned());
             self.notes.len() - 1
@@ -104,6 +107,9 @@ pub(crate) fn number(value: f64) -> String {
         _ => format!("{value:.3}"),
     }
 }
+
+/// What counting asks for: root, and a descriptor for each thread of the server beside those of the load's connections.
+const NOT_COUNTED: &str = "not counted: it takes root, and a descriptor for each thread";
 
 /// A figure and its heading.
 type Column = (&'static str, &'static str);
@@ -279,6 +285,8 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
     let over = |what: &str| {
         format!("{}: {what}, by connections ({}, request and response)", network.title(), size_text(HEADLINE.size))
     };
+    // The emulated network makes no system calls.
+    let has = |(figure, _): &Column| network == Network::Os || !figure.starts_with("syscalls.");
     let mut tables = vec![headline(results, network)];
     if network == Network::Os {
         tables.push(syscalls(results));
@@ -293,9 +301,14 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.cpu_us", "CPU per message, us"),
         ("closed.voluntary", "voluntary context switches per message"),
         ("closed.involuntary", "involuntary context switches per message"),
+        ("syscalls.all", "system calls per message"),
+        ("closed.returns", "returns from waiting per message"),
         ("bytes_per_connection", "bytes per connection"),
         ("threads", "threads"),
-    ] {
+    ]
+    .into_iter()
+    .filter(has)
+    {
         tables.push(matrix(results, network, over(what), &connections, count, figure));
     }
     let work = by_work(results);
@@ -304,7 +317,12 @@ pub(crate) fn all(results: &Results, network: Network) -> Vec<Table> {
         ("closed.p99_us", "p99, us, closed loop"),
         ("fixed.p99_us", "p99, us, at a fixed rate"),
         ("closed.cpu_us", "CPU per message, us"),
-    ] {
+        ("closed.voluntary", "voluntary context switches per message"),
+        ("syscalls.all", "system calls per message"),
+    ]
+    .into_iter()
+    .filter(has)
+    {
         let title = format!("{}: {what}, by work", network.title());
         tables.push(matrix(results, network, title, &work, work_text, figure));
     }

@@ -20,6 +20,15 @@ pub(crate) trait Serve: Contestant {
     fn echo(stream: Self::Stream) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+/// The same for datagrams.
+pub(crate) trait Receive: Contestant {
+    type Socket: Send + Sync;
+
+    fn bind_udp(addr: SocketAddr) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+    fn udp_addr(socket: &Self::Socket) -> io::Result<SocketAddr>;
+    fn receive(socket: &Self::Socket, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
 /// Accepts for ever, a task for each connection.
 pub(crate) async fn serve_on<R: Serve>(listener: R::Listener) -> io::Result<()>
 where
@@ -64,6 +73,22 @@ macro_rules! serve {
                     }
                     stream.write_all(&buf[..n]).await?;
                 }
+            }
+        }
+
+        impl Receive for $contestant {
+            type Socket = $runtime::net::UdpSocket;
+
+            async fn bind_udp(addr: SocketAddr) -> io::Result<Self::Socket> {
+                $runtime::net::UdpSocket::bind(addr).await
+            }
+
+            fn udp_addr(socket: &Self::Socket) -> io::Result<SocketAddr> {
+                socket.local_addr()
+            }
+
+            async fn receive(socket: &Self::Socket, buf: &mut [u8]) -> io::Result<usize> {
+                socket.recv_from(buf).await.map(|(n, _)| n)
             }
         }
     };

@@ -69,6 +69,12 @@ impl Workload {
         }
     }
 
+    /// Whether both can be measured on the same connections.
+    pub(crate) fn shares_with(self, other: Workload) -> bool {
+        let is_lasting = |workload: Workload| workload.pattern != Pattern::Connect;
+        self == other || (self.connections == other.connections && is_lasting(self) && is_lasting(other))
+    }
+
     /// Messages on their way on each of them, closed-loop.
     pub(crate) fn depth(self) -> usize {
         match self.pattern {

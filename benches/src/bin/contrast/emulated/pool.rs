@@ -1,22 +1,16 @@
-//! Two threads that each wait for half of all connections at once: with the emulated `select`, with the emulated `poll`. A third
-//! accepts, and rings at the thread to which it gives a connection: with a datagram over the host's own loopback.
+//! The pool with the emulated `select`, and with the emulated `poll`; a third thread accepts. Its bell is a datagram over the host's
+//! own loopback.
 
 use super::host_and_listener;
-use crate::connection::{Amount, Connection, Turn, buffer};
-use crate::server::returned;
+use crate::connection::Connection;
+use crate::pool::{Bell, Pool, Wait};
 use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
-use wakeline::net::blocking::{TcpListener, TcpStream, UdpSocket};
+use wakeline::net::blocking::{TcpStream, UdpSocket};
 use wakeline::net::emulated::{Host, Lan};
 use wakeline::net::poll::{Events, FdSet, PollFd, poll_blocking, select_blocking};
-
-/// Waits until something holds: puts the keys of connections that can go on into `ready`, and says whether the bell rings.
-type Wait = fn(&UdpSocket, &Slab<Connection<TcpStream>>, ready: &mut Vec<usize>) -> io::Result<bool>;
-
-const THREADS: usize = 2;
 
 pub(crate) fn with_select(lan: &Lan) -> io::Result<Host> {
     serve(lan, select)
@@ -26,70 +20,35 @@ pub(crate) fn with_poll(lan: &Lan) -> io::Result<Host> {
     serve(lan, poll)
 }
 
-fn serve(lan: &Lan, wait: Wait) -> io::Result<Host> {
+fn serve(lan: &Lan, wait: Wait<UdpSocket, TcpStream>) -> io::Result<Host> {
     let (host, listener) = host_and_listener(lan)?;
-    let threads = {
+    let mut pool = {
         let _here = host.enter();
-        (0..THREADS).map(|_| Thread::start(wait)).collect::<io::Result<Vec<_>>>()?
+        Pool::start(wait)?
     };
-    Builder::new().spawn(move || accept(&listener, &threads))?;
+    Builder::new().spawn(move || -> io::Result<()> {
+        loop {
+            pool.give(listener.accept()?.0)?;
+        }
+    })?;
     Ok(host)
 }
 
-fn accept(listener: &TcpListener, threads: &[Thread]) -> io::Result<()> {
-    for turn in 0.. {
-        let (stream, _) = listener.accept()?;
-        returned(true);
-        threads[turn % THREADS].give(stream)?;
-    }
-    Ok(())
-}
+impl Bell for UdpSocket {
+    type Button = (UdpSocket, SocketAddr);
 
-/// One of the threads, seen from the one that accepts.
-struct Thread {
-    give: Sender<TcpStream>,
-    bell: UdpSocket,
-    rings_at: SocketAddr,
-}
-
-impl Thread {
-    fn start(wait: Wait) -> io::Result<Thread> {
-        let (give, given) = channel();
-        let rings = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let rings_at = rings.local_addr()?;
+    fn new() -> io::Result<((UdpSocket, SocketAddr), UdpSocket)> {
         let bell = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        Builder::new().spawn(move || turn_forever(wait, &given, &rings))?;
-        Ok(Thread { give, bell, rings_at })
+        let rings_at = bell.local_addr()?;
+        Ok(((UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, rings_at), bell))
     }
 
-    fn give(&self, stream: TcpStream) -> io::Result<()> {
-        self.give.send(stream).map_err(|_| io::Error::other("a thread of the pool has ended"))?;
-        self.bell.send_to(&[1], self.rings_at).map(drop)
+    fn ring((from, to): &(UdpSocket, SocketAddr)) -> io::Result<()> {
+        from.send_to(&[1], *to).map(drop)
     }
-}
 
-fn turn_forever(wait: Wait, given: &Receiver<TcpStream>, bell: &UdpSocket) -> io::Result<()> {
-    let (mut connections, mut ready, mut buf) = (Slab::new(), Vec::new(), buffer());
-    loop {
-        ready.clear();
-        let mut is_useful = wait(bell, &connections, &mut ready)?;
-        if is_useful {
-            bell.recv(&mut [0])?;
-            // A ring may have been lost when many came at once: whoever is there is taken.
-            for stream in given.try_iter() {
-                connections.insert(Connection::new(stream)?);
-            }
-        }
-        for &key in &ready {
-            match connections[key].turn(Amount::Once, &mut buf) {
-                Turn::Waits { got, .. } => is_useful |= got,
-                Turn::Closed => {
-                    is_useful = true;
-                    connections.remove(key);
-                }
-            }
-        }
-        returned(is_useful);
+    fn hush(&self) -> io::Result<()> {
+        self.recv(&mut [0]).map(drop)
     }
 }
 

@@ -5,7 +5,11 @@
 
 mod emulated;
 mod os;
+mod tasks;
+mod threads;
 
+pub(crate) use self::os::sleep_in_a_group;
+use crate::os::sigio::Signals;
 use crate::results::Herd;
 use std::fs;
 use std::io;
@@ -16,8 +20,8 @@ use wakeline_benches::child::{call_and_ask_why, give_up_after, tell};
 
 /// A way to wait for one thing together.
 pub(crate) struct Way {
-    /// On the command line.
-    pub(crate) name: &'static str,
+    /// On the command line, after the network's name.
+    name: &'static str,
     network: &'static str,
     title: &'static str,
     entry: &'static str,
@@ -35,9 +39,10 @@ pub(crate) const SLEEPERS: usize = 8;
 
 const PATIENCE: Duration = Duration::from_millis(30);
 
-/// Every way.
+/// Every way, one network behind the other.
 pub(crate) fn ways() -> impl Iterator<Item = &'static Way> {
-    os::WAYS.iter().chain(emulated::WAYS)
+    let all = || [os::WAYS, os::SIGNALS, emulated::WAYS, emulated::SIGNALS, tasks::WAYS].into_iter().flatten();
+    ["os", "emulated"].into_iter().flat_map(move |network| all().filter(move |way| way.network == network))
 }
 
 /// Asks all, each in a process of its own.
@@ -46,8 +51,13 @@ pub(crate) fn all() -> Vec<Herd> {
 }
 
 impl Way {
+    /// As on the command line: `os/accept`.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.network, self.name)
+    }
+
     fn ask(&self) -> Herd {
-        let figures = call_and_ask_why(&["herd", self.name]);
+        let figures = call_and_ask_why(&["herd", &self.path()]);
         let of = |name| figures.as_ref().ok().and_then(|figures| figures.get(name).ok()).unwrap_or_default() as u64;
         Herd {
             network: self.network.to_owned(),
@@ -62,9 +72,11 @@ impl Way {
 }
 
 /// One way in this process.
-pub(crate) fn run(name: &str) -> io::Result<()> {
-    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("there is no way to wait called {name}"));
-    let way = ways().find(|way| way.name == name).ok_or_else(unknown)?;
+pub(crate) fn run(path: &str) -> io::Result<()> {
+    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("there is no way to wait called {path}"));
+    let way = ways().find(|way| way.path() == path).ok_or_else(unknown)?;
+    // Before there is a thread that could be given one.
+    Signals::blocked()?;
     give_up_after(Duration::from_secs(10));
     let count = (way.run)()?;
     tell("woken", count.woken as f64);
@@ -159,13 +171,15 @@ mod tests {
     /// What Linux does, and what the emulated network does as Linux: not how long it takes.
     #[test]
     fn one_is_woken_where_entries_are_exclusive_and_all_where_they_are_not() {
-        let check = |name: &str, woken: u64| {
-            let way = ways().find(|way| way.name == name).unwrap();
-            assert_eq!((way.run)().unwrap(), Count { woken, useful: 1 }, "{name}");
+        let check = |path: &str, woken: u64| {
+            let way = ways().find(|way| way.path() == path).unwrap();
+            assert_eq!((way.run)().unwrap(), Count { woken, useful: 1 }, "{path}");
         };
-        check("os-accept", 1);
-        check("os-epoll-each", 8);
-        check("emulated-accept", 1);
-        check("emulated-epoll-each", 8);
+        check("os/accept", 1);
+        check("os/epoll-each", 8);
+        check("emulated/accept", 1);
+        check("emulated/epoll-each", 8);
+        check("emulated/fasync-group", 8);
+        check("emulated/tasks-udp", 1);
     }
 }

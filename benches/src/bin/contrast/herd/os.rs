@@ -1,122 +1,166 @@
 //! The herd over the operating system's network.
 
-use super::{Count, PATIENCE, SLEEPERS, Way, threads};
+use super::threads::{Net, Watch, Ways, datagram, take};
+use super::{Count, PATIENCE, SLEEPERS, Way};
 use crate::os::listen;
+use crate::os::sigio::{Owner, Signals, signal_for};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::io::{self, ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 
-const fn way(name: &'static str, title: &'static str, entry: &'static str, run: fn() -> io::Result<Count>) -> Way {
-    Way { name, network: "os", title, entry, run }
-}
+pub(super) const WAYS: &[Way] = Ways::<Os>::ALL;
 
-pub(super) const WAYS: &[Way] = &[
-    way("os-accept", "accept on one listener", "thread, exclusive", accept),
-    way("os-udp", "receive on one UDP socket", "thread, exclusive", udp),
-    way("os-tcp", "read on one connection", "thread, not exclusive", tcp),
-    way("os-poll", "poll of one socket", "pollwake, not exclusive", polled),
-    way("os-epoll-each", "an epoll each", "ep_poll_callback, not exclusive", || each(EpollFlags::EPOLLIN)),
-    way("os-epoll-exclusive", "an epoll each, EPOLLEXCLUSIVE", "ep_poll_callback, exclusive", || {
-        each(EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE)
-    }),
-    way(
-        "os-epoll-lt",
-        "one epoll for all, level-triggered",
-        "one ep_poll_callback; threads, exclusive, on the epoll",
-        || shared(EpollFlags::EPOLLIN),
-    ),
-    way(
-        "os-epoll-et",
-        "one epoll for all, edge-triggered",
-        "one ep_poll_callback; threads, exclusive, on the epoll",
-        || shared(EpollFlags::EPOLLIN | EpollFlags::EPOLLET),
-    ),
+pub(super) const SIGNALS: &[Way] = &[
+    Way {
+        name: "fasync-process",
+        network: Os::NAME,
+        title: "sigwaitinfo, one process for all",
+        entry: "none: a fasync list; threads, on the process's signals",
+        run: signalled,
+    },
+    Way {
+        name: "fasync-group",
+        network: Os::NAME,
+        title: "sigwaitinfo, a process each",
+        entry: "none: a fasync list; threads, on their processes' signals",
+        run: signalled_group,
+    },
 ];
 
-fn accept() -> io::Result<Count> {
-    let listener = Arc::new(listen()?);
-    let addr = listener.local_addr()?;
-    let wait = |_| {
-        let listener = listener.clone();
-        Ok(move || listener.accept().map(|_| true))
-    };
-    threads(wait, || TcpStream::connect(addr).map(drop))
-}
+struct Os;
 
-/// Two ends of a datagram socket over loopback.
-fn datagrams() -> io::Result<(Arc<UdpSocket>, UdpSocket)> {
-    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    sender.connect(receiver.local_addr()?)?;
-    Ok((Arc::new(receiver), sender))
-}
+impl Net for Os {
+    const NAME: &'static str = "os";
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+    type Udp = UdpSocket;
+    type Epoll = Epoll;
 
-fn udp() -> io::Result<Count> {
-    let (receiver, sender) = datagrams()?;
-    let wait = |_| {
-        let receiver = receiver.clone();
-        Ok(move || receiver.recv(&mut [0]).map(|_| true))
-    };
-    threads(wait, || sender.send(&[1]).map(drop))
-}
-
-fn tcp() -> io::Result<Count> {
-    let listener = listen()?;
-    let mut sender = TcpStream::connect(listener.local_addr()?)?;
-    let (receiver, _) = listener.accept()?;
-    let wait = |_| {
-        let mut receiver = receiver.try_clone()?;
-        Ok(move || receiver.read(&mut [0]).map(|_| true))
-    };
-    threads(wait, || sender.write_all(&[1]))
-}
-
-/// Who was told takes it, if it is still there.
-fn take(receiver: &UdpSocket) -> bool {
-    sleep(PATIENCE);
-    receiver.recv(&mut [0]).is_ok()
-}
-
-fn polled() -> io::Result<Count> {
-    let (receiver, sender) = datagrams()?;
-    receiver.set_nonblocking(true)?;
-    let wait = |_| {
-        let receiver = receiver.clone();
-        Ok(move || {
-            poll(&mut [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
-            Ok(take(&receiver))
-        })
-    };
-    threads(wait, || sender.send(&[1]).map(drop))
-}
-
-fn each(interest: EpollFlags) -> io::Result<Count> {
-    let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Arc::new);
-    let epolls = (0..SLEEPERS).map(|_| epoll()).collect::<Result<Vec<_>, _>>()?;
-    epolled(&epolls, interest)
-}
-
-fn shared(interest: EpollFlags) -> io::Result<Count> {
-    epolled(&[Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)], interest)
-}
-
-/// Each sleeper waits on one of `epolls`, all of which watch the same socket.
-fn epolled(epolls: &[Arc<Epoll>], interest: EpollFlags) -> io::Result<Count> {
-    let (receiver, sender) = datagrams()?;
-    receiver.set_nonblocking(true)?;
-    for epoll in epolls {
-        epoll.add(&*receiver, EpollEvent::new(interest, 0))?;
+    fn new() -> io::Result<Os> {
+        Ok(Os)
     }
-    let wait = |number: usize| {
-        let (epoll, receiver) = (epolls[number % epolls.len()].clone(), receiver.clone());
+
+    fn listen(&self) -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = listen()?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    }
+
+    fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(addr)
+    }
+
+    fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        listener.accept().map(|(stream, _)| stream)
+    }
+
+    fn try_clone(stream: &TcpStream) -> io::Result<TcpStream> {
+        stream.try_clone()
+    }
+
+    fn datagrams(&self) -> io::Result<(UdpSocket, UdpSocket)> {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        sender.connect(receiver.local_addr()?)?;
+        Ok((receiver, sender))
+    }
+
+    fn send(sender: &UdpSocket) -> io::Result<()> {
+        sender.send(&[1]).map(drop)
+    }
+
+    fn receive(receiver: &UdpSocket) -> io::Result<()> {
+        receiver.recv(&mut [0]).map(drop)
+    }
+
+    fn try_receive(receiver: &UdpSocket) -> io::Result<bool> {
+        receiver.set_nonblocking(true)?;
+        match receiver.recv(&mut [0]) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn poll(receiver: &UdpSocket) -> io::Result<()> {
+        poll(&mut [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        Ok(())
+    }
+
+    fn epoll() -> io::Result<Epoll> {
+        Ok(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)
+    }
+
+    fn watch(epoll: &Epoll, receiver: &UdpSocket, watch: Watch) -> io::Result<()> {
+        let flags = match watch {
+            Watch::Level => EpollFlags::EPOLLIN,
+            Watch::Edge => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            Watch::Exclusive => EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE,
+        };
+        Ok(epoll.add(receiver, EpollEvent::new(flags, 0))?)
+    }
+
+    fn wait(epoll: &Epoll) -> io::Result<()> {
+        epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE)?;
+        Ok(())
+    }
+}
+
+/// The socket is owned by this process, whose threads all wait for its signal.
+fn signalled() -> io::Result<Count> {
+    let signals = Signals::blocked()?;
+    datagram::<Os, _>(|receiver, _| {
+        signal_for(&*receiver, Owner::Process)?;
         Ok(move || {
-            epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE)?;
-            Ok(take(&receiver))
+            signals.next()?;
+            take::<Os>(&receiver)
         })
-    };
-    threads(wait, || sender.send(&[1]).map(drop))
+    })
+}
+
+/// The socket is owned by a group of processes, each of which waits for its signal and ends behind it.
+fn signalled_group() -> io::Result<Count> {
+    let (receiver, sender) = Os.datagrams()?;
+    let mut group = 0;
+    let mut sleepers = Vec::new();
+    for _ in 0..SLEEPERS {
+        let mut command = Command::new(std::env::current_exe()?);
+        let socket = OwnedFd::from(receiver.try_clone()?);
+        command.arg("herd-sleeper").stdin(socket).stdout(Stdio::piped()).process_group(group);
+        let mut sleeper = command.spawn()?;
+        group = sleepers.first().map_or(sleeper.id(), Child::id).cast_signed();
+        // It tells when no signal can be missed any more.
+        let told = sleeper.stdout.take().map(|mut stdout| stdout.read(&mut [0])).transpose()?;
+        sleepers.push(sleeper);
+        if told != Some(1) {
+            return Err(io::Error::other("a sleeper has ended"));
+        }
+    }
+    signal_for(&receiver, Owner::Group(group.cast_unsigned()))?;
+    Os::send(&sender)?;
+    sleep(4 * PATIENCE);
+    let mut count = Count { woken: 0, useful: 0 };
+    for mut sleeper in sleepers {
+        if let Some(status) = sleeper.try_wait()? {
+            count.woken += 1;
+            count.useful += u64::from(status.success());
+        }
+        sleeper.kill()?;
+        sleeper.wait()?;
+    }
+    Ok(count)
+}
+
+/// One of the processes; the socket is its standard input. Ends well when it has found something.
+pub(crate) fn sleep_in_a_group() -> io::Result<()> {
+    let signals = Signals::blocked()?;
+    let receiver = UdpSocket::from(io::stdin().as_fd().try_clone_to_owned()?);
+    println!();
+    signals.next()?;
+    std::process::exit(if take::<Os>(&receiver)? { 0 } else { 1 })
 }

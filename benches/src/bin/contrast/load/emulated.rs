@@ -3,7 +3,7 @@
 
 use super::conversation::{Body, Conversation};
 use super::schedule::{Next, Pace, Schedule};
-use super::{Load, Measured, Recorder, SILENCE_MAX};
+use super::{BURST, Load, Measured, Recorder, SILENCE_MAX};
 use crate::workload::{Pattern, Workload};
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use std::io;
@@ -28,7 +28,16 @@ impl EmulatedLoad {
     /// Opens the connections; with [`Pattern::Connect`] none.
     pub(crate) async fn connect(client: Host, server: SocketAddr, workload: Workload) -> io::Result<EmulatedLoad> {
         let count = if workload.pattern == Pattern::Connect { 0 } else { workload.connections };
-        let streams = connect(&client, server, count).await?;
+        let mut streams = Vec::with_capacity(count);
+        while streams.len() < count {
+            let mut burst = connect(&client, server, BURST.min(count - streams.len())).await?;
+            if let Some(last) = burst.last_mut() {
+                // Its answer says that all before it have been accepted.
+                last.write_all(&[0]).await?;
+                last.read_exact(&mut [0]).await?;
+            }
+            streams.append(&mut burst);
+        }
         let talk = |(number, stream)| Talk::new(stream, number as u64, workload);
         let talks = streams.into_iter().enumerate().map(talk).collect();
         Ok(EmulatedLoad { client, server, workload, talks })
@@ -36,6 +45,15 @@ impl EmulatedLoad {
 }
 
 impl Load for EmulatedLoad {
+    fn turn_to(&mut self, workload: Workload) {
+        if workload == self.workload {
+            return;
+        }
+        self.workload = workload;
+        let talks = self.talks.drain(..).map(|talk| Talk::new(talk.stream, talk.number, workload));
+        self.talks = talks.collect();
+    }
+
     async fn run(&mut self, pace: Pace, time: Duration) -> io::Result<Measured> {
         let began = Instant::now();
         let recorder = Arc::new(Mutex::new(Recorder::new(began)?));

@@ -8,6 +8,7 @@ pub(crate) mod emulated;
 pub(crate) mod os;
 pub(crate) mod schedule;
 
+use crate::workload::Workload;
 use hdrhistogram::Histogram;
 use schedule::Pace;
 use std::io;
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// One who puts load on a server.
 pub(crate) trait Load {
+    /// Goes over to another workload of the sitting, on the same connections, between runs.
+    fn turn_to(&mut self, workload: Workload);
+
     /// Begins messages for `time` and waits for all their answers.
     async fn run(&mut self, pace: Pace, time: Duration) -> io::Result<Measured>;
 }
@@ -60,3 +64,7 @@ impl Recorder {
 
 /// A server that is silent for this long is broken.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How many connections are opened before the server is given time to accept them: fewer than any listener has room for. One
+/// that is overrun drops SYNs, and each of them is sent again a second later.
+pub(crate) const BURST: usize = 64;

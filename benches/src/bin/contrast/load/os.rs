@@ -5,7 +5,7 @@
 
 use super::conversation::{Body, Conversation};
 use super::schedule::{Next, Pace, Schedule};
-use super::{Load, Measured, Recorder, SILENCE_MAX};
+use super::{BURST, Load, Measured, Recorder, SILENCE_MAX};
 use crate::workload::{Pattern, Workload};
 use mio::net::TcpStream;
 use nix::errno::Errno;
@@ -55,7 +55,10 @@ impl OsLoad {
             let talk = match workload.pattern {
                 Pattern::Connect => Talk { stream: None, conversation: Conversation::default() },
                 _ => {
-                    let stream = std::net::TcpStream::connect(addr)?;
+                    let mut stream = std::net::TcpStream::connect(addr)?;
+                    if place % BURST == BURST - 1 {
+                        await_server(&mut stream)?;
+                    }
                     stream.set_nonblocking(true)?;
                     load.talk(place, TcpStream::from_std(stream))?
                 }
@@ -145,6 +148,13 @@ impl OsLoad {
     }
 }
 
+/// Comes back when the server has accepted this connection, and all before it.
+fn await_server(stream: &mut std::net::TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.write_all(&[0])?;
+    stream.read_exact(&mut [0])
+}
+
 fn silent() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("the server has answered nobody for {SILENCE_MAX:?}"))
 }
@@ -158,6 +168,16 @@ const EVENTS_MAX: usize = 1024;
 const READ_MAX: usize = 64 << 10;
 
 impl Load for OsLoad {
+    fn turn_to(&mut self, workload: Workload) {
+        if workload == self.workload {
+            return;
+        }
+        (self.workload, self.body) = (workload, Body::new(workload.size));
+        for (number, talk) in (0..).zip(&mut self.talks) {
+            talk.conversation = Conversation::new(number, workload.size);
+        }
+    }
+
     async fn run(&mut self, pace: Pace, time: Duration) -> io::Result<Measured> {
         let began = Instant::now();
         let mut run = Run {

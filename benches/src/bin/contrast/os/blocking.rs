@@ -1,30 +1,16 @@
-//! A blocking thread per connection.
+//! A blocking thread per connection; the main thread accepts.
 
 use super::listen;
-use crate::model::READ_MAX;
-use crate::server::returned;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use crate::blocking;
+use std::io;
+use std::net::SocketAddr;
 
 pub(crate) fn serve(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
     let listener = listen()?;
     ready(listener.local_addr()?);
-    loop {
+    blocking::serve(|| {
         let (stream, _) = listener.accept()?;
-        returned(true);
         stream.set_nodelay(true)?;
-        std::thread::Builder::new().spawn(move || echo(stream))?;
-    }
-}
-
-fn echo(mut stream: TcpStream) -> io::Result<()> {
-    let mut buf = [0; READ_MAX];
-    loop {
-        let n = stream.read(&mut buf)?;
-        returned(true);
-        if n == 0 {
-            return Ok(());
-        }
-        stream.write_all(&buf[..n])?;
-    }
+        Ok(stream)
+    })
 }

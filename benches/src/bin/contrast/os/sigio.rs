@@ -4,10 +4,8 @@
 //! which names the descriptor; when the queue is full a plain `SIGIO` comes instead, and every connection is looked at.
 
 use super::listen;
-use crate::connection::{Amount, Connection, Turn, buffer};
-use crate::server::returned;
-use nix::unistd::gettid;
-use std::collections::BTreeMap;
+use crate::signal_loop::{self, About, Signalled};
+use nix::unistd::{getpid, gettid};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,71 +15,53 @@ pub(crate) fn serve(ready: &mut dyn FnMut(SocketAddr)) -> io::Result<()> {
     let signals = Signals::blocked()?;
     let listener = listen()?;
     listener.set_nonblocking(true)?;
-    signal_for(&listener)?;
+    signal_for(&listener, Owner::Thread)?;
     ready(listener.local_addr()?);
-    let mut server = Server { listener, connections: BTreeMap::new(), buf: buffer() };
-    loop {
-        let is_useful = match signals.next()? {
-            Some(fd) if fd == server.listener.as_raw_fd() => server.accept()?,
-            Some(fd) => server.turn(fd),
-            None => server.look_at_all()?,
-        };
-        returned(is_useful);
-    }
+    signal_loop::serve(Os { listener, signals })
 }
 
-struct Server {
+struct Os {
     listener: TcpListener,
-    connections: BTreeMap<RawFd, Connection<TcpStream>>,
-    buf: Vec<u8>,
+    signals: Signals,
 }
 
-impl Server {
-    fn accept(&mut self) -> io::Result<bool> {
-        let mut is_useful = false;
-        loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    let connection = Connection::new(stream)?;
-                    let fd = connection.as_fd().as_raw_fd();
-                    signal_for(&connection)?;
-                    self.connections.insert(fd, connection);
-                    // What came before there was an owner has sent no signal.
-                    self.turn(fd);
-                    is_useful = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(is_useful),
-                Err(error) => return Err(error),
-            }
-        }
+impl Signalled for Os {
+    type Stream = TcpStream;
+
+    fn accept(&mut self) -> io::Result<(i32, TcpStream)> {
+        let (stream, _) = self.listener.accept()?;
+        signal_for(&stream, Owner::Thread)?;
+        Ok((stream.as_raw_fd(), stream))
     }
 
-    fn turn(&mut self, fd: RawFd) -> bool {
-        // Its last signal may stand behind the one at which it was closed.
-        let Some(connection) = self.connections.get_mut(&fd) else { return false };
-        match connection.turn(Amount::All, &mut self.buf) {
-            Turn::Waits { got, .. } => got,
-            Turn::Closed => {
-                self.connections.remove(&fd);
-                true
-            }
-        }
-    }
-
-    fn look_at_all(&mut self) -> io::Result<bool> {
-        let mut is_useful = self.accept()?;
-        let all: Vec<RawFd> = self.connections.keys().copied().collect();
-        for fd in all {
-            is_useful |= self.turn(fd);
-        }
-        Ok(is_useful)
+    fn wait(&mut self) -> io::Result<About> {
+        Ok(match self.signals.next()? {
+            Some(fd) if fd == self.listener.as_raw_fd() => About::Listener,
+            Some(fd) => About::Connection(fd),
+            None => About::Anybody,
+        })
     }
 }
 
-/// Makes this thread the owner of a file that signals.
-fn signal_for(file: &impl AsFd) -> io::Result<()> {
+/// Whom a file signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The one that asks.
+    Thread,
+    /// Any thread of this process.
+    Process,
+    /// Every process of a group.
+    Group(u32),
+}
+
+/// Makes a file signal its owner.
+pub(crate) fn signal_for(file: &impl AsFd, owner: Owner) -> io::Result<()> {
     let fd = file.as_fd().as_raw_fd();
-    let owner = OwnerEx { kind: F_OWNER_TID, id: gettid().as_raw() };
+    let owner = match owner {
+        Owner::Thread => OwnerEx { kind: F_OWNER_TID, id: gettid().as_raw() },
+        Owner::Process => OwnerEx { kind: F_OWNER_PID, id: getpid().as_raw() },
+        Owner::Group(id) => OwnerEx { kind: F_OWNER_PGRP, id: i32::try_from(id).map_err(io::Error::other)? },
+    };
     // SAFETY: the descriptor is borrowed from `file`, and F_SETOWN_EX only reads an `f_owner_ex`, which `owner` is.
     checked(unsafe { libc::fcntl(fd, F_SETOWN_EX, &raw const owner) })?;
     // SAFETY: the descriptor is borrowed from `file`, and F_SETSIG takes a number.
@@ -99,6 +79,8 @@ fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
 const F_SETSIG: libc::c_int = 10;
 const F_SETOWN_EX: libc::c_int = 15;
 const F_OWNER_TID: libc::c_int = 0;
+const F_OWNER_PID: libc::c_int = 1;
+const F_OWNER_PGRP: libc::c_int = 2;
 
 /// `struct f_owner_ex`
 #[repr(C)]
@@ -119,11 +101,12 @@ struct SigPoll {
 }
 
 /// The signals that are taken, and not delivered.
-struct Signals(libc::sigset_t);
+#[derive(Clone, Copy)]
+pub(crate) struct Signals(libc::sigset_t);
 
 impl Signals {
-    /// Blocks them in this thread.
-    fn blocked() -> io::Result<Signals> {
+    /// Blocks them in this thread, and so in those that it starts.
+    pub(crate) fn blocked() -> io::Result<Signals> {
         let mut set = MaybeUninit::uninit();
         // SAFETY: `sigemptyset` initialises what it is given, which has room for a set.
         checked(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
@@ -139,7 +122,7 @@ impl Signals {
     }
 
     /// Waits for one: which descriptor it is about, or `None` when signals were lost.
-    fn next(&self) -> io::Result<Option<RawFd>> {
+    pub(crate) fn next(&self) -> io::Result<Option<RawFd>> {
         loop {
             let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
             // SAFETY: the set is initialised, and `info` has room for what is written.

@@ -1,14 +1,17 @@
 //! The page: headings, charts, tables; no script, and nothing that would have to be fetched.
 
+use super::Report;
 use super::chart::{Bar, Body, Chart, NARROW, Series, WIDE};
 use super::look::{self, CHART, COLOURS};
+use crate::claims;
 use crate::model::{Model, Network};
 use crate::results::{About, Cell, Results};
 use crate::table::{self, HEADLINE, escaped};
 use crate::workload::size_text;
 
 /// The page.
-pub(crate) fn html(results: &Results) -> String {
+pub(crate) fn html(report: Report<'_>) -> String {
+    let results = report.results;
     let about = &results.about;
     let mut body = format!(
         "<h1>The contrast</h1>\n<p>What it costs to block a thread per socket, to block on an aggregator, to be signalled, and to \
@@ -43,6 +46,8 @@ pub(crate) fn html(results: &Results) -> String {
                  many of them find something?</p>\n";
         body += &table::herd(results).to_html();
     }
+    body += "<h2>What is claimed</h2>\n<p>Each line is a ranking: whoever has more has at least so many times the figure of whoever has less.</p>\n";
+    body += &claims::table(&report.runs()).to_html();
     body += &format!("<h2>Method</h2>\n<ul>\n{}</ul>\n", method());
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -55,7 +60,10 @@ const PAGE: &str = include_str!("page.css");
 
 /// 3 rounds of 700 ms for each run, 1,234 s in all.
 pub(crate) fn rounds_text(about: &About) -> String {
-    let rounds = if about.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", about.rounds) };
+    let rounds = match about.rounds {
+        1 => "1 round (not to be quoted)".to_owned(),
+        rounds => format!("{rounds} rounds"),
+    };
     format!("{rounds}, {} ms for each run, {} s in all", about.run_ms, about.elapsed_s)
 }
 

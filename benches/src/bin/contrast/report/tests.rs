@@ -1,5 +1,6 @@
 //! The page in a browser: headless Chromium opens it in frames of two widths, in light and in dark.
 
+use super::Report;
 use super::page::{charts, html};
 use crate::model::MODELS;
 use crate::plan::FULL;
@@ -68,7 +69,8 @@ fn results() -> Results {
 fn a_document_gets_its_tables_and_keeps_its_words() {
     let document = "one\n<!-- contrast: herd -->\nold\n<!-- /contrast -->\ntwo\n<!-- contrast: os closed.rate -->\n<!-- /contrast -->\n";
     let results = results();
-    let updated = super::updated(document, &results).unwrap();
+    let report = Report { results: &results, again: None };
+    let updated = report.updated(document).unwrap();
     assert!(
         updated.starts_with("one\n<!-- contrast: herd -->\n| way to wait |") && !updated.contains("old"),
         "{updated}"
@@ -77,8 +79,8 @@ fn a_document_gets_its_tables_and_keeps_its_words() {
         updated.contains("| thread per connection | 105 |") && updated.ends_with("<!-- /contrast -->\n"),
         "{updated}"
     );
-    assert_eq!(super::updated(&updated, &results).unwrap(), updated);
-    assert!(super::updated("<!-- contrast: pigeons -->\n<!-- /contrast -->", &results).is_err());
+    assert_eq!(report.updated(&updated).unwrap(), updated);
+    assert!(report.updated("<!-- contrast: pigeons -->\n<!-- /contrast -->").is_err());
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn the_page_is_whole_at_both_widths_and_in_both_schemes() {
     let charts = charts(&results);
     assert!(charts.len() >= 12, "six for each network: {}", charts.len());
     for scheme in [Scheme::Light, Scheme::Dark] {
-        let seen = open(&browser, &html(&results), scheme);
+        let seen = open(&browser, &html(Report { results: &results, again: Some(&results) }), scheme);
         assert_eq!(seen.console, "", "{scheme:?}");
         for (width, frame) in [1280, 390].into_iter().zip(&seen.frames) {
             let number = |name: &str| frame[name].as_f64().unwrap_or_else(|| panic!("{name} at {width}: {frame}"));
@@ -108,7 +110,7 @@ fn the_page_is_whole_at_both_widths_and_in_both_schemes() {
 fn a_bad_page_is_seen() {
     let Some(browser) = browser() else { return };
     let wide = "<p style=\"width:2000px\">wide</p><script>console.error('broken')</script></main>";
-    let bad = html(&results()).replacen("</main>", wide, 1);
+    let bad = html(Report { results: &results(), again: None }).replacen("</main>", wide, 1);
     let seen = open(&browser, &bad, Scheme::Light);
     assert!(seen.console.contains("broken"), "{}", seen.console);
     assert!(seen.frames.iter().all(|frame| frame["scrollWidth"].as_f64() > Some(1280.0)), "{:?}", seen.frames);
