@@ -136,7 +136,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/timer/shard.rs", why: "a shard's earliest moment, and the driver's plan" },
         Listed { file: "net/src/event.rs", why: "whether anybody listens: one load an event" },
         Listed { file: "net/src/halt.rs", why: "whether an engine has halted" },
-        Listed { file: "net/src/packet.rs", why: "how much of the pool's bound is in use" },
+        Listed { file: "net/src/packet/account.rs", why: "how much of the pool's bound is in use" },
         Listed { file: "net/src/atomic.rs", why: "hands out the types, the standard library's or loom's" },
         Listed { file: "net/src/irq/controller.rs", why: "what was delivered to a CPU" },
         Listed { file: "net/src/irq/hrtimer.rs", why: "when the earliest timer is due" },
@@ -174,6 +174,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/task/join.rs", why: "the references that the state word counts" },
         Listed { file: "runtime/src/task/mod.rs", why: "what may be sent and shared between threads" },
         Listed { file: "runtime/src/task/waker.rs", why: "a task's RawWaker" },
+        Listed { file: "net/src/wire/checksum.rs", why: "the processor's wide vectors, once it is seen to have them" },
     ],
 
     // Files that may ask the operating system for the time, or sleep.

@@ -1,15 +1,24 @@
 //! The packet buffer (`sk_buff`): one block of bytes with headroom, written once by the sender and read in place by the
 //! receiver, and the bounded pool that it comes from.
 //!
-//! A buffer travels by value: stack, ring, link, ring, stack. Nobody shares it, so nobody needs a lock for it. The pool
+//! A buffer travels by value: stack, ring, link, ring, stack. Nobody shares it, so nobody needs a lock for it. Behind its
+//! bytes it may refer to text that it shares with its sender ([`Frag`]), as an `sk_buff` to its page fragments. The pool
 //! hands buffers out through a [`PoolCache`] per shard, which works without atomics and trades with the shared
 //! [`Pool`] in batches. This file knows no header and no queue.
 
+mod account;
+mod text;
+
+pub(crate) use text::Frag;
+
+use account::Account;
+use smallvec::SmallVec;
 use std::fmt;
+use std::iter;
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use text::Text;
 
 /// The data area of a small buffer; a header-only segment or a short message fits.
 pub(crate) const SMALL: usize = 256;
@@ -52,7 +61,10 @@ pub(crate) struct RxMeta {
     pub(crate) gso_segs: u16,
 }
 
-/// A packet: `headroom | data | tailroom` in one pooled block.
+/// A packet: `headroom | data | tailroom` in one pooled block, and behind the data the text that it refers to.
+///
+/// Headers always stand in the data. Only text that TCP sends is referred to, and only from one stack to another: what leaves
+/// them, or is to be changed, is made one piece first ([`linearize`](Self::linearize)).
 ///
 /// It is one pointer, so that queues and rings move it as cheaply as they can.
 pub(crate) struct PacketBuf(Box<Block>);
@@ -68,7 +80,7 @@ impl PacketBuf {
     #[inline]
     fn empty(mut buffer: Box<Block>, headroom: usize) -> PacketBuf {
         (buffer.head, buffer.len, buffer.rx) = (headroom as u32, 0, RxMeta::default());
-        debug_assert!(buffer.rest.is_empty(), "a free block has nothing behind it");
+        debug_assert!(buffer.rest.is_empty() && buffer.frags.is_empty(), "a free block has nothing behind it");
         PacketBuf(buffer)
     }
 
@@ -85,16 +97,16 @@ impl PacketBuf {
         &mut bytes[*head as usize..(*head + *len) as usize]
     }
 
-    /// How many bytes of data it holds.
+    /// How many bytes it holds, text that it refers to included (`skb->len`).
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.len as usize
+        (self.0.len + self.0.frags_len) as usize
     }
 
-    /// Whether it holds no data.
+    /// Whether it holds no bytes.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.len == 0
+        self.len() == 0
     }
 
     /// How many bytes can be pushed in front.
@@ -104,7 +116,7 @@ impl PacketBuf {
 
     /// How many bytes can be put behind.
     pub(crate) fn tailroom(&self) -> usize {
-        self.0.bytes.len() - self.0.head as usize - self.0.len as usize
+        if self.0.frags.is_empty() { self.0.bytes.len() - self.0.head as usize - self.0.len as usize } else { 0 }
     }
 
     /// Opens `n` bytes in front of the data and returns them (`skb_push`).
@@ -119,15 +131,31 @@ impl PacketBuf {
         &mut self.data_mut()[..n]
     }
 
-    /// Takes `n` bytes away from the front (`skb_pull`); they become headroom.
+    /// Takes `n` bytes away from the front (`skb_pull`); those of the data become headroom.
     ///
     /// # Panics
-    /// When there is less data; the caller has parsed it.
+    /// When there are fewer; the caller has parsed them.
     #[inline]
     pub(crate) fn pull(&mut self, n: usize) {
         assert!(n <= self.len(), "pull of {n} bytes out of {}", self.len());
-        self.0.head += n as u32;
-        self.0.len -= n as u32;
+        let linear = n.min(self.0.len as usize);
+        self.0.head += linear as u32;
+        self.0.len -= linear as u32;
+        if n > linear {
+            self.pull_frags(n - linear);
+        }
+    }
+
+    fn pull_frags(&mut self, mut n: usize) {
+        self.0.frags_len -= n as u32;
+        for frag in &mut self.0.frags {
+            let part = n.min(frag.len());
+            frag.pull(part);
+            n -= part;
+            if n == 0 {
+                break;
+            }
+        }
     }
 
     /// The `n` bytes in front of the data, which were pulled off and are there still (`skb_network_header`).
@@ -154,7 +182,73 @@ impl PacketBuf {
     /// Keeps the first `n` bytes (`skb_trim`); does nothing when there are fewer.
     #[inline]
     pub(crate) fn truncate(&mut self, n: usize) {
-        self.0.len = self.0.len.min(u32::try_from(n).unwrap_or(u32::MAX));
+        if n < self.len() {
+            self.0.len = self.0.len.min(n as u32);
+            self.truncate_frags(n - self.0.len as usize);
+        }
+    }
+
+    fn truncate_frags(&mut self, mut n: usize) {
+        self.0.frags_len = n as u32;
+        for frag in &mut self.0.frags {
+            frag.truncate(n);
+            n -= frag.len();
+        }
+    }
+
+    /// Lets the packet refer to text behind its bytes (`skb_add_rx_frag`).
+    #[inline]
+    pub(crate) fn add_frag(&mut self, frag: Frag) {
+        self.0.frags_len += frag.len() as u32;
+        self.0.frags_truesize += frag.len() as u32;
+        self.0.frags.push(frag);
+    }
+
+    /// What it refers to, in order.
+    #[inline]
+    pub(crate) fn frags(&self) -> &[Frag] {
+        &self.0.frags
+    }
+
+    /// All its bytes, piece by piece: the data, and then the text that it refers to.
+    #[inline]
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        iter::once(self.data()).chain(self.0.frags.iter().map(Frag::bytes))
+    }
+
+    /// Copies its first bytes, as many as `out` has room for, and says how many (`skb_copy_bits`).
+    #[inline]
+    pub(crate) fn copy_to(&self, out: &mut [u8]) -> usize {
+        let mut done = 0;
+        for piece in self.pieces() {
+            let n = piece.len().min(out.len() - done);
+            out[done..done + n].copy_from_slice(&piece[..n]);
+            done += n;
+        }
+        done
+    }
+
+    /// A copy of all its bytes.
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        self.pieces().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes
+    }
+
+    /// Brings all its bytes into its data (`skb_linearize`). Says whether there was memory for that.
+    #[inline]
+    pub(crate) fn linearize(&mut self, pool: &mut PoolCache) -> bool {
+        self.0.frags.is_empty() || self.linearize_frags(pool)
+    }
+
+    fn linearize_frags(&mut self, pool: &mut PoolCache) -> bool {
+        let Some(mut whole) = pool.alloc(self.headroom(), self.len()) else { return false };
+        let len = self.len();
+        self.copy_to(whole.put(len));
+        whole.0.rx = self.0.rx;
+        whole.0.rest = mem::take(&mut self.0.rest);
+        pool.free(mem::replace(self, whole));
+        true
     }
 
     /// Leaves the checksum of what the packet now begins with to the device; the field at `offset` holds the pseudo-header's
@@ -212,10 +306,11 @@ impl PacketBuf {
         self.0.bytes.len() == SMALL
     }
 
-    /// What a socket's buffer is charged for it: the data area, used or not, and Linux's overhead. 832 for a small one.
+    /// What a socket's buffer is charged for it: the data area, used or not, all text that it has ever referred to, and
+    /// Linux's overhead. 832 for a small one.
     #[inline]
     pub(crate) fn truesize(&self) -> usize {
-        self.0.bytes.len() + OVERHEAD
+        self.0.bytes.len() + OVERHEAD + self.0.frags_truesize as usize
     }
 }
 
@@ -238,7 +333,7 @@ impl DerefMut for PacketBuf {
 
 impl fmt::Debug for PacketBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PacketBuf").field("len", &self.0.len).field("rx", &self.0.rx).finish_non_exhaustive()
+        f.debug_struct("PacketBuf").field("len", &self.len()).field("rx", &self.0.rx).finish_non_exhaustive()
     }
 }
 
@@ -259,7 +354,7 @@ pub(crate) fn take_each(packets: &mut Vec<PacketBuf>, mut take: impl FnMut(Packe
 #[cfg(any(test, fuzzing))]
 pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
     let mut copy = pool.cache().alloc(packet.headroom(), packet.len())?;
-    copy.put(packet.len()).copy_from_slice(packet.data());
+    packet.copy_to(copy.put(packet.len()));
     copy.rx = packet.rx;
     Some(copy)
 }
@@ -273,6 +368,10 @@ pub(crate) struct Block {
     head: u32,
     len: u32,
     pub(crate) rx: RxMeta,
+    /// How many bytes of text it refers to, and how many it ever has.
+    frags_len: u32,
+    frags_truesize: u32,
+    frags: SmallVec<[Frag; 2]>,
     rest: Vec<PacketBuf>,
     account: Arc<Account>,
 }
@@ -280,41 +379,23 @@ pub(crate) struct Block {
 impl Block {
     fn new(size: usize, account: &Arc<Account>) -> Box<Block> {
         let bytes = vec![0; size].into_boxed_slice();
-        Box::new(Block { bytes, head: 0, len: 0, rx: RxMeta::default(), rest: Vec::new(), account: account.clone() })
+        Box::new(Block {
+            bytes,
+            head: 0,
+            len: 0,
+            rx: RxMeta::default(),
+            frags_len: 0,
+            frags_truesize: 0,
+            frags: SmallVec::new(),
+            rest: Vec::new(),
+            account: account.clone(),
+        })
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         self.account.give_back(self.bytes.len());
-    }
-}
-
-/// How many bytes exist in buffers, and how many may.
-struct Account {
-    bytes: AtomicUsize,
-    max_bytes: usize,
-}
-
-impl Account {
-    /// Charges `n` bytes, unless the bound forbids it.
-    fn charge(&self, n: usize) -> bool {
-        // Relaxed, here and below: the count guards no other memory; only its own sum must be right.
-        let charge = |bytes: usize| bytes.checked_add(n).filter(|&sum| sum <= self.max_bytes);
-        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge).is_ok()
-    }
-
-    /// Charges `n` bytes, beyond the bound if need be.
-    fn charge_forced(&self, n: usize) {
-        self.bytes.fetch_add(n, Ordering::Relaxed);
-    }
-
-    fn give_back(&self, n: usize) {
-        self.bytes.fetch_sub(n, Ordering::Relaxed);
-    }
-
-    fn in_use(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -327,12 +408,23 @@ struct Shared {
     free: Mutex<FreeLists>,
 }
 
-/// Free blocks of each class, boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
-type FreeLists = [Vec<Box<Block>>; CLASSES.len()];
+/// Boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
+type FreeBlocks = [Vec<Box<Block>>; CLASSES.len()];
+
+/// What is free, of each class.
+#[derive(Default)]
+struct FreeLists {
+    blocks: FreeBlocks,
+    /// Blocks of text, of the same classes, that nobody refers to.
+    texts: [Vec<Arc<Text>>; TEXT_CLASSES],
+}
 
 /// The sizes of pooled blocks. Beyond the two that ordinary frames come in, each is about twice the one before, so that no
 /// super-segment is charged for much more than twice its bytes; the last one holds the largest IP packet.
 const CLASSES: [usize; 7] = [SMALL, LARGE, 4 << 10, 8 << 10, 16 << 10, 32 << 10, (64 << 10) + 512];
+
+/// As many classes has text: longer text takes several blocks, so that what is acknowledged is soon used again.
+const TEXT_CLASSES: usize = 5;
 
 /// How many free blocks of a class a cache keeps, how many move between it and its pool at once, and how many the pool keeps
 /// for other caches; what exceeds that goes back to the allocator.
@@ -366,7 +458,7 @@ impl Pool {
     /// A pool whose buffers never hold more than `max_bytes` together, free ones included. The only exception is what a
     /// TCP send queue holds: its bound is the socket's own.
     pub(crate) fn new(max_bytes: usize) -> Pool {
-        let account = Arc::new(Account { bytes: AtomicUsize::new(0), max_bytes });
+        let account = Arc::new(Account::new(max_bytes));
         Pool(Arc::new(Shared { account, free: Mutex::default() }))
     }
 
@@ -382,28 +474,33 @@ impl Pool {
 
     /// The bound on [`bytes_in_use`](Pool::bytes_in_use).
     pub(crate) fn max_bytes(&self) -> usize {
-        self.0.account.max_bytes
+        self.0.account.max_bytes()
     }
 
     fn free(&self) -> MutexGuard<'_, FreeLists> {
         self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of `size` bytes; when the bound is reached, free blocks of the other size make room.
-    fn allocate(&self, size: usize) -> Option<Box<Block>> {
+    /// Charges `size` bytes; when the bound is reached, free blocks of other sizes make room.
+    fn charge(&self, size: usize) -> bool {
         let account = &self.0.account;
-        if !account.charge(size) {
+        account.charge(size) || {
             drop(mem::take(&mut *self.free()));
-            if !account.charge(size) {
-                return None;
-            }
+            account.charge(size)
         }
-        Some(Block::new(size, account))
     }
 
-    fn allocate_forced(&self, size: usize) -> Box<Block> {
-        self.0.account.charge_forced(size);
-        Block::new(size, &self.0.account)
+    /// A block of `size` bytes.
+    fn allocate(&self, size: usize) -> Option<Box<Block>> {
+        self.charge(size).then(|| Block::new(size, &self.0.account))
+    }
+
+    /// A block of `size` bytes for text, beyond the bound if need be.
+    fn allocate_text(&self, size: usize) -> Arc<Text> {
+        if !self.charge(size) {
+            self.0.account.charge_forced(size);
+        }
+        Text::new(size, &self.0.account)
     }
 }
 
@@ -434,23 +531,13 @@ impl PoolCache {
     pub(crate) fn alloc(&mut self, headroom: usize, capacity: usize) -> Option<PacketBuf> {
         let size = headroom.checked_add(capacity)?;
         let buffer = match class_of(size) {
-            Some(class) => match self.free[class].pop() {
+            Some(class) => match self.free.blocks[class].pop() {
                 Some(buffer) => buffer,
                 None => self.refill(class)?,
             },
             None => self.pool.allocate(size)?,
         };
         Some(PacketBuf::empty(buffer, headroom))
-    }
-
-    /// The same beyond the pool's bound, for a caller that has a bound of its own.
-    pub(crate) fn alloc_forced(&mut self, headroom: usize, capacity: usize) -> PacketBuf {
-        if let Some(packet) = self.alloc(headroom, capacity) {
-            return packet;
-        }
-        let size = headroom + capacity;
-        let buffer = self.pool.allocate_forced(class_of(size).map_or(size, |class| CLASSES[class]));
-        PacketBuf::empty(buffer, headroom)
     }
 
     /// Takes a packet's block back.
@@ -460,55 +547,90 @@ impl PoolCache {
         if !buffer.rest.is_empty() {
             mem::take(&mut buffer.rest).into_iter().for_each(|piece| self.free(piece));
         }
+        if !buffer.frags.is_empty() {
+            buffer.frags.drain(..).for_each(|frag| self.free_text(frag));
+            (buffer.frags_len, buffer.frags_truesize) = (0, 0);
+        }
         let size = buffer.bytes.len();
         let Some(class) = class_of(size).filter(|&class| CLASSES[class] == size) else { return };
-        self.free[class].push(buffer);
-        if self.free[class].len() > STOCKS[class].cache_max {
-            self.spill(class);
+        let mine = &mut self.free.blocks[class];
+        mine.push(buffer);
+        if mine.len() > STOCKS[class].cache_max {
+            let left = spill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
+            drop(left);
+        }
+    }
+
+    /// A block for text of `wanted` bytes, or of as many as one holds. The caller has a bound of its own: the pool's does not
+    /// apply.
+    pub(crate) fn alloc_text(&mut self, wanted: usize) -> Frag {
+        let class = class_of(wanted).unwrap_or(TEXT_CLASSES).min(TEXT_CLASSES - 1);
+        let mine = &mut self.free.texts[class];
+        if mine.is_empty() {
+            refill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
+        }
+        Frag::empty(mine.pop().unwrap_or_else(|| self.pool.allocate_text(CLASSES[class])))
+    }
+
+    /// Lets go of a reference to text; the last one gives the block back.
+    #[inline]
+    pub(crate) fn free_text(&mut self, frag: Frag) {
+        let Some(text) = frag.into_unshared() else { return };
+        let Some(class) = class_of(text.size()) else { return };
+        let mine = &mut self.free.texts[class];
+        mine.push(text);
+        if mine.len() > STOCKS[class].cache_max {
+            let left = spill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
+            drop(left);
         }
     }
 
     /// Hands everything back to the pool, for a cache that was only needed for a moment.
     pub(crate) fn give_back(mut self) {
-        let mut left = FreeLists::default();
         {
             let mut shared = self.pool.free();
-            for (class, mine) in self.free.iter_mut().enumerate() {
-                let room = STOCKS[class].shared_max.saturating_sub(shared[class].len());
-                left[class] = mine.split_off(room.min(mine.len()));
-                shared[class].append(mine);
+            for (class, stock) in STOCKS.iter().enumerate() {
+                hand_back(&mut self.free.blocks[class], &mut shared.blocks[class], stock);
+            }
+            for (class, stock) in STOCKS[..TEXT_CLASSES].iter().enumerate() {
+                hand_back(&mut self.free.texts[class], &mut shared.texts[class], stock);
             }
         }
-        // What the pool has no use for goes back to the allocator, with the lock released.
-        drop(left);
+        // What the pool has no use for goes back to the allocator with `self`, the lock released.
     }
 
     #[cold]
     fn refill(&mut self, class: usize) -> Option<Box<Block>> {
-        let mine = &mut self.free[class];
-        {
-            let shared = &mut self.pool.free()[class];
-            mine.extend(shared.drain(shared.len().saturating_sub(STOCKS[class].batch)..));
-        }
+        let mine = &mut self.free.blocks[class];
+        refill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
         mine.pop().or_else(|| self.pool.allocate(CLASSES[class]))
     }
+}
 
-    #[cold]
-    fn spill(&mut self, class: usize) {
-        let (mine, stock) = (&mut self.free[class], &STOCKS[class]);
-        {
-            let shared = &mut self.pool.free()[class];
-            let n = stock.shared_max.saturating_sub(shared.len()).min(stock.batch).min(mine.len());
-            shared.extend(mine.drain(mine.len() - n..));
-        }
-        // What the pool has no use for goes back to the allocator, here, with the lock released.
-        mine.truncate(stock.cache_max);
-    }
+/// Takes a batch out of the pool.
+#[cold]
+fn refill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
+    mine.extend(shared.drain(shared.len().saturating_sub(stock.batch)..));
+}
+
+/// Gives the pool a batch, as far as it has use for it; what is left beyond the cache's own bound is returned, to be dropped
+/// when the pool's lock is not held.
+#[cold]
+fn spill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) -> Vec<T> {
+    let n = stock.shared_max.saturating_sub(shared.len()).min(stock.batch).min(mine.len());
+    shared.extend(mine.drain(mine.len() - n..));
+    mine.split_off(stock.cache_max.min(mine.len()))
+}
+
+/// Gives the pool all, as far as it has use for it.
+fn hand_back<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
+    let room = stock.shared_max.saturating_sub(shared.len()).min(mine.len());
+    shared.extend(mine.drain(..room));
 }
 
 impl fmt::Debug for PoolCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolCache").field("free", &self.free.each_ref().map(Vec::len)).finish()
+        f.debug_struct("PoolCache").field("free", &self.free.blocks.each_ref().map(Vec::len)).finish_non_exhaustive()
     }
 }
 
@@ -562,10 +684,47 @@ mod tests {
     fn a_send_queue_may_exceed_the_bound_and_is_counted() {
         let pool = Pool::new(SMALL);
         let mut cache = pool.cache();
-        let packets = [cache.alloc_forced(0, 10), cache.alloc_forced(0, 10), cache.alloc_forced(0, 5000)];
-        assert_eq!(pool.bytes_in_use(), 2 * SMALL + (8 << 10));
-        drop(packets);
+        let texts = [cache.alloc_text(10), cache.alloc_text(10), cache.alloc_text(5000), cache.alloc_text(70_000)];
+        assert_eq!(pool.bytes_in_use(), 2 * SMALL + (8 << 10) + (16 << 10));
+        drop(texts);
         assert_eq!(pool.bytes_in_use(), 0);
+    }
+
+    #[test]
+    fn what_others_refer_to_is_not_written_any_more() {
+        let mut cache = Pool::new(1 << 20).cache();
+        let mut text = cache.alloc_text(10);
+        assert_eq!((text.append(b"hello"), text.append(b", ")), (5, 2));
+        let part = text.part(1, 4);
+        assert_eq!(text.append(b"world"), 0, "somebody reads it");
+        assert_eq!(part.bytes(), b"ello");
+        drop(part);
+        assert_eq!(text.append(b"world"), 5);
+        assert_eq!(text.bytes(), b"hello, world");
+    }
+
+    #[test]
+    fn a_packet_goes_on_in_the_text_that_it_refers_to() {
+        let mut cache = Pool::new(1 << 20).cache();
+        let mut text = cache.alloc_text(20);
+        text.append(b"the quick brown fox");
+        let mut packet = cache.alloc(8, 0).unwrap();
+        packet.add_frag(text.part(4, 6));
+        packet.add_frag(text.part(10, 9));
+        packet.push(2).copy_from_slice(b"> ");
+        assert_eq!((packet.data(), packet.len(), packet.tailroom()), (&b"> "[..], 17, 0));
+        assert_eq!(packet.truesize(), 832 + 15, "what it refers to is charged");
+        packet.pull(5);
+        packet.truncate(9);
+        assert_eq!((packet.to_vec(), packet.truesize()), (b"ck brown ".to_vec(), 832 + 15));
+        let mut out = [0; 4];
+        assert_eq!((packet.copy_to(&mut out), &out), (4, b"ck b"));
+        assert!(packet.linearize(&mut cache));
+        assert_eq!((packet.data(), packet.frags().len(), packet.truesize()), (&b"ck brown "[..], 0, 832));
+        cache.free(packet);
+        let before = cache.free.texts[0].len();
+        cache.free_text(text);
+        assert_eq!(cache.free.texts[0].len(), before + 1, "the last reference gives the block back");
     }
 
     #[test]

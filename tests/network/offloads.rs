@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::{Host, Lan, Mib, Netem, Offloads};
+use wakeline::net::emulated::{Host, HostBuilder, Lan, Mib, Netem, Offloads};
 use wakeline::net::event::DropReason;
 use wakeline::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -95,6 +95,39 @@ async fn a_super_segment_is_one_frame_between_devices_that_offload() {
     };
     let (whole, cut) = (frames(Offloads::all()).await, frames(Offloads::empty()).await);
     assert!(whole * 5 < cut, "{whole} super-segments, {cut} frames");
+}
+
+/// On a link that loses nothing, nothing is lost in the queues of the hosts, and nothing is sent twice.
+#[wakeline::test(start_paused = true)]
+async fn a_plain_link_brings_everything_at_the_first_time() {
+    let large = |host: HostBuilder| host.tcp_buffers(8 << 20, 4 << 20);
+    let usual = |host: HostBuilder| host;
+    for (offloads, buffers) in choices().into_iter().flat_map(|it| [(it, usual as fn(_) -> _), (it, large)]) {
+        let lan = Lan::with_seed(1);
+        let host = |name| buffers(lan.host(name).offloads(offloads)).build().unwrap();
+        let (server, client) = (host("server"), host("client"));
+        let listener = server.run(TcpListener::bind("[::]:7000")).await.unwrap();
+        let receiving = server.spawn(async move {
+            let (mut v4, _) = listener.accept().await.unwrap();
+            let (mut v6, _) = listener.accept().await.unwrap();
+            let (mut bytes_v4, mut bytes_v6) = (Vec::new(), Vec::new());
+            v4.read_to_end(&mut bytes_v4).await.unwrap();
+            v6.read_to_end(&mut bytes_v6).await.unwrap();
+            (bytes_v4, bytes_v6)
+        });
+        let bytes = pattern(3_000_000);
+        for addr in [server.addrs()[0], *server.addrs().iter().find(|addr| addr.is_ipv6()).unwrap()] {
+            let mut stream = client.run(TcpStream::connect((addr, 7000))).await.unwrap();
+            let bytes = bytes.clone();
+            drop(client.spawn(async move { stream.write_all(&bytes).await }));
+        }
+        let (bytes_v4, bytes_v6) = receiving.await.unwrap();
+        assert!(bytes_v4 == bytes && bytes_v6 == bytes, "{offloads:?}");
+        for counters in [client.counters(), server.counters()] {
+            assert_eq!(counters.stack.get(Mib::TcpRetransSegs), 0, "{offloads:?}: {counters:?}");
+            assert_eq!((counters.drops.total(), counters.nic.tx_dropped), (0, 0), "{offloads:?}: {counters:?}");
+        }
+    }
 }
 
 /// A program behind a raw port sees frames as they are on the wire: no longer than the MTU, with their checksums.

@@ -1,6 +1,6 @@
 //! Generic receive offload: segments of one flow that arrive in one poll go up the stack as one.
 //!
-//! The rules are the kernel's (`dev_gro_receive`, `inet_gro_receive`, `tcp_gro_receive`), and the tests are what it did when it
+//! The rules are the kernel's (`dev_gro_receive`, `inet_gro_receive`, `ipv6_gro_receive`, `tcp_gro_receive`), and the tests are what it did when it
 //! was asked. A flow's segments are held while they continue each other; what cannot continue completes what is held, so
 //! order is kept within a flow. Everything is completed at the end of a poll, unless `gro_flush_timeout` lets it wait for the next.
 //!
@@ -8,14 +8,15 @@
 //! (`frag_list`), and whoever wants the segments back pushes their headers again.
 //!
 //! # Simplifications
-//! - TCP over IPv4 only. IPv6 passes as it is.
+//! - TCP only. Packets with extension headers of IPv6 pass as they are, where the kernel looks behind some.
 
-use crate::packet::{IpSummed, PacketBuf};
+use crate::packet::{Frag, IpSummed, PacketBuf};
 use crate::wire::checksum::{Sum, is_valid};
 use crate::wire::ethernet::EthernetHeader;
-use crate::wire::ipv4::protocol;
+use crate::wire::ipv4::{Ipv4Header, protocol};
+use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::TcpFlags;
-use std::net::Ipv4Addr;
+use std::iter;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
@@ -59,6 +60,8 @@ struct Candidate {
     /// Where the text begins in the frame, and how long it is.
     text_at: usize,
     text_len: usize,
+    /// Where the TCP header begins, which tells the family.
+    tcp: usize,
     seq: u32,
     flags: TcpFlags,
     ident: u16,
@@ -67,10 +70,12 @@ struct Candidate {
     is_merged: bool,
 }
 
-// Where things stand in a frame without IP options.
+// Where things stand in a frame without IP options or extension headers.
 const IP: usize = EthernetHeader::LEN;
-const TCP: usize = IP + 20;
-const OPTIONS: usize = TCP + 20;
+const TCP_V4: usize = IP + Ipv4Header::LEN;
+const TCP_V6: usize = IP + Ipv6Header::LEN;
+/// Behind the start of the TCP header.
+const OPTIONS: usize = 20;
 
 impl Gro {
     /// Merges what can be merged among the frames of a poll. Every byte that went in comes out, once.
@@ -122,7 +127,7 @@ impl Gro {
 
     fn receive(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
         let Some(new) = Candidate::of(&mut frame) else { return out.push(frame) };
-        let same = |held: &Held| is_same_flow(held.head.data(), frame.data());
+        let same = |held: &Held| held.first.tcp == new.tcp && is_same_flow(held.head.data(), frame.data(), new.tcp);
         let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.begin(frame, new, out) };
         let held = &mut self.buckets[new.bucket][at];
         if held.continues_with(&frame, &new) {
@@ -175,26 +180,37 @@ impl Held {
     fn continues_with(&self, frame: &PacketBuf, new: &Candidate) -> bool {
         let (old_bytes, new_bytes) = (self.head.data(), frame.data());
         let changed = (self.first.flags ^ new.flags) - (TcpFlags::FIN | TcpFlags::PSH);
-        let steps = new.ident.wrapping_sub(self.first.ident);
-        let ids_continue = match self.counts_ids {
-            Some(true) => usize::from(steps) == self.rest.len() + 1,
-            Some(false) => steps == 0,
-            None => steps <= 1,
-        };
+        let tcp = new.tcp;
         changed.is_empty()
             && !new.is_merged
             && !new.flags.contains(TcpFlags::CWR)
             && new.seq == self.next_seq
             && (1..=self.first.text_len).contains(&new.text_len)
             && self.len + new.text_len < PACKET_MAX
-            && ids_continue
+            && self.ip_continues_with(new_bytes, new)
+            // Acknowledgement; window; options.
+            && old_bytes[tcp + 8..tcp + 13] == new_bytes[tcp + 8..tcp + 13]
+            && old_bytes[tcp + 14..tcp + 16] == new_bytes[tcp + 14..tcp + 16]
+            && old_bytes[tcp + OPTIONS..self.first.text_at] == new_bytes[tcp + OPTIONS..new.text_at]
+    }
+
+    /// `inet_gro_flush`, `ipv6_gro_flush`
+    fn ip_continues_with(&self, new_bytes: &[u8], new: &Candidate) -> bool {
+        let old_bytes = self.head.data();
+        if new.tcp == TCP_V6 {
+            // Traffic class, and the flow label that is known to be the same; hop limit.
+            return old_bytes[IP..IP + 2] == new_bytes[IP..IP + 2] && old_bytes[IP + 7] == new_bytes[IP + 7];
+        }
+        let steps = new.ident.wrapping_sub(self.first.ident);
+        let ids_continue = match self.counts_ids {
+            Some(true) => usize::from(steps) == self.rest.len() + 1,
+            Some(false) => steps == 0,
+            None => steps <= 1,
+        };
+        ids_continue
             // Type of service; DF; time to live.
             && old_bytes[IP + 1] == new_bytes[IP + 1]
             && old_bytes[IP + 6..IP + 9] == new_bytes[IP + 6..IP + 9]
-            // Acknowledgement; window; options.
-            && old_bytes[TCP + 8..TCP + 13] == new_bytes[TCP + 8..TCP + 13]
-            && old_bytes[TCP + 14..TCP + 16] == new_bytes[TCP + 14..TCP + 16]
-            && old_bytes[OPTIONS..self.first.text_at] == new_bytes[OPTIONS..new.text_at]
     }
 
     fn push(&mut self, text: PacketBuf, new: &Candidate) {
@@ -209,38 +225,31 @@ impl Held {
 }
 
 impl Candidate {
-    /// A whole TCP segment over IPv4 without IP options, whose checksums hold; that of the segment need not be looked at again.
+    /// A whole TCP segment, whose checksums hold; that of the segment need not be looked at again.
     fn of(frame: &mut PacketBuf) -> Option<Candidate> {
-        let data = frame.data();
-        if data.len() < OPTIONS || data[12..14] != [0x08, 0x00] || data[IP] != 0x45 || data[IP + 9] != protocol::TCP {
+        let (data, len) = (frame.data(), frame.len());
+        let tcp = tcp_of(data, len)?;
+        let text_at = tcp + usize::from(data[tcp + 12] >> 4) * 4;
+        if !(tcp + OPTIONS..=data.len()).contains(&text_at) {
             return None;
         }
-        let fragment = u16_at(data, IP + 6) & 0x3fff;
-        let text_at = TCP + usize::from(data[TCP + 12] >> 4) * 4;
-        if fragment != 0
-            || usize::from(u16_at(data, IP + 2)) != data.len() - IP
-            || !(OPTIONS..=data.len()).contains(&text_at)
-            || !is_valid(&data[IP..TCP])
-        {
-            return None;
-        }
-        let addresses = u32_at(data, IP + 12) ^ u32_at(data, IP + 16);
-        let bucket = (addresses ^ u32_at(data, TCP)).wrapping_mul(0x9e37_79b9) >> 29;
         let new = Candidate {
             text_at,
-            text_len: data.len() - text_at,
-            seq: u32_at(data, TCP + 4),
-            flags: TcpFlags::from_bits_retain(data[TCP + 13]),
-            ident: u16_at(data, IP + 4),
-            bucket: bucket as usize,
+            text_len: len - text_at,
+            tcp,
+            seq: u32_at(data, tcp + 4),
+            flags: TcpFlags::from_bits_retain(data[tcp + 13]),
+            ident: if tcp == TCP_V4 { u16_at(data, IP + 4) } else { 0 },
+            bucket: bucket_of(data, tcp),
             is_merged: frame.rx.gso_size > 0,
         };
         if frame.rx.ip_summed == IpSummed::None {
-            let address = |at: usize| Ipv4Addr::from_bits(u32_at(data, at));
-            let segment = &data[TCP..];
-            let (src, dst) = (address(IP + 12), address(IP + 16));
-            let mut sum = Sum::pseudo_header(src.into(), dst.into(), protocol::TCP, segment.len());
-            sum.add(segment);
+            // The addresses stand right before TCP's header in both families, and are as long as what is left of it.
+            let mut sum = Sum::default();
+            sum.add(&data[tcp - 2 * address_len(tcp)..tcp]);
+            sum.add(&((len - tcp) as u16).to_be_bytes());
+            sum.add(&[0, protocol::TCP]);
+            sum.add_pieces(iter::once(&data[tcp..]).chain(frame.frags().iter().map(Frag::bytes)));
             if !sum.is_valid() {
                 return None;
             }
@@ -255,9 +264,43 @@ impl Candidate {
     }
 }
 
-/// Ethernet header, addresses and ports.
-fn is_same_flow(held: &[u8], new: &[u8]) -> bool {
-    held[IP + 12..TCP + 4] == new[IP + 12..TCP + 4] && held[..12] == new[..12]
+/// Where the TCP header begins of a whole packet that could be merged, in a frame of `len` bytes, of which `data` are the first.
+#[inline]
+fn tcp_of(data: &[u8], len: usize) -> Option<usize> {
+    if data.len() < TCP_V4 + OPTIONS {
+        return None;
+    }
+    match (u16_at(data, 12), data[IP]) {
+        (0x0800, 0x45) => {
+            let is_whole = usize::from(u16_at(data, IP + 2)) == len - IP && u16_at(data, IP + 6) & 0x3fff == 0;
+            (is_whole && data[IP + 9] == protocol::TCP && is_valid(&data[IP..TCP_V4])).then_some(TCP_V4)
+        }
+        (0x86dd, 0x60..=0x6f) => {
+            let is_whole = data.len() >= TCP_V6 + OPTIONS && usize::from(u16_at(data, IP + 4)) == len - TCP_V6;
+            (is_whole && data[IP + 6] == protocol::TCP).then_some(TCP_V6)
+        }
+        _ => None,
+    }
+}
+
+/// How long an address is, by where TCP's header begins.
+fn address_len(tcp: usize) -> usize {
+    if tcp == TCP_V4 { 4 } else { 16 }
+}
+
+/// Addresses and ports, in the kernel's place the hash of the device.
+#[inline]
+fn bucket_of(data: &[u8], tcp: usize) -> usize {
+    // Of an IPv6 address, its last words tell most.
+    let (src, dst) = (u32_at(data, tcp - address_len(tcp) - 4), u32_at(data, tcp - 4));
+    ((src ^ dst ^ u32_at(data, tcp)).wrapping_mul(0x9e37_79b9) >> 29) as usize
+}
+
+/// Ethernet header, addresses and ports; of IPv6 the flow label, too. Both frames have TCP's header at `tcp`.
+fn is_same_flow(held: &[u8], new: &[u8], tcp: usize) -> bool {
+    let from = tcp - 2 * address_len(tcp);
+    let label = |data: &[u8]| u32_at(data, IP) & 0x000f_ffff;
+    held[from..tcp + 4] == new[from..tcp + 4] && held[..12] == new[..12] && (tcp == TCP_V4 || label(held) == label(new))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -203,13 +203,31 @@ impl Works {
         *recent = (*recent).max(now);
         let now = *recent;
         let result = f(stack, now, fx);
-        self.leave(cpu, shard, now);
+        if self.leave(cpu, shard, now) {
+            self.complete_tx(cpu);
+        }
         result
     }
 
-    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too.
+    /// The transmit ring is empty, and connections have waited for that: they give it more, again and again.
+    #[cold]
+    fn complete_tx(&self, cpu: usize) {
+        loop {
+            let mut shard = self.lock(cpu);
+            let Shard { stack, fx, recent, .. } = &mut *shard;
+            *recent = (*recent).max(self.clock.now());
+            let now = *recent;
+            stack.on_tx_completion(now, fx);
+            if !self.leave(cpu, shard, now) {
+                return;
+            }
+        }
+    }
+
+    /// Lets go of a shard, and then does what its stack wants done. All calls share it, in the processor's cache, too. Says
+    /// whether the transmit ring has become empty and a connection waits for that.
     #[inline(never)]
-    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) {
+    fn leave(&self, cpu: usize, mut shard: MutexGuard<'_, Shard>, now: Instant) -> bool {
         let Shard { stack, tx, doorbell, fx, armed, wakeups, .. } = &mut *shard;
         let mut drains = None;
         if !fx.tx.is_empty() {
@@ -239,9 +257,7 @@ impl Works {
         let inward = fx.take_inward();
         drop(shard);
 
-        if let Some(doorbell) = drains {
-            self.start_tx(cpu, doorbell, now);
-        }
+        let completes = drains.is_some_and(|doorbell| self.start_tx(cpu, doorbell, now));
         if let Some(inward) = inward {
             self.deliver_inward(cpu, inward);
         }
@@ -255,6 +271,7 @@ impl Works {
                 wakes.wake_all();
             }
         }
+        completes
     }
 
     /// The same for who listens: each with the functions through which it is woken.
@@ -266,8 +283,9 @@ impl Works {
         });
     }
 
-    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock.
-    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) {
+    /// The doorbell: moves what stands in the transmit ring of `cpu` to the wire, batch by batch, each without a lock. Says
+    /// whether a connection has waited for the end of that.
+    fn start_tx(&self, cpu: usize, mut doorbell: Box<Doorbell>, mut now: Instant) -> bool {
         loop {
             let Doorbell { batch, track } = &mut *doorbell;
             self.lan.switch.send_along(track, (self.port_id, &self.port), now, batch);
@@ -276,7 +294,7 @@ impl Works {
             shard.tx.device_fetch(batch);
             if batch.is_empty() {
                 shard.doorbell = Some(doorbell);
-                return;
+                return shard.stack.is_throttled();
             }
             drop(shard);
             now = self.clock.now();

@@ -160,7 +160,7 @@ impl Spool {
                 name: port.name.clone(),
                 mac: port.mac.map(|mac| mac.0),
                 way,
-                frame: frame.data().into(),
+                frame: frame.to_vec().into(),
                 is_partial: frame.rx.ip_summed == IpSummed::Partial,
             });
         }

@@ -71,6 +71,11 @@ impl Port {
         }
     }
 
+    /// Whether frames may refer to text of their sender: it is a device, and the wire to it leaves them as they are.
+    pub(crate) fn takes_references(&self) -> bool {
+        self.down.is_plain() && matches!(self.sink, Sink::Nic(_))
+    }
+
     /// Gives frames, at `now`, to whoever stands behind the port, and empties `frames`.
     #[inline]
     pub(crate) fn deliver(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
@@ -105,7 +110,7 @@ impl Port {
 
 /// A frame's bytes as they are on a wire: with the checksum that the sender may have left to the device.
 fn on_the_wire(frame: &PacketBuf) -> Vec<u8> {
-    let mut bytes = frame.data().to_vec();
+    let mut bytes = frame.to_vec();
     if frame.rx.ip_summed == IpSummed::Partial {
         completion::complete(&mut bytes);
     }

@@ -138,6 +138,7 @@ impl Switch {
         }
         if !port.up.is_plain() {
             self.finish(port, Offloads::empty(), frames);
+            self.linearize(port, frames);
             self.pass(&port.up, Direction::Up, port, frames);
         }
         self.forward(track, (id, port), now, frames);
@@ -227,6 +228,9 @@ impl Switch {
         if let Some((_, id, port)) = &track.to {
             let taker = if port.down.is_plain() { port.offloads() } else { Offloads::empty() };
             self.finish(sender, taker.taking_over_from(sender.offloads()), frames);
+            if !port.takes_references() {
+                self.linearize(sender, frames);
+            }
             self.descend(*id, port, now, frames);
         }
         frames.clear();
@@ -237,7 +241,7 @@ impl Switch {
         for (id, port) in ports {
             let mut copies = Vec::with_capacity(frames.len());
             for frame in frames.iter() {
-                match PacketBuf::from_bytes(&self.pool, frame.data()) {
+                match PacketBuf::from_bytes(&self.pool, &frame.to_vec()) {
                     Some(copy) => copies.push(copy),
                     None => port.down.count_drop(DropReason::Nomem),
                 }
@@ -261,6 +265,22 @@ impl Switch {
         for _ in 0..finish(frames, taker, &mut cache) {
             sender.up.count_drop(DropReason::Nomem);
         }
+        cache.give_back();
+    }
+
+    /// What the frames refer to, they bring along themselves from here.
+    fn linearize(&self, sender: &Port, frames: &mut Vec<PacketBuf>) {
+        if frames.iter().all(|frame| frame.frags().is_empty()) {
+            return;
+        }
+        let mut cache = self.pool.cache();
+        frames.retain_mut(|frame| {
+            let is_whole = frame.linearize(&mut cache);
+            if !is_whole {
+                sender.up.count_drop(DropReason::Nomem);
+            }
+            is_whole
+        });
         cache.give_back();
     }
 

@@ -1,14 +1,17 @@
 //! Checksums of TCP and UDP as a device's work: making those that the sender has left to it, verifying those that arrive.
 
-use crate::packet::{IpSummed, PacketBuf};
-use crate::wire::checksum::checksum;
+use crate::packet::{Frag, IpSummed, PacketBuf};
+use crate::wire::checksum::Sum;
 use crate::wire::completion::Transport;
 use crate::wire::ipv4::protocol;
+use std::iter;
 
 /// `skb_checksum_help`: stores the sum that the sender has left to the device.
 pub(crate) fn complete_checksum(frame: &mut PacketBuf) {
     if let Some((start, at)) = frame.left_checksum() {
-        let sum = match checksum(&frame.data()[start..]) {
+        let mut sum = Sum::default();
+        sum.add_pieces(from(frame, start));
+        let sum = match sum.checksum() {
             // UDP's way to say that there is one; to TCP both zeros are the same.
             [0, 0] => [0xff, 0xff],
             sum => sum,
@@ -33,14 +36,27 @@ pub(crate) enum Verdict {
 /// Verifies the checksum of a whole TCP segment or UDP datagram over IPv4 or IPv6.
 pub(crate) fn verify(frame: &PacketBuf) -> Verdict {
     let data = frame.data();
-    let Some(transport) = Transport::find(data) else { return Verdict::Unknown };
+    let Some(transport) = Transport::find_start(data, frame.len()) else { return Verdict::Unknown };
     let field = transport.checksum_at;
+    if transport.start > data.len() || field + 2 > data.len() {
+        return Verdict::Unknown;
+    }
     if transport.protocol == protocol::UDP && data[field..field + 2] == [0, 0] {
         return Verdict::Unknown;
     }
     let mut sum = transport.pseudo_header(data);
-    sum.add(&data[transport.start..transport.end]);
+    if frame.frags().is_empty() {
+        sum.add(&data[transport.start..transport.end]);
+    } else {
+        // Nobody pads what he refers to.
+        sum.add_pieces(from(frame, transport.start));
+    }
     if sum.is_valid() { Verdict::Good } else { Verdict::Bad }
+}
+
+/// A frame's bytes from `start` on, which lies in its headers.
+fn from(frame: &PacketBuf, start: usize) -> impl Iterator<Item = &[u8]> {
+    iter::once(&frame.data()[start..]).chain(frame.frags().iter().map(Frag::bytes))
 }
 
 #[cfg(test)]

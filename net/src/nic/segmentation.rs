@@ -37,18 +37,37 @@ pub(crate) fn finish(frames: &mut Vec<PacketBuf>, taker: Offloads, pool: &mut Po
 /// `tcp_gso_segment`: cuts `frame` behind `out`. Says how many segments found no memory.
 fn segment(frame: &PacketBuf, pool: &mut PoolCache, out: &mut Vec<PacketBuf>) -> usize {
     let Some(layout) = Layout::of(frame) else { return usize::from(frame.rx.gso_segs) };
-    let (headers, text) = frame.data().split_at(layout.headers);
-    let mss = usize::from(frame.rx.gso_size);
-    let last = text.len().div_ceil(mss).saturating_sub(1);
-    let mut lost = 0;
-    for (number, text) in text.chunks(mss).enumerate() {
-        let Some(mut packet) = pool.alloc(0, headers.len() + text.len()) else {
+    let (headers, linear) = frame.data().split_at(layout.headers);
+    let (mss, len) = (usize::from(frame.rx.gso_size), frame.len() - layout.headers);
+    let mut frags = frame.frags().iter().map(|frag| frag.part(0, frag.len()));
+    let mut frag = frags.next();
+    let (mut at, mut lost) = (0, 0);
+    for number in 0..len.div_ceil(mss) {
+        let end = (at + mss).min(len);
+        let copied = &linear[at.min(linear.len())..end.min(linear.len())];
+        let mut packet = pool.alloc(0, headers.len() + copied.len());
+        if let Some(packet) = &mut packet {
+            packet.put(headers.len()).copy_from_slice(headers);
+            packet.put(copied.len()).copy_from_slice(copied);
+        }
+        let mut left = end - at - copied.len();
+        while let Some(first) = frag.as_mut().filter(|_| left > 0) {
+            let n = left.min(first.len());
+            if let Some(packet) = &mut packet {
+                packet.add_frag(first.part(0, n));
+            }
+            first.pull(n);
+            left -= n;
+            if first.len() == 0 {
+                frag = frags.next();
+            }
+        }
+        at = end;
+        let Some(mut packet) = packet else {
             lost += 1;
             continue;
         };
-        packet.put(headers.len()).copy_from_slice(headers);
-        packet.put(text.len()).copy_from_slice(text);
-        layout.rewrite(packet.data_mut(), number, mss, number == last);
+        layout.rewrite(&mut packet, number, mss, end == len);
         packet.rx.hash = frame.rx.hash;
         packet.leave_checksum_at(layout.tcp, CHECKSUM);
         out.push(packet);
@@ -90,8 +109,9 @@ impl Layout {
     }
 
     /// Makes the copied headers those of segment `number`.
-    fn rewrite(&self, data: &mut [u8], number: usize, mss: usize, is_last: bool) {
-        let (network, segment) = data.split_at_mut(self.tcp);
+    fn rewrite(&self, packet: &mut PacketBuf, number: usize, mss: usize, is_last: bool) {
+        let segment_len = packet.len() - self.tcp;
+        let (network, segment) = packet.data_mut().split_at_mut(self.tcp);
         let seq = u32_at(segment, SEQ).wrapping_add((number * mss) as u32);
         segment[SEQ..SEQ + 4].copy_from_slice(&seq.to_be_bytes());
         let mut flags = TcpFlags::from_bits_retain(segment[FLAGS]);
@@ -103,7 +123,7 @@ impl Layout {
         }
         segment[FLAGS] = flags.bits();
         let ip = &mut network[IP..];
-        let pseudo = if self.is_v6 { rewrite_v6(ip, segment.len()) } else { rewrite_v4(ip, segment.len(), number) };
+        let pseudo = if self.is_v6 { rewrite_v6(ip, segment_len) } else { rewrite_v4(ip, segment_len, number) };
         segment[CHECKSUM..CHECKSUM + 2].copy_from_slice(&pseudo.folded());
     }
 }
@@ -176,7 +196,7 @@ mod tests {
         let show = |frame: &PacketBuf| {
             let ip = Ipv4Header::parse(&frame.data()[IP..]).unwrap();
             let segment = &frame.data()[IP + usize::from(ip.header_len)..];
-            assert!(TcpHeader::verify(ip.src.into(), ip.dst.into(), segment), "{frame:?}");
+            assert!(TcpHeader::verify(ip.src.into(), ip.dst.into(), segment.len(), [segment].into_iter()), "{frame:?}");
             let (header, at) = TcpHeader::parse(segment).unwrap();
             format!("[{}] {}:{}", header.flags, header.seq, segment.len() - at)
         };

@@ -60,6 +60,9 @@ pub(crate) fn forward(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBu
         lower.ip.counters.count(Mib::Ip6OutForwDatagrams);
     }
     if too_long {
+        if !packet.linearize(&mut lower.ip.pool) {
+            return lower.ip.drop_packet(packet, DropReason::Nomem, lower.fx);
+        }
         return lower.ip.send_in_pieces(packet, hop, limit, lower.now, lower.fx);
     }
     lower.ip.send_to_hop(hop, packet, lower.now, lower.fx);
@@ -68,9 +71,10 @@ pub(crate) fn forward(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBu
 /// The packets, from their IP headers on, that GRO has put together: they go on as they came.
 pub(crate) fn taken_apart(mut packet: PacketBuf) -> impl Iterator<Item = PacketBuf> {
     let rest = packet.take_rest();
-    // Only TCP over IPv4 without options is put together, and every segment has the same headers.
-    let data_offset = packet.data().get(Ipv4Header::LEN + 12).map_or(0, |byte| usize::from(byte >> 4) * 4);
-    let headers = Ipv4Header::LEN + data_offset;
+    // Only TCP is put together, behind IP headers without options, and every segment has the same headers.
+    let ip = if packet.data().first().is_some_and(|byte| byte >> 4 == 6) { Ipv6Header::LEN } else { Ipv4Header::LEN };
+    let data_offset = packet.data().get(ip + 12).map_or(0, |byte| usize::from(byte >> 4) * 4);
+    let headers = ip + data_offset;
     std::iter::once(packet).chain(rest.into_iter().map(move |mut piece| {
         piece.push(headers);
         piece
@@ -103,7 +107,9 @@ pub(crate) fn tell_sender(packet: &PacketBuf, lower: &mut Lower<'_>) {
 }
 
 #[cold]
-fn refuse(lower: &mut Lower<'_>, ip: &IpHeader, packet: PacketBuf, complaint: Complaint, reason: DropReason) {
+fn refuse(lower: &mut Lower<'_>, ip: &IpHeader, mut packet: PacketBuf, complaint: Complaint, reason: DropReason) {
+    // Without memory for that, less of it is quoted.
+    let _ = packet.linearize(&mut lower.ip.pool);
     complain_about(lower, ip, packet.data(), complaint);
     lower.ip.drop_packet(packet, reason, lower.fx);
 }

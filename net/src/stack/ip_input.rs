@@ -60,7 +60,7 @@ impl IpLayer {
         fx: &mut Effects,
     ) -> Received {
         self.counters.count(Mib::IpInReceives);
-        let header = match Ipv4Header::parse(packet.data()) {
+        let header = match Ipv4Header::parse_start(packet.data(), packet.len()) {
             Ok(header) => header,
             Err(malformed) => return self.on_malformed_v4(packet, malformed, fx),
         };
@@ -95,14 +95,14 @@ impl IpLayer {
             return Received::Dropped;
         }
         match ethertype_of(&packet) {
-            EtherType::Ipv4 => match Ipv4Header::parse(packet.data()) {
+            EtherType::Ipv4 => match Ipv4Header::parse_start(packet.data(), packet.len()) {
                 Ok(header) => {
                     packet.pull(header.header_len.into());
                     Received::Up(header_v4(&header, arrived), packet)
                 }
                 Err(malformed) => self.on_malformed_v4(packet, malformed, fx),
             },
-            _ => match Ipv6Header::parse(packet.data()) {
+            _ => match Ipv6Header::parse_start(packet.data(), packet.len()) {
                 Ok(header) => self.up_v6(packet, &header, arrived, fx),
                 Err(malformed) => self.on_malformed_v6(packet, malformed, fx),
             },
@@ -140,7 +140,7 @@ impl IpLayer {
         fx: &mut Effects,
     ) -> Received {
         self.counters.count(Mib::Ip6InReceives);
-        let header = match Ipv6Header::parse(packet.data()) {
+        let header = match Ipv6Header::parse_start(packet.data(), packet.len()) {
             Ok(header) => header,
             Err(malformed) => return self.on_malformed_v6(packet, malformed, fx),
         };

@@ -185,10 +185,23 @@ impl Stack {
         }
     }
 
+    /// Whether a connection waits for [`on_tx_completion`](Self::on_tx_completion).
+    #[inline]
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.tcp.is_throttled()
+    }
+
+    /// The device has taken all frames that it was given.
+    pub(crate) fn on_tx_completion(&mut self, now: Instant, fx: &mut Effects) {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        self.tcp.on_tx_completion(&mut self.sockets, lower);
+    }
+
     /// Does what time has made due, up to a bound; when more is due, [`next_deadline`](Self::next_deadline) says so.
     pub(crate) fn on_timer(&mut self, now: Instant, fx: &mut Effects) {
         let TimedOut { undelivered, incomplete } = self.ip.on_timer(now, fx);
-        for packet in undelivered {
+        for mut packet in undelivered {
+            let _ = packet.linearize(&mut self.ip.pool);
             // `arp_error_report`: as if a router had said that the host cannot be reached.
             let report = undelivered_report(packet.data());
             match report {

@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071): a sum in ones-complement arithmetic, in whatever byte order the machine has.
 //!
-//! The sum is collected in wide words, whose overflows are counted, and folded once at the end.
+//! Words of 32 bits are summed, of long messages many side by side, and what that comes to is folded once at the end.
 
 use std::net::IpAddr;
 
@@ -27,18 +27,10 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        if bytes.len() <= SHORT { self.add_folded(sum_short(bytes)) } else { self.add_long(bytes) }
-    }
-
-    fn add_long(&mut self, bytes: &[u8]) {
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        let mut lanes = [Lane::default(); 2];
-        for block in blocks {
-            let (halves, _) = block.as_chunks::<16>();
-            lanes[0].add(halves[0]);
-            lanes[1].add(halves[1]);
+        if bytes.len() <= SHORT {
+            return self.add_folded(sum_short(bytes));
         }
-        self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
+        self.add_folded(sum_long(bytes));
     }
 
     /// Adds a field of 16 bits.
@@ -58,6 +50,18 @@ impl Sum {
     #[inline]
     pub(crate) fn add_at(&mut self, offset: usize, piece: Sum) {
         self.add_folded(if offset.is_multiple_of(2) { piece.0 } else { piece.fold().swap_bytes().into() });
+    }
+
+    /// Adds bytes that stand in several pieces, the first at an even offset.
+    #[inline]
+    pub(crate) fn add_pieces<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) {
+        let mut offset = 0;
+        for bytes in pieces {
+            let mut piece = Sum::default();
+            piece.add(bytes);
+            self.add_at(offset, piece);
+            offset += bytes.len();
+        }
     }
 
     /// Adds a header by the numbers that it consists of: what its words of 32 bits come to, of which there are few.
@@ -134,29 +138,40 @@ pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     sum.is_valid()
 }
 
-/// A sum of 16 bytes at a time, and how often it has overflowed. An overflow counts one: 2^128 is 1 in this arithmetic.
-#[derive(Clone, Copy, Default)]
-struct Lane {
-    sum: u128,
-    overflows: u64,
+/// The sum of many bytes.
+#[inline]
+fn sum_long(bytes: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: `sum_with_avx2` asks for a processor that has AVX2, and this one was just seen to have it.
+        return unsafe { sum_with_avx2(bytes) };
+    }
+    sum_in_lanes(bytes)
 }
 
-impl Lane {
-    #[inline(always)]
-    fn add(&mut self, bytes: [u8; 16]) {
-        let (sum, overflow) = self.sum.overflowing_add(u128::from_ne_bytes(bytes));
-        self.sum = sum;
-        self.overflows += u64::from(overflow);
-    }
-
-    #[inline(always)]
-    fn total(&self) -> u64 {
-        let words = |half: u64| (half & 0xffff_ffff) + (half >> 32);
-        words(self.sum as u64) + words((self.sum >> 64) as u64) + self.overflows
-    }
+/// The same, twice as fast.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn sum_with_avx2(bytes: &[u8]) -> u64 {
+    sum_in_lanes(bytes)
 }
 
-/// Up to this length two lanes cost more than they save: headers and short messages.
+/// Words of 32 bits are summed side by side in 64, so that nothing carries and the compiler takes the processor's vectors for it.
+#[inline(always)]
+fn sum_in_lanes(bytes: &[u8]) -> u64 {
+    const LANES: usize = 16;
+    let (blocks, rest) = bytes.as_chunks::<{ 4 * LANES }>();
+    let mut lanes = [0u64; LANES];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<4>();
+        for (lane, &word) in lanes.iter_mut().zip(words) {
+            *lane += u64::from(u32::from_ne_bytes(word));
+        }
+    }
+    lanes.iter().sum::<u64>() + sum_rest(rest)
+}
+
+/// Up to this length lanes cost more than they save: headers and short messages.
 const SHORT: usize = 128;
 
 /// The sum of a few bytes, eight at a time; of 2^64, which is 1 in this arithmetic, there are few.
@@ -229,14 +244,9 @@ mod tests {
         #[test]
         fn pieces_add_up_to_the_whole(bytes in prop::collection::vec(any::<u8>(), 0..700), cut in 0usize..700) {
             let (left, right) = bytes.split_at(cut.min(bytes.len()));
-            let mut copied = vec![0; bytes.len()];
-            let (to_left, to_right) = copied.split_at_mut(left.len());
-            let (mut sum, mut tail) = (Sum::default(), Sum::default());
-            sum.add_copying(to_left, left);
-            tail.add_copying(to_right, right);
-            sum.add_at(left.len(), tail);
+            let mut sum = Sum::default();
+            sum.add_pieces([left, right].into_iter());
             prop_assert_eq!(sum.checksum(), slow(&bytes));
-            prop_assert_eq!(copied, bytes);
         }
 
         #[test]

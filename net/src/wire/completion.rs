@@ -21,6 +21,11 @@ impl Transport {
     /// Finds it in an Ethernet frame; `None` when the frame carries none, only a part of one, or is malformed. IPv6
     /// extension headers are not looked behind: who leaves a checksum to the device sends none.
     pub(crate) fn find(frame: &[u8]) -> Option<Transport> {
+        Transport::find_start(frame, frame.len())
+    }
+
+    /// The same in a frame of `len` bytes, of which `frame` are the first.
+    pub(crate) fn find_start(frame: &[u8], len: usize) -> Option<Transport> {
         let ethernet = EthernetHeader::parse(frame).ok()?;
         let packet = frame.get(EthernetHeader::LEN..)?;
         let at = |n: usize| packet.get(n).copied().map(usize::from);
@@ -42,7 +47,7 @@ impl Transport {
             protocol::UDP => (6, 8),
             _ => return None,
         };
-        if header_len < addresses.1 || total_len < header_len + header_min || total_len > packet.len() {
+        if header_len < addresses.1 || total_len < header_len + header_min || total_len > len - EthernetHeader::LEN {
             return None;
         }
         let here = EthernetHeader::LEN;

@@ -87,7 +87,14 @@ impl Ipv4Header {
     /// Reads and verifies the header at the start of `packet`, in the order of `ip_rcv`: version, length, checksum,
     /// total length.
     #[inline]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(packet: &[u8]) -> Result<Ipv4Header, Malformed> {
+        Ipv4Header::parse_start(packet, packet.len())
+    }
+
+    /// The same of a packet of `len` bytes, of which `packet` are the first.
+    #[inline]
+    pub(crate) fn parse_start(packet: &[u8], len: usize) -> Result<Ipv4Header, Malformed> {
         let header = Ipv4Header::parse_quoted(packet)?;
         let header_len = usize::from(header.header_len);
         let is_valid = match packet.first_chunk::<{ Ipv4Header::LEN }>() {
@@ -98,7 +105,7 @@ impl Ipv4Header {
         if !is_valid {
             return Err(Malformed::Checksum);
         }
-        if usize::from(header.total_len) > packet.len() {
+        if usize::from(header.total_len) > len {
             return Err(Malformed::Truncated);
         }
         if usize::from(header.total_len) < header_len {

@@ -44,9 +44,16 @@ impl Ipv6Header {
 
     /// Reads the header at the start of `packet`, in the order of `ip6_rcv_core`: version, then length.
     #[inline]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(packet: &[u8]) -> Result<Ipv6Header, Malformed> {
+        Ipv6Header::parse_start(packet, packet.len())
+    }
+
+    /// The same of a packet of `len` bytes, of which `packet` are the first.
+    #[inline]
+    pub(crate) fn parse_start(packet: &[u8], len: usize) -> Result<Ipv6Header, Malformed> {
         let header = Ipv6Header::parse_quoted(packet)?;
-        if Ipv6Header::LEN + usize::from(header.payload_len) > packet.len() {
+        if Ipv6Header::LEN + usize::from(header.payload_len) > len {
             return Err(Malformed::Truncated);
         }
         Ok(header)

@@ -1,6 +1,7 @@
 //! A connection as a socket: a control block, who waits for it, and what they are told.
 
 use crate::event::{DropReason, Event};
+use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::effects::Effects;
@@ -44,7 +45,14 @@ pub(crate) struct Connection {
     pub(crate) is_orphan: bool,
     /// It stands in the layer's list of those that have something to send at the end of the batch.
     pub(crate) is_deferred: bool,
+    /// It has given the device as much as it may, and stands in the layer's list of those that wait for a completion
+    /// (`TSQ_THROTTLED`).
+    pub(crate) is_throttled: bool,
 }
+
+/// How many bytes of text a connection gives to the device at once, before what stands in the transmit ring has left it: the
+/// `tcp_limit_output_bytes` of Linux before 4.20. Its later, larger ones pay where a completion takes time.
+const LIMIT_OUTPUT_BYTES: u32 = 256 << 10;
 
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +90,20 @@ impl Connection {
             charged: 0,
             is_orphan: false,
             is_deferred: false,
+            is_throttled: false,
         }
     }
 
-    /// Sends everything that is due and allowed now.
+    /// Sends everything that is due and allowed now, as far as the device may have it (`tcp_small_queue_check`). Says whether
+    /// it waits for the device.
     #[inline]
-    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) {
+    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) -> bool {
+        let (queued, mut given) = (lower.fx.tx.len(), 0);
         while self.block.has_something_due() {
+            // What went elsewhere than to the device is followed by no completion.
+            if self.is_throttled || (given >= LIMIT_OUTPUT_BYTES && lower.fx.tx.len() > queued) {
+                return true;
+            }
             let Some(mut outgoing) = self.block.poll_transmit(lower.now) else { break };
             if let Some(mib) = outgoing.again {
                 lower.ip.counters.count(mib);
@@ -100,12 +115,13 @@ impl Connection {
             let sums = !lower.ip.config.checksum_offload;
             let fields = IpFields { tos: fields.tos | outgoing.ecn, ..fields };
             let Outgoing { ref mut header, offset, len, gso_size, .. } = outgoing;
+            given += len;
             if gso_size > 0 && lower.ip.config.cuts_itself {
-                let copy = |at, out: &mut [u8]| self.block.copy_text(offset + at, out, sums);
-                send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), copy);
+                let put = |packet: &mut PacketBuf, at, len| self.block.put_text(packet, (offset + at, len), sums);
+                send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), put);
             } else {
-                let copy = |out: &mut [u8]| self.block.copy_text(offset, out, sums);
-                send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), copy);
+                let put = |packet: &mut PacketBuf| self.block.put_text(packet, (offset, len as usize), sums);
+                send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), put);
             }
         }
         self.block.note_limit(self.no_space, lower.now);
@@ -114,6 +130,7 @@ impl Connection {
             self.no_space = false;
             self.wq.write_space(true, lower.fx);
         }
+        false
     }
 
     /// What its segments' IP headers say. The bits of ECN are the control block's.

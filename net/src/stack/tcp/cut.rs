@@ -7,34 +7,34 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_settings::IpFields;
-use crate::stack::tcp::emit::send_segment;
+use crate::stack::tcp::emit::{copied_len, send_segment};
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 
-/// Sends `len` bytes of text in segments of `mss`, the last one of what is left. `copy` writes the text from an offset on
-/// and returns its sum.
+/// Sends `len` bytes of text in segments of `mss`, the last one of what is left. `put` puts as many bytes of the text into a
+/// packet, from an offset on, and returns their sum.
 pub(crate) fn send_cut(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
     (header, fields): (&mut TcpHeader, IpFields),
     (len, mss): (u32, u32),
-    mut copy: impl FnMut(u32, &mut [u8]) -> Sum,
+    mut put: impl FnMut(&mut PacketBuf, u32, usize) -> Sum,
 ) {
     let last = len.saturating_sub(1) / mss * mss;
     let (seq, flags) = (header.seq, header.flags);
-    let (mut at, mut template) = (0, None);
+    let (mut at, mut template) = (0, None::<Template>);
     while at < len {
         let n = mss.min(len - at);
         match &template {
-            Some(template) if at < last => Template::send(template, lower, seq + at, |out| copy(at, out)),
+            Some(template) if at < last => template.send(lower, seq + at, |packet| put(packet, at, n as usize)),
             _ => {
                 let (is_first, is_last) = (at == 0, at == last);
                 let others = if is_last { TcpFlags::empty() } else { TcpFlags::FIN | TcpFlags::PSH };
                 header.seq = seq + at;
                 header.flags = flags - others - if is_first { TcpFlags::empty() } else { TcpFlags::CWR };
                 let queued = lower.fx.tx.len();
-                send_segment(lower, flow, (header, fields), (n as usize, 0), |out| copy(at, out));
+                send_segment(lower, flow, (header, fields), (n as usize, 0), |packet| put(packet, at, n as usize));
                 // Unless it waits for its neighbour, or goes elsewhere than to the device.
                 if is_first && lower.fx.tx.len() == queued + 1 {
                     template = lower.fx.tx.last().and_then(|frame| Template::of(frame, header, flow, n as usize));
@@ -79,14 +79,14 @@ impl Template {
     }
 
     #[inline]
-    fn send(&self, lower: &mut Lower<'_>, seq: SeqNumber, copy: impl FnOnce(&mut [u8]) -> Sum) {
+    fn send(&self, lower: &mut Lower<'_>, seq: SeqNumber, put: impl FnOnce(&mut PacketBuf) -> Sum) {
         let ip = &mut *lower.ip;
         ip.counters.count(Mib::TcpOutSegs);
-        let Some(mut packet) = ip.pool.alloc(HEADROOM + self.len, self.text_len) else {
+        let Some(mut packet) = ip.pool.alloc(HEADROOM + self.len, copied_len(self.text_len)) else {
             return ip.drops.count(DropReason::Nomem);
         };
         ip.counters.count(if self.v4 { Mib::IpOutRequests } else { Mib::Ip6OutRequests });
-        let text = copy(packet.put(self.text_len));
+        let text = put(&mut packet);
         packet.push(self.len).copy_from_slice(&self.bytes[..self.len]);
         let header = &mut packet.data_mut()[self.tcp..];
         TcpHeader::set_seq(header, seq);

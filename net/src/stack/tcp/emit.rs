@@ -1,35 +1,37 @@
 //! From a header and a text to a frame on its way down.
 
 use crate::event::{DropReason, Event};
+use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::demux::FourTuple;
 use crate::stack::ip::{HEADROOM, Lower};
 use crate::stack::ip_settings::IpFields;
 use crate::stack::tcp::control_block::Reset;
+use crate::stack::tcp::send_queue::COPY_BREAK;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::Envelope;
 use crate::wire::ipv4::protocol;
 use crate::wire::tcp::{SeqNumber, TcpFlags, TcpHeader};
 use crate::wire::tcp_options::TcpOptions;
 
-/// Sends a segment whose `len` bytes of text `copy` writes, returning their sum. With a `gso_size` the device cuts it.
+/// Sends a segment whose `len` bytes of text `put` puts into it, returning their sum. With a `gso_size` the device cuts it.
 #[inline]
 pub(crate) fn send_segment(
     lower: &mut Lower<'_>,
     flow: &FourTuple,
     (header, fields): (&TcpHeader, IpFields),
     (len, gso_size): (usize, u16),
-    copy: impl FnOnce(&mut [u8]) -> Sum,
+    put: impl FnOnce(&mut PacketBuf) -> Sum,
 ) {
     let ip = &mut *lower.ip;
     ip.counters.count(Mib::TcpOutSegs);
     let header_len = header.header_len();
-    let Some(mut packet) = ip.pool.alloc(HEADROOM + header_len, len) else {
+    let Some(mut packet) = ip.pool.alloc(HEADROOM + header_len, copied_len(len)) else {
         // As if the device had lost it: the timers bring it back.
         return ip.drops.count(DropReason::Nomem);
     };
     let (src, dst) = (flow.local.ip(), flow.remote.ip());
-    let text = copy(packet.put(len));
+    let text = put(&mut packet);
     let sums = (!ip.config.checksum_offload).then(|| {
         let mut sum = Sum::pseudo_header(src, dst, protocol::TCP, header_len + len);
         sum.add_at(0, text);
@@ -49,6 +51,12 @@ pub(crate) fn send_segment(
     // Who is refused by the route hears of it when the timers give up, or from ICMP.
     let envelope = Envelope { tos: fields.tos, hop_limit: fields.hop_limit, ..Envelope::new(src, dst, protocol::TCP) };
     let _ = ip.send(packet, &envelope, lower.now, lower.fx);
+}
+
+/// How much room a segment with so much text needs for it: none where it refers to it.
+#[inline]
+pub(crate) const fn copied_len(len: usize) -> usize {
+    if len < COPY_BREAK { len } else { 0 }
 }
 
 /// Sends a segment without text.

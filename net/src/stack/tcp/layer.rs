@@ -55,6 +55,8 @@ pub(crate) struct TcpLayer {
     timers: TimerHeap,
     /// Connections that have something to send, or to stop, at the end of the batch.
     deferred: Vec<u32>,
+    /// Connections that have more to send than the device may have at once.
+    throttled: Vec<u32>,
 }
 
 /// A segment that was found to be sound: where it belongs, its header, and the text that follows it.
@@ -94,6 +96,7 @@ impl TcpLayer {
             time_wait: TimeWaitTable::new(config.limits.time_wait_max),
             timers: TimerHeap::new(),
             deferred: Vec::new(),
+            throttled: Vec::new(),
         }
     }
 
@@ -199,12 +202,31 @@ impl TcpLayer {
         self.deferred = deferred;
     }
 
+    /// Whether a connection waits for the device.
+    #[inline]
+    pub(crate) fn is_throttled(&self) -> bool {
+        !self.throttled.is_empty()
+    }
+
+    /// `tcp_tsq_handler`: what was given to the device has left it.
+    pub(crate) fn on_tx_completion(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
+        for index in std::mem::take(&mut self.throttled) {
+            if let Some(connection) = sockets.connection_at(index) {
+                connection.is_throttled = false;
+                self.settle(sockets, index, lower);
+            }
+        }
+    }
+
     /// Brings everything about a connection in line with its control block: what is due is sent, its timer armed, and
     /// what has ended leaves the tables.
     #[inline]
     pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        connection.transmit(lower);
+        if connection.transmit(lower) && !connection.is_throttled {
+            connection.is_throttled = true;
+            self.throttled.push(index);
+        }
         self.memory.account(connection);
         match connection.block.state() {
             State::Closed => self.retire(sockets, index, lower),
@@ -468,7 +490,7 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) 
 /// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
 fn check(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
-    if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.data()) {
+    if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.len(), packet.pieces()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
         lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);

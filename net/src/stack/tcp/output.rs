@@ -1,5 +1,6 @@
 //! What is to be sent, one segment at a time: RFC 9293 3.8, with Nagle's algorithm and silly-window avoidance.
 
+use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::tcp::congestion::sample::Transmitted;
 use crate::stack::tcp::control_block::{ControlBlock, DELAYED_ACK};
@@ -62,11 +63,11 @@ impl ControlBlock {
         }
     }
 
-    /// Copies text of a polled segment, from an offset in the send queue on, into a frame and, if it is wanted, returns its
+    /// Puts text of a polled segment, from an offset in the send queue on, into a packet and, if it is wanted, returns its
     /// sum.
     #[inline]
-    pub(crate) fn copy_text(&mut self, offset: u32, out: &mut [u8], sums: bool) -> Sum {
-        self.send.copy_out(offset, out, sums)
+    pub(crate) fn put_text(&mut self, packet: &mut PacketBuf, text: (u32, usize), sums: bool) -> Sum {
+        self.send.put_into(packet, text, sums)
     }
 
     #[inline]

@@ -49,10 +49,10 @@ impl RecvQueue {
     fn coalesce(&mut self, packet: PacketBuf, pool: &mut PoolCache) -> bool {
         let last = self.packets.back_mut().expect("the caller has seen a packet");
         let (had, n) = (last.len(), packet.len());
-        if n > last.tailroom() && last.is_small() {
+        if n > last.tailroom() && last.is_small() && last.frags().is_empty() {
             // A small block is full: go on in a large one.
             if let Some(mut large) = pool.alloc(0, LARGE) {
-                large.put(had).copy_from_slice(last.data());
+                last.copy_to(large.put(had));
                 self.truesize += (large.truesize() - last.truesize()) as u32;
                 pool.free(std::mem::replace(last, large));
             }
@@ -62,7 +62,7 @@ impl RecvQueue {
             self.packets.push_back(packet);
             return false;
         }
-        last.put(n).copy_from_slice(packet.data());
+        packet.copy_to(last.put(n));
         pool.free(packet);
         true
     }
@@ -72,8 +72,7 @@ impl RecvQueue {
     pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
         let mut done = 0;
         while let Some(front) = self.packets.front_mut() {
-            let n = front.len().min(buf.len() - done);
-            buf[done..done + n].copy_from_slice(&front.data()[..n]);
+            let n = front.copy_to(&mut buf[done..]);
             done += n;
             if n < front.len() {
                 front.pull(n);
@@ -92,9 +91,7 @@ impl RecvQueue {
     pub(crate) fn peek(&self, buf: &mut [u8]) -> usize {
         let mut done = 0;
         for packet in self.packets.iter() {
-            let n = packet.len().min(buf.len() - done);
-            buf[done..done + n].copy_from_slice(&packet.data()[..n]);
-            done += n;
+            done += packet.copy_to(&mut buf[done..]);
         }
         done
     }

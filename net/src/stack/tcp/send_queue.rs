@@ -1,16 +1,16 @@
 //! What the user has written and the peer has not acknowledged: bytes, addressed by their offset from the oldest.
 //!
 //! They lie in pool blocks that are taken as they are needed and given back as they are acknowledged, so an idle
-//! connection holds none. This file knows no sequence number.
+//! connection holds none. A segment refers to them; only short text is copied. This file knows no sequence number.
 
-use crate::packet::{LARGE, PacketBuf, PoolCache, SMALL};
+use crate::packet::{Frag, PacketBuf, PoolCache};
 use crate::stack::tcp::short_queue::ShortQueue;
 use crate::wire::checksum::Sum;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct SendQueue {
-    blocks: ShortQueue<PacketBuf>,
+    blocks: ShortQueue<Frag>,
     len: u32,
     /// Where the last read ended, so that the next one, which mostly goes on from there, need not search.
     cursor: Cursor,
@@ -22,6 +22,10 @@ struct Cursor {
     /// The offset of that block's first byte.
     start: u32,
 }
+
+/// Text from this length on is referred to; shorter text is copied, which costs less than the reference
+/// (`rx_copybreak` in many drivers).
+pub(crate) const COPY_BREAK: usize = 512;
 
 impl SendQueue {
     /// Nothing written.
@@ -40,15 +44,11 @@ impl SendQueue {
     pub(crate) fn append(&mut self, mut bytes: &[u8], pool: &mut PoolCache) {
         self.len += bytes.len() as u32;
         if let Some(last) = self.blocks.back_mut() {
-            let n = bytes.len().min(last.tailroom());
-            last.put(n).copy_from_slice(&bytes[..n]);
-            bytes = &bytes[n..];
+            bytes = &bytes[last.append(bytes)..];
         }
         while !bytes.is_empty() {
-            let n = bytes.len().min(LARGE);
-            let mut block = pool.alloc_forced(0, if self.blocks.is_empty() && n <= SMALL { n } else { LARGE });
-            block.put(n).copy_from_slice(&bytes[..n]);
-            bytes = &bytes[n..];
+            let mut block = pool.alloc_text(bytes.len());
+            bytes = &bytes[block.append(bytes)..];
             self.blocks.push_back(block);
         }
     }
@@ -67,7 +67,7 @@ impl SendQueue {
             left -= front.len() as u32;
             popped += 1;
             if let Some(block) = self.blocks.pop_front() {
-                pool.free(block);
+                pool.free_text(block);
             }
         }
         let Cursor { block, start } = self.cursor;
@@ -75,37 +75,57 @@ impl SendQueue {
         self.cursor = if block < popped || moved.block == 0 { Cursor::default() } else { moved };
     }
 
-    /// Copies the bytes from `offset` on into `out` and, with `sums`, returns their sum.
+    /// Puts `len` bytes from `offset` on into `packet`, which is empty: as references, or as copies if they are few. With
+    /// `sums`, returns their sum.
     ///
     /// # Panics
     /// When there are fewer; the caller knows [`len`](Self::len).
     #[inline]
-    pub(crate) fn copy_out(&mut self, offset: u32, out: &mut [u8], sums: bool) -> Sum {
+    pub(crate) fn put_into(&mut self, packet: &mut PacketBuf, (offset, len): (u32, usize), sums: bool) -> Sum {
+        let (mut sum, mut done) = (Sum::default(), 0);
+        if len < COPY_BREAK {
+            let out = packet.put(len);
+            self.visit(offset, len, |block, from, n| {
+                out[done..done + n].copy_from_slice(&block.bytes()[from..from + n]);
+                done += n;
+            });
+            if sums {
+                sum.add(out);
+            }
+            return sum;
+        }
+        self.visit(offset, len, |block, from, n| {
+            if sums {
+                let mut piece = Sum::default();
+                piece.add(&block.bytes()[from..from + n]);
+                sum.add_at(done, piece);
+                done += n;
+            }
+            packet.add_frag(block.part(from, n));
+        });
+        sum
+    }
+
+    /// Calls `f` with each block in which bytes from `offset` on lie, with where they begin there, and how many they are.
+    #[inline]
+    fn visit(&mut self, offset: u32, len: usize, mut f: impl FnMut(&Frag, usize, usize)) {
         if offset < self.cursor.start {
             self.cursor = Cursor::default();
         }
-        let (mut sum, mut done) = (Sum::default(), 0);
-        while done < out.len() {
+        let mut done = 0;
+        while done < len {
             let at = offset + done as u32;
-            let Cursor { block, start } = self.cursor;
-            let data = self.blocks.get(block as usize).map(PacketBuf::data).expect("the caller stays within `len`");
+            let Cursor { block: index, start } = self.cursor;
+            let block = self.blocks.get(index as usize).expect("the caller stays within `len`");
             let from = (at - start) as usize;
-            if from >= data.len() {
-                self.cursor = Cursor { block: block + 1, start: start + data.len() as u32 };
+            if from >= block.len() {
+                self.cursor = Cursor { block: index + 1, start: start + block.len() as u32 };
                 continue;
             }
-            let n = (data.len() - from).min(out.len() - done);
-            let (to, from) = (&mut out[done..done + n], &data[from..from + n]);
-            if sums {
-                let mut piece = Sum::default();
-                piece.add_copying(to, from);
-                sum.add_at(done, piece);
-            } else {
-                to.copy_from_slice(from);
-            }
+            let n = (block.len() - from).min(len - done);
+            f(block, from, n);
             done += n;
         }
-        sum
     }
 
     /// Gives every block back.
@@ -128,7 +148,7 @@ mod tests {
             let mut cache = pool.cache();
             let mut queue = SendQueue::new();
             let mut model: Vec<u8> = Vec::new();
-            let mut next = 0u8;
+            let (mut next, mut sent) = (0u8, Vec::new());
             for (what, a, b) in steps {
                 match what {
                     0 | 1 => {
@@ -145,18 +165,24 @@ mod tests {
                     _ => {
                         let from = a.min(model.len());
                         let to = (from + b).min(model.len());
-                        let mut out = vec![0; to - from];
-                        let sum = queue.copy_out(from as u32, &mut out, true);
-                        prop_assert_eq!(&out, &model[from..to]);
+                        let mut packet = cache.alloc(0, COPY_BREAK).unwrap();
+                        let sum = queue.put_into(&mut packet, (from as u32, to - from), true);
+                        prop_assert_eq!(packet.to_vec(), &model[from..to]);
                         let mut expected = Sum::default();
-                        expected.add(&out);
+                        expected.add(&model[from..to]);
                         prop_assert_eq!(sum.checksum(), expected.checksum());
+                        sent.push((packet, model[from..to].to_vec()));
                     }
                 }
                 prop_assert_eq!(queue.len() as usize, model.len());
             }
             queue.clear(&mut cache);
             prop_assert!(queue.blocks.is_empty());
+            // What was sent stays as it was, whatever was written and acknowledged since.
+            for (packet, text) in sent {
+                prop_assert_eq!(packet.to_vec(), text);
+                cache.free(packet);
+            }
         }
     }
 }

@@ -139,19 +139,28 @@ impl World {
         let tracer = self.tracer.clone();
         let mut fx = Effects::new(tracer.clone());
         let result = f(&mut self.stacks[host], self.now, &mut fx);
+        self.send_all(host, &mut fx);
+        while self.stacks[host].is_throttled() {
+            self.stacks[host].on_tx_completion(self.now, &mut fx);
+            self.send_all(host, &mut fx);
+        }
+        fx.wakes.wake_all();
+        result
+    }
+
+    fn send_all(&mut self, host: usize, fx: &mut Effects) {
         for frame in std::mem::take(&mut fx.loopback) {
             self.sent += 1;
             self.in_flight.insert((self.now, self.sent), (host, frame));
         }
         for frame in std::mem::take(&mut fx.tx) {
-            self.log.push(format!("{} {}", ["C", "S"][host], describe(frame.data())));
-            self.options.extend(tcp_options(frame.data()));
-            self.last_frame = frame.data().to_vec();
-            self.tos.extend(Ipv4Header::parse(&frame.data()[EthernetHeader::LEN..]).map(|ip| ip.tos));
+            let bytes = frame.to_vec();
+            self.log.push(format!("{} {}", ["C", "S"][host], describe(&bytes)));
+            self.options.extend(tcp_options(&bytes));
+            self.tos.extend(Ipv4Header::parse(&bytes[EthernetHeader::LEN..]).map(|ip| ip.tos));
+            self.last_frame = bytes;
             self.transmit(1 - host, frame);
         }
-        fx.wakes.wake_all();
-        result
     }
 
     /// Puts a frame for `to` on the wire.
@@ -164,6 +173,7 @@ impl World {
             mark(&mut frame);
         }
         if self.rng.chance(wire.corrupt) {
+            assert!(frame.linearize(&mut self.pool.cache()), "the pool is large enough");
             let at = self.rng.below(frame.len() as u32) as usize;
             frame.data_mut()[at] ^= 1 << self.rng.below(8);
         }
@@ -380,7 +390,7 @@ fn transport_of(frame: &[u8]) -> Option<(u8, &[u8])> {
 /// RFC 3168 section 5: a router that is congested.
 fn mark(frame: &mut PacketBuf) {
     let packet = &mut frame.data_mut()[EthernetHeader::LEN..];
-    if let Ok(ip) = Ipv4Header::parse(packet)
+    if let Ok(ip) = Ipv4Header::parse_quoted(packet)
         && ip.tos & 3 != 0
     {
         Ipv4Header { tos: ip.tos | 3, ..ip }.emit(packet.first_chunk_mut().unwrap());
