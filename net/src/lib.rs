@@ -63,6 +63,7 @@ mod packet;
 #[cfg(not(loom))]
 pub mod poll;
 #[cfg(not(loom))]
+mod recv_meta;
 mod sockopt;
 #[cfg(not(loom))]
 mod stack;
@@ -97,6 +98,7 @@ pub use sockopt::MtuDiscover;
 #[cfg(not(loom))]
 pub mod udp {
     pub use crate::extended_error::{ErrorOrigin, ExtendedError};
+    pub use crate::recv_meta::RecvMeta;
 }
 
 /// The halves of a [`TcpStream`] and its figures, and the stream of a [`TcpListener`]'s connections.

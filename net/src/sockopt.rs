@@ -36,6 +36,14 @@ pub(crate) enum Opt {
     Mtu,
     /// `IP_RECVERR` and `IPV6_RECVERR`, a flag.
     RecvErr,
+    /// `IP_RECVTOS`, a flag.
+    RecvTos,
+    /// `IPV6_RECVTCLASS`, a flag.
+    RecvTrafficClass,
+    /// `UDP_SEGMENT`, a number.
+    UdpSegment,
+    /// `UDP_GRO`, a flag.
+    UdpGro,
     /// `SO_BROADCAST`, a flag.
     Broadcast,
     /// `IP_MULTICAST_TTL`, a number.
@@ -71,7 +79,7 @@ pub(crate) enum Opt {
 impl Opt {
     /// Whether it is one of `SOL_IPV6`, which a socket of IPv4 does not know.
     pub(crate) const fn is_of_v6(self) -> bool {
-        matches!(self, Opt::Hops | Opt::TrafficClass | Opt::MulticastLoopV6 | Opt::OnlyV6)
+        matches!(self, Opt::Hops | Opt::TrafficClass | Opt::RecvTrafficClass | Opt::MulticastLoopV6 | Opt::OnlyV6)
     }
 }
 

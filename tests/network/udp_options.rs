@@ -8,6 +8,8 @@ use wakeline::net::udp::ErrorOrigin;
 use wakeline::net::{MtuDiscover, UdpBindOptions, UdpSocket, blocking};
 use wakeline::time::timeout;
 
+/// Linux's number.
+const EMSGSIZE: i32 = 90;
 const REUSEADDR: UdpBindOptions = UdpBindOptions::new().with_reuseaddr(true);
 const REUSEPORT: UdpBindOptions = UdpBindOptions::new().with_reuseport(true);
 
@@ -171,4 +173,85 @@ fn threads_have_the_same_options() {
     let host = wakeline::net::emulated::Lan::with_seed(1).host("host").build_threaded().unwrap();
     let _here = host.enter();
     body("127.0.0.1:0");
+}
+
+#[test]
+fn several_datagrams_are_sent_as_one_and_received_as_one() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let (receiver, sender) = (UdpSocket::bind(bind).await.unwrap(), UdpSocket::bind(bind).await.unwrap());
+            let to = receiver.local_addr().unwrap();
+            let text: Vec<u8> = (0..1030u16).map(|n| n as u8).collect();
+            let mut buf = [0; 4000];
+            assert_eq!((sender.udp_segment().unwrap(), receiver.udp_gro().unwrap()), (0, false));
+
+            // Whoever does not ask for it gets each by itself.
+            assert_eq!(sender.send_segments_to(&text, 500, to).await.unwrap(), 1030);
+            for part in text.chunks(500) {
+                let meta = receiver.recv_msg(&mut buf).await.unwrap();
+                assert_eq!((&buf[..meta.len], meta.from), (part, sender.local_addr().unwrap()));
+                assert_eq!((meta.gro_size, meta.tos, meta.is_truncated), (None, None, false));
+            }
+
+            receiver.set_udp_gro(true).unwrap();
+            sender.connect(to).await.unwrap();
+            sender.send_segments(&text, 500).await.unwrap();
+            let meta = receiver.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((&buf[..meta.len], meta.gro_size), (&text[..], Some(500)));
+            // One alone is not several.
+            sender.send_segments(b"one", 500).await.unwrap();
+            let meta = receiver.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((&buf[..meta.len], meta.gro_size), (&b"one"[..], None));
+
+            // For the socket instead of the call; 0 in a call is for one datagram.
+            sender.set_udp_segment(515).unwrap();
+            sender.send(&text).await.unwrap();
+            let meta = receiver.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((meta.len, meta.gro_size), (1030, Some(515)));
+            sender.send_segments(&text, 0).await.unwrap();
+            let meta = receiver.recv_msg(&mut buf).await.unwrap();
+            assert_eq!((meta.len, meta.gro_size), (1030, None));
+            assert_eq!(sender.udp_segment().unwrap(), 515);
+
+            assert_eq!(sender.set_udp_segment(65_536).unwrap_err().kind(), ErrorKind::InvalidInput);
+            let too_many = sender.send_segments(&[0; 129], 1).await.unwrap_err();
+            assert_eq!(too_many.kind(), ErrorKind::InvalidInput, "{too_many}");
+            let too_long = sender.send_segments(&[0; 65_530], 1000).await.unwrap_err();
+            assert_eq!(too_long.raw_os_error(), Some(EMSGSIZE), "{too_long}");
+            sender.send_segments(b"", 500).await.unwrap();
+            assert_eq!(receiver.recv_msg(&mut buf).await.unwrap().len, 0);
+        })
+    });
+}
+
+#[test]
+fn a_receiver_is_told_how_datagrams_were_to_be_treated_if_it_asks() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let (receiver, sender) = (UdpSocket::bind(bind).await.unwrap(), UdpSocket::bind(bind).await.unwrap());
+            let v4 = receiver.local_addr().unwrap().is_ipv4();
+            sender.connect(receiver.local_addr().unwrap()).await.unwrap();
+            let mut buf = [0; 3];
+            if v4 {
+                assert!(!receiver.recv_tos_v4().unwrap());
+                receiver.set_recv_tos_v4(true).unwrap();
+                assert!(receiver.recv_tos_v4().unwrap());
+                assert!(receiver.set_recv_tclass_v6(true).is_err());
+            } else {
+                assert!(!receiver.recv_tclass_v6().unwrap());
+                receiver.set_recv_tclass_v6(true).unwrap();
+                assert!(receiver.recv_tclass_v6().unwrap());
+            }
+            for tos in [0u8, 0xb8 | 0b10, 0b11] {
+                if v4 {
+                    sender.set_tos_v4(tos.into()).unwrap()
+                } else {
+                    sender.set_tclass_v6(tos.into()).unwrap()
+                }
+                sender.send(b"text").await.unwrap();
+                let meta = receiver.recv_msg(&mut buf).await.unwrap();
+                assert_eq!((meta.len, meta.tos, meta.is_truncated), (3, Some(tos), true));
+            }
+        })
+    });
 }

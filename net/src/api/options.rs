@@ -325,6 +325,25 @@ macro_rules! udp_options {
                 recverr, set_recverr: Flag(bool), RecvErr
             }
 
+            $crate::api::options::option! {
+                /// Whether [`RecvMeta`](crate::udp::RecvMeta) says how datagrams of IPv4 were to be treated (`IP_RECVTOS`).
+                recv_tos_v4, set_recv_tos_v4: Flag(bool), RecvTos
+            }
+            $crate::api::options::option! {
+                /// The same of IPv6 (`IPV6_RECVTCLASS`).
+                recv_tclass_v6, set_recv_tclass_v6: Flag(bool), RecvTrafficClass
+            }
+            $crate::api::options::option! {
+                /// Into datagrams of how many bytes each call that sends cuts what it is given (`UDP_SEGMENT`); 0, the
+                /// default, sends one.
+                udp_segment, set_udp_segment: Number(u32), UdpSegment
+            }
+            $crate::api::options::option! {
+                /// Whether several datagrams of one sender may be received as one (`UDP_GRO`). Only calls that give a
+                /// [`RecvMeta`](crate::udp::RecvMeta) can tell them apart; on an emulated host only those put them together.
+                udp_gro, set_udp_gro: Flag(bool), UdpGro
+            }
+
             /// Chooses whether datagrams may be cut into pieces.
             ///
             /// # Errors

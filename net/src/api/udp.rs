@@ -9,6 +9,7 @@ use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::udp as emulated;
 use crate::netns::Netns;
 use crate::os;
+use crate::recv_meta::RecvMeta;
 use crate::sockopt::{Opt, Value};
 use socket2::SockRef;
 use std::future::poll_fn;
@@ -181,6 +182,68 @@ impl UdpSocket {
         .await
     }
 
+    /// Sends `buf` to the peer given to [`connect`](UdpSocket::connect) as datagrams of `segment` bytes each, of which the last
+    /// may be shorter, in one call (`UDP_SEGMENT`); 0 sends it as one datagram. None of them is sent in pieces.
+    /// [`set_udp_segment`](UdpSocket::set_udp_segment) does so for every call.
+    ///
+    /// # Errors
+    /// Those of [`send`](UdpSocket::send); with Linux's numbers `EMSGSIZE` (`EINVAL` before Linux 6.14) for a segment that the
+    /// way does not take, or more than a packet can count, and `EINVAL` for more than 128 segments; `Unsupported` where the
+    /// operating system can not.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use wakeline_net::UdpSocket;
+    ///
+    /// let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    /// socket.connect("server:4433").await?;
+    /// socket.send_segments(&[7; 12_000], 1200).await?; // ten datagrams
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send_segments(&self, buf: &[u8], segment: u16) -> io::Result<usize> {
+        self.send_message(buf, segment, None).await
+    }
+
+    /// The same to the first address of `target`.
+    ///
+    /// # Errors
+    /// Those of looking the name up, and of [`send_segments`](UdpSocket::send_segments).
+    pub async fn send_segments_to(&self, buf: &[u8], segment: u16, target: impl ToSocketAddrs) -> io::Result<usize> {
+        let target = target_of(&target);
+        let addr = resolve(target).await?.first().copied().ok_or_else(no_address)?;
+        self.send_message(buf, segment, Some(addr)).await
+    }
+
+    /// Takes one datagram with what is known of it, as `recvmsg(2)` does: how it was to be treated
+    /// ([`set_recv_tos_v4`](UdpSocket::set_recv_tos_v4), [`set_recv_tclass_v6`](UdpSocket::set_recv_tclass_v6)), and with
+    /// [`set_udp_gro`](UdpSocket::set_udp_gro) perhaps several of one sender.
+    ///
+    /// # Errors
+    /// Those of `recvmsg(2)`; `Unsupported` where only the standard library's calls are known.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(socket: wakeline_net::UdpSocket) -> std::io::Result<()> {
+    /// socket.set_udp_gro(true)?;
+    /// let mut buf = vec![0; 65_535];
+    /// let meta = socket.recv_msg(&mut buf).await?;
+    /// for datagram in buf[..meta.len].chunks(meta.gro_size.unwrap_or(usize::MAX)) {
+    ///     println!("{}: {datagram:?}", meta.from);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn recv_msg(&self, buf: &mut [u8]) -> io::Result<RecvMeta> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| match &self.0 {
+            Socket::Os(socket) => socket.poll_recv_msg(cx, &mut wait.os, buf),
+            Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_recv_msg(cx, &mut wait.emulated, buf)),
+        })
+        .await
+    }
+
     /// Joins a group of IPv4 on the interface with this address; `0.0.0.0` lets the network choose.
     ///
     /// # Errors
@@ -322,6 +385,17 @@ impl UdpSocket {
                 None => socket.poll_send(cx, &mut wait.os, buf),
             },
             Socket::Emulated(socket) => budgeted(cx, |cx| socket.poll_send_to(cx, &mut wait.os, buf, to)),
+        })
+        .await
+    }
+
+    async fn send_message(&self, buf: &[u8], segment: u16, to: Option<SocketAddr>) -> io::Result<usize> {
+        let mut wait = Slots::new(self);
+        poll_fn(|cx| match &self.0 {
+            Socket::Os(socket) => socket.poll_send_segments(cx, &mut wait.os, (buf, segment), to),
+            Socket::Emulated(socket) => {
+                budgeted(cx, |cx| socket.poll_send_segments(cx, &mut wait.os, (buf, segment), to))
+            }
         })
         .await
     }

@@ -227,7 +227,8 @@ impl HostBuilder {
     /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.core.netdev_max_backlog`, `net.ipv4.tcp_max_tw_buckets`,
     /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
     /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`, `tcp_challenge_ack_limit`, `tcp_mem` (its third
-    /// number, in pages). With several CPUs each bound is one CPU's.
+    /// number, in pages), `net.ipv4.neigh.default.gc_thresh1`, `gc_thresh2` and `gc_thresh3`, which here bound the neighbours of
+    /// both families together. With several CPUs each bound is one CPU's.
     ///
     /// Of IPv6 `net.ipv6.conf.all.accept_dad`, `optimistic_dad` and `accept_ra`: whether others are asked if they have an
     /// address of the host's, before it is used or while it is (RFC 4862, RFC 4429); and whether routers are asked for, and
@@ -254,6 +255,18 @@ impl HostBuilder {
             }
             "net.core.netdev_max_backlog" => {
                 self.backlog_max = value;
+                true
+            }
+            "net.ipv4.neigh.default.gc_thresh1" => {
+                self.limits.neigh.keep = value as usize;
+                true
+            }
+            "net.ipv4.neigh.default.gc_thresh2" => {
+                self.limits.neigh.soft = value as usize;
+                true
+            }
+            "net.ipv4.neigh.default.gc_thresh3" => {
+                self.limits.neigh.max = value as usize;
                 true
             }
             "net.ipv4.tcp_max_tw_buckets" => {

@@ -30,7 +30,7 @@ use coalesce::{Coalesce, Moderated, Moderation};
 use dim::Sample;
 use model::NicModel;
 use offloads::Offloads;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rss::{DEFAULT_KEY, Rss, Rxfh};
 use rx_ring::{Refill, RxQueue};
 use stats::NicStats;
@@ -147,21 +147,32 @@ impl Nic {
     pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
         let rss = self.hashes.then(|| self.rss.read());
+        // A run of frames for one queue takes its lock once.
+        let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
         take_each(frames, |mut frame| {
             if frame.len() > self.frame_max && frame.rx.gso_size == 0 {
+                held = None;
                 return self.count(|stats| stats.rx_length_errors += 1);
             }
             if self.offloads.contains(Offloads::RX_CHECKSUMMING) && frame.rx.ip_summed == IpSummed::None {
+                held = None;
                 self.check(&mut frame);
             }
             let (queue, hash) = rss.as_ref().map_or((0, 0), |rss| rss.steer(frame.data()));
             frame.rx.hash = hash;
             (frame.rx.rx_queue, frame.rx.is_steered) = (queue + 1, false);
             let queue = usize::from(queue);
-            let mut rx = self.queues[queue].rx.lock();
+            let rx = match &mut held {
+                Some((of, rx)) if *of == queue => rx,
+                _ => {
+                    held = None;
+                    &mut held.insert((queue, self.queues[queue].rx.lock())).1
+                }
+            };
             touched |= u64::from(rx.device_fill(frame)) << queue;
             pressing |= u64::from(rx.is_pressing()) << queue;
         });
+        drop(held);
         drop(rss);
         while touched != 0 {
             let queue = touched.trailing_zeros() as usize;

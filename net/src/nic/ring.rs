@@ -36,6 +36,7 @@ impl TxQueue {
     }
 
     /// The driver writes a descriptor; behind a full ring the frame queues, and behind a full queue it is lost.
+    #[inline]
     pub(crate) fn driver_post(&mut self, frame: PacketBuf) {
         if self.qdisc.is_empty() && self.has_room() {
             self.write_descriptor(frame);
@@ -71,16 +72,16 @@ impl TxQueue {
     }
 
     fn fetch(&mut self, batch: &mut Vec<PacketBuf>) {
-        while self.head != self.tail {
-            let frame = self.slots[self.head].take();
-            debug_assert!(frame.is_some(), "a posted descriptor holds a frame");
-            self.head = self.next(self.head);
-            if let Some(frame) = frame {
+        let wraps = self.tail < self.head;
+        let (until, from_start) = if wraps { (self.slots.len(), self.tail) } else { (self.tail, 0) };
+        for range in [self.head..until, 0..from_start] {
+            let posted = self.slots[range].iter_mut().filter_map(Option::take);
+            batch.extend(posted.inspect(|frame| {
                 self.stats.tx_packets += 1;
                 self.stats.tx_bytes += frame.len() as u64;
-                batch.push(frame);
-            }
+            }));
         }
+        self.head = self.tail;
         // The fetched descriptors are free again: what had queued behind a full ring moves up.
         while !self.qdisc.is_empty() && self.has_room() {
             let Some(frame) = self.qdisc.pop_front() else { break };

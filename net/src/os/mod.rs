@@ -10,6 +10,7 @@
 
 pub(crate) mod error_queue;
 mod listener;
+mod message;
 pub(crate) mod options;
 mod raw;
 mod tcp;

@@ -1,6 +1,9 @@
 //! UDP over the operating system.
 
+use super::message;
 use super::transfer::retry;
+use crate::recv_meta::RecvMeta;
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -212,6 +215,28 @@ impl UdpSocket {
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
         self.source.poll_io(cx, slot, Events::READABLE, |io| retry(|| io.peek_from(buf)))
+    }
+
+    /// Receives a datagram with what is known of it, for who polls.
+    pub(crate) fn poll_recv_msg(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<RecvMeta>> {
+        self.source.poll_io(cx, slot, Events::READABLE, |io| retry(|| message::recv(SockRef::from(io), buf)))
+    }
+
+    /// Sends datagrams of a length each in one call, for who polls.
+    pub(crate) fn poll_send_segments(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        message: (&[u8], u16),
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        let send = |io: &mio::net::UdpSocket| retry(|| message::send_segments(SockRef::from(io), message, to));
+        self.source.poll_io(cx, slot, Events::WRITABLE, send)
     }
 
     /// Waits until there is a datagram, or an error.

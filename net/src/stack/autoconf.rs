@@ -153,6 +153,7 @@ impl IpLayer {
         if self.autoconf.sysctls.dad != Dad::Off {
             let own: Vec<Cidr> = self.addresses.iter().filter(|own| own.addr.is_ipv6()).collect();
             for addr in own {
+                self.forget_last_route();
                 self.addresses.remove(addr.addr);
                 self.ask_about(addr, now, fx);
             }

@@ -2,6 +2,7 @@
 
 use crate::stack::addresses::Cidr;
 use crate::stack::autoconf::Ipv6Sysctls;
+use crate::stack::neigh::GcThresholds;
 use crate::stack::route::Route;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::sysctl::TcpSysctls;
@@ -85,8 +86,8 @@ pub(crate) struct Limits {
     pub(crate) somaxconn: u32,
     /// Half-open connections of all listeners.
     pub(crate) requests_max: usize,
-    /// Neighbours (`gc_thresh3`).
-    pub(crate) neigh_max: usize,
+    /// Neighbours.
+    pub(crate) neigh: GcThresholds,
     /// Packets that wait for one neighbour, in bytes of `truesize` (`unres_qlen_bytes`).
     pub(crate) neigh_queue_max_bytes: usize,
     /// Segments that one connection holds out of order.
@@ -108,7 +109,7 @@ impl Default for Limits {
             time_wait_max: 262_144,
             somaxconn: 4096,
             requests_max: 65_536,
-            neigh_max: 1024,
+            neigh: GcThresholds::default(),
             neigh_queue_max_bytes: 212_992,
             out_of_order_max: 1024,
             congestion: CongestionChoice::default(),

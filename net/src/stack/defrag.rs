@@ -170,7 +170,7 @@ pub(crate) fn on_expired(expired: Expired, lower: &mut Lower<'_>) {
 /// The header that was pulled off a piece.
 fn header_of(packet: &PacketBuf, header_len: usize) -> Option<IpHeader> {
     let bytes = packet.pulled(header_len);
-    let arrived = Arrived { from_self: false, to_group: false };
+    let arrived = Arrived { from_self: false, to_group: false, whole: false };
     let ip = match bytes.first()? >> 4 {
         4 => header_v4(&Ipv4Header::parse_quoted(bytes).ok()?, arrived),
         _ => header_v6(&Ipv6Header::parse_quoted(bytes).ok()?, arrived),

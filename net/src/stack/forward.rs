@@ -94,7 +94,7 @@ fn may_travel(ip: &IpHeader) -> bool {
 /// A packet, from its IP header on, whose next hop does not answer: if it came from elsewhere, its sender is told.
 #[cold]
 pub(crate) fn tell_sender(packet: &PacketBuf, lower: &mut Lower<'_>) {
-    let arrived = Arrived { from_self: false, to_group: false };
+    let arrived = Arrived { from_self: false, to_group: false, whole: false };
     let ip = match packet.data().first().map(|version| version >> 4) {
         Some(4) => Ipv4Header::parse_quoted(packet.data()).map(|header| header_v4(&header, arrived)),
         _ => Ipv6Header::parse_quoted(packet.data()).map(|header| header_v6(&header, arrived)),

@@ -48,6 +48,8 @@ pub(crate) struct IpLayer {
     pub(crate) memberships: Memberships,
     /// The last destination that was looked up, its hop, and until when that holds.
     last_route: Option<(IpAddr, Hop, Instant)>,
+    /// How often addresses or routes have changed.
+    changes: u64,
     pub(crate) addresses: Addresses,
     pub(crate) autoconf: Autoconf,
     pub(crate) neighbours: Neighbours,
@@ -75,7 +77,7 @@ impl IpLayer {
         // A router does not listen to others.
         let ipv6 = Ipv6Sysctls { accept_ra: config.ipv6.accept_ra && !config.forwards, ..config.ipv6 };
         let mut layer = IpLayer {
-            neighbours: Neighbours::new(limits.neigh_max, limits.neigh_queue_max_bytes, config.secret),
+            neighbours: Neighbours::new(limits.neigh, limits.neigh_queue_max_bytes, config.secret),
             addresses: Addresses::default(),
             autoconf: Autoconf::new(ipv6),
             icmp_rate: RateLimit::new(),
@@ -86,6 +88,7 @@ impl IpLayer {
             idents: Idents::new(config.secret),
             memberships: Memberships::default(),
             last_route: None,
+            changes: 0,
             config,
             pool,
             counters: Counters::new(),
@@ -145,6 +148,15 @@ impl IpLayer {
         }
     }
 
+    /// Where a packet to `dst` goes, and until when that holds.
+    ///
+    /// # Errors
+    /// Those of [`route`](Self::route).
+    pub(crate) fn route_until(&mut self, dst: IpAddr, now: Instant) -> Result<(Hop, Instant), SocketError> {
+        let hop = self.route(dst, now)?;
+        Ok((hop, self.last_route.map_or(now, |(.., until)| until)))
+    }
+
     fn route_slowly(&mut self, dst: IpAddr, now: Instant) -> Result<Hop, SocketError> {
         let mut until = Instant::FAR_FUTURE;
         let hop = match dst {
@@ -171,7 +183,7 @@ impl IpLayer {
 
     /// Gives the interface another address, and a route to its network.
     pub(crate) fn add_addr(&mut self, addr: Cidr) {
-        self.last_route = None;
+        self.forget_last_route();
         self.addresses.add(addr);
         let route = Route { prefix: addr, to: RouteTo::Link, metric: METRIC_LINK, expires_at: None };
         // The first routes of a host find room.
@@ -190,6 +202,15 @@ impl IpLayer {
     /// What was looked up last may have another answer now.
     pub(crate) fn forget_last_route(&mut self) {
         self.last_route = None;
+        self.changes += 1;
+    }
+
+    /// Another number after every change, but for the passing of time, to whose an address is, where packets go, and how large
+    /// they may be.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        // None of them ever shrinks, so that the sum stays only while they all do.
+        self.changes + self.neighbours.version() + self.paths.version()
     }
 
     /// Adds a route.
@@ -198,7 +219,7 @@ impl IpLayer {
     /// [`SocketError::NetworkUnreachable`] when its router is not on the link, [`SocketError::InvalidInput`] when the
     /// router is of the other family, [`SocketError::NoBuffers`] when there are too many.
     pub(crate) fn add_route(&mut self, route: Route, now: Instant) -> Result<(), SocketError> {
-        self.last_route = None;
+        self.forget_last_route();
         match route.to {
             RouteTo::Via(router) if router.is_ipv4() != route.prefix.addr.is_ipv4() => {
                 return Err(SocketError::InvalidInput);
@@ -217,7 +238,7 @@ impl IpLayer {
 
     /// Removes every route that the user has added to a network; says whether there was one.
     pub(crate) fn remove_route(&mut self, prefix: Cidr) -> bool {
-        self.last_route = None;
+        self.forget_last_route();
         self.addresses.remove_local(prefix);
         self.routes.remove(prefix, |route| route.metric != METRIC_LINK) > 0
     }

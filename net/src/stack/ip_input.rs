@@ -23,6 +23,8 @@ pub(crate) struct Arrived {
     pub(crate) from_self: bool,
     /// To more than this station.
     pub(crate) to_group: bool,
+    /// As the packet that it carries, whose headers stand before it in one block.
+    pub(crate) whole: bool,
 }
 
 /// A packet that does not go up, and must be answered all the same.
@@ -83,6 +85,7 @@ impl IpLayer {
     /// by. So it takes the way of any frame from there, as RPS would send it.
     #[cold]
     fn up_again(&mut self, mut packet: PacketBuf, arrived: Arrived, fx: &mut Effects) -> Received {
+        let arrived = Arrived { whole: false, ..arrived };
         if self.config.shard.count > 1 && !arrived.from_self {
             let ethertype = ethertype_of(&packet);
             let dst = if arrived.to_group { MacAddr::BROADCAST } else { self.config.mac };
@@ -252,6 +255,7 @@ pub(crate) fn header_v4(header: &Ipv4Header, arrived: Arrived) -> IpHeader {
         header_len: header.header_len.into(),
         protocol_at: 9,
         to_group: arrived.to_group,
+        whole: arrived.whole,
     }
 }
 
@@ -267,5 +271,6 @@ pub(crate) fn header_v6(header: &Ipv6Header, arrived: Arrived) -> IpHeader {
         header_len: Ipv6Header::LEN as u16,
         protocol_at: 6,
         to_group: arrived.to_group,
+        whole: arrived.whole,
     }
 }

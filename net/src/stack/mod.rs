@@ -26,6 +26,7 @@ pub(crate) mod config;
 pub(crate) mod counters;
 pub(crate) mod defrag;
 pub(crate) mod demux;
+pub(crate) mod dst;
 pub(crate) mod effects;
 pub(crate) mod endpoint;
 pub(crate) mod error;
@@ -55,6 +56,7 @@ pub(crate) mod socket_wq;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
+pub(crate) mod udp_early;
 pub(crate) mod udp_errors;
 pub(crate) mod udp_options;
 

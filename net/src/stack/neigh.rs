@@ -39,7 +39,9 @@ pub(crate) struct Neighbours {
     entries: Slab<Neighbour>,
     by_addr: HashMap<IpAddr, u32, RandomState>,
     timers: TimerHeap,
-    max: usize,
+    thresholds: GcThresholds,
+    /// When the table was last cleared down to its second threshold.
+    last_flush: Option<Instant>,
     queue_max_bytes: usize,
     /// Where the search for an entry to evict goes on.
     hand: usize,
@@ -47,6 +49,25 @@ pub(crate) struct Neighbours {
     evicted: Vec<PacketBuf>,
     /// The last address that was looked up and stands fast, and until when.
     last: Option<(IpAddr, MacAddr, Instant)>,
+    /// Another number whenever what was found before may have another answer.
+    version: u64,
+}
+
+/// How many neighbours of both families there are before some are thrown away (`net.ipv4.neigh.default`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GcThresholds {
+    /// `gc_thresh1`: below so many entries none goes for being old.
+    pub(crate) keep: usize,
+    /// `gc_thresh2`: with more, those go every five seconds of whom nothing was heard for as long.
+    pub(crate) soft: usize,
+    /// `gc_thresh3`: there are never more.
+    pub(crate) max: usize,
+}
+
+impl Default for GcThresholds {
+    fn default() -> GcThresholds {
+        GcThresholds { keep: 128, soft: 512, max: 1024 }
+    }
 }
 
 /// What to do with a packet.
@@ -85,24 +106,51 @@ const SOLICITS: u8 = 3;
 const ANSWER_TIME: Duration = Duration::from_millis(10);
 /// `locktime`: for so long a link address stands against another one that ARP tells.
 pub(crate) const LOCKTIME: Duration = Duration::from_secs(1);
-/// `gc_thresh1`: below so many entries none is thrown away for being old.
-const GC_MIN: usize = 128;
+/// How long an entry was not told anew that is thrown away beyond `gc_thresh2`, and the time between two such clearances.
+const FLUSH_TIME: Duration = Duration::from_secs(5);
 /// `gc_stale_time`
 const GC_STALE: Duration = Duration::from_secs(60);
 
 impl Neighbours {
-    /// An empty table with at most `max` entries, each with waiting packets of at most `queue_max_bytes` of `truesize`.
-    pub(crate) fn new(max: usize, queue_max_bytes: usize, [a, b, c, d]: [u64; 4]) -> Neighbours {
+    /// An empty table, each of whose entries holds waiting packets of at most `queue_max_bytes` of `truesize`.
+    pub(crate) fn new(thresholds: GcThresholds, queue_max_bytes: usize, [a, b, c, d]: [u64; 4]) -> Neighbours {
         Neighbours {
             entries: Slab::new(),
             by_addr: HashMap::with_hasher(RandomState::with_seeds(a, b, c, d)),
             timers: TimerHeap::new(),
-            max,
+            thresholds,
+            last_flush: None,
             queue_max_bytes,
             hand: 0,
             evicted: Vec::new(),
             last: None,
+            version: 0,
         }
+    }
+
+    /// Another number after every change that is not the passing of time.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Where packets to `addr` are sent without a second thought, and until when.
+    pub(crate) fn known(&self, addr: IpAddr, now: Instant) -> Option<(MacAddr, Instant)> {
+        let &index = self.by_addr.get(&addr)?;
+        match self.entries[index as usize].state {
+            // A doubt is ended by a timer, and by what is heard.
+            State::Permanent { mac } | State::Delay { mac } | State::Probe { mac, .. } => {
+                Some((mac, Instant::FAR_FUTURE))
+            }
+            State::Reachable { mac, until } if now < until => Some((mac, until)),
+            State::Reachable { .. } | State::Stale { .. } | State::Incomplete { .. } => None,
+        }
+    }
+
+    /// What was found before may have another answer now.
+    fn is_changed(&mut self) {
+        self.last = None;
+        self.version += 1;
     }
 
     /// Finds the link address for `packet`, or keeps it until there is one.
@@ -132,7 +180,10 @@ impl Neighbours {
                 self.timers.arm(index, entry.timer_at);
                 Resolution::Known(mac, packet)
             }
-            State::Delay { mac } | State::Probe { mac, .. } => Resolution::Known(mac, packet),
+            State::Delay { mac } | State::Probe { mac, .. } => {
+                self.last = Some((addr, mac, Instant::FAR_FUTURE));
+                Resolution::Known(mac, packet)
+            }
             State::Incomplete { .. } => {
                 Resolution::Queued { ask: false, displaced: entry.hold(packet, self.queue_max_bytes) }
             }
@@ -181,7 +232,7 @@ impl Neighbours {
         }
         (entry.state, entry.timer_at) = (next, Instant::FAR_FUTURE);
         self.timers.disarm(index);
-        self.last = None;
+        self.is_changed();
         let waiting = self.entries[index as usize].take_held();
         if matches!(next, State::Stale { .. }) && !waiting.is_empty() {
             // It is used at once.
@@ -212,6 +263,7 @@ impl Neighbours {
             entry.state = State::Reachable { mac, until: now.saturating_add(REACHABLE) };
             entry.timer_at = Instant::FAR_FUTURE;
             self.timers.disarm(index);
+            self.is_changed();
         }
     }
 
@@ -227,7 +279,7 @@ impl Neighbours {
         if let Some(&index) = self.by_addr.get(&addr) {
             self.entries[index as usize].state = State::Permanent { mac };
             self.timers.disarm(index);
-            self.last = None;
+            self.is_changed();
         }
         waiting
     }
@@ -289,10 +341,14 @@ impl Neighbours {
 
     /// Adds an entry. `wanted` says that this host wants to send there, rather than that somebody says to be there.
     fn insert(&mut self, entry: Neighbour, wanted: bool, now: Instant) -> Option<u32> {
-        if self.entries.len() >= GC_MIN {
+        if self.entries.len() >= self.thresholds.keep {
             self.collect(now);
         }
-        if self.entries.len() >= self.max && !self.evict(wanted, now) {
+        let may_flush = self.last_flush.is_none_or(|last| now > last.saturating_add(FLUSH_TIME));
+        if self.entries.len() >= self.thresholds.soft && may_flush {
+            self.flush(now);
+        }
+        if self.entries.len() >= self.thresholds.max && !self.evict(wanted, now) {
             return None;
         }
         let addr = entry.addr;
@@ -310,6 +366,23 @@ impl Neighbours {
                 entry.state.is_stale(now) && now >= entry.updated_at.saturating_add(GC_STALE)
             });
             if let Some(place) = old {
+                drop(self.remove(place as u32));
+            }
+        }
+    }
+
+    /// `neigh_forced_gc`: clears the table down to its second threshold, as far as there are neighbours that nobody uses and
+    /// that nothing was heard of for a while. Linux spares whoever a route or a socket holds on to; here it is whoever was
+    /// confirmed, or is being asked. Once in a while, so it may look at every place.
+    fn flush(&mut self, now: Instant) {
+        self.last_flush = Some(now);
+        for place in 0..self.entries.capacity() {
+            if self.entries.len() <= self.thresholds.soft {
+                return;
+            }
+            let is_old =
+                |entry: &Neighbour| entry.state.is_stale(now) && now > entry.updated_at.saturating_add(FLUSH_TIME);
+            if self.entries.get(place).is_some_and(is_old) {
                 drop(self.remove(place as u32));
             }
         }
@@ -356,7 +429,7 @@ impl Neighbours {
         let entry = self.entries.remove(index as usize);
         self.by_addr.remove(&entry.addr);
         self.timers.disarm(index);
-        self.last = None;
+        self.is_changed();
         entry.queue
     }
 }
@@ -388,7 +461,11 @@ mod tests {
     impl World {
         /// With room for so many small packets.
         fn new(max: usize, small: usize) -> World {
-            World { pool: Pool::new(1 << 20), table: Neighbours::new(max, small * 832, [1, 2, 3, 4]) }
+            World::with(GcThresholds { max, ..GcThresholds::default() }, small)
+        }
+
+        fn with(thresholds: GcThresholds, small: usize) -> World {
+            World { pool: Pool::new(1 << 20), table: Neighbours::new(thresholds, small * 832, [1, 2, 3, 4]) }
         }
 
         fn send(&mut self, to: u8, payload: u8, ms: u64) -> Resolution {
@@ -581,5 +658,22 @@ mod tests {
             assert!(world.table.learn(IpAddr::from([10, 0, 2, n]), QUESTION, at(61_000)).is_empty());
         }
         assert!(world.table.len() < 250, "{}", world.table.len());
+    }
+
+    /// Beyond `gc_thresh2` whoever was not heard of for five seconds goes, at most every five seconds, and not below it.
+    #[test]
+    fn a_table_that_grows_beyond_its_second_threshold_is_cleared_of_who_is_silent() {
+        let mut world = World::with(GcThresholds { keep: 4, soft: 8, max: 16 }, 2);
+        let tell = |world: &mut World, n: u8, ms: u64| {
+            assert!(world.table.learn(IpAddr::from([10, 0, 3, n]), QUESTION, at(ms)).is_empty());
+            world.table.len()
+        };
+        (0..8).for_each(|n| assert_eq!(tell(&mut world, n, 0), usize::from(n) + 1));
+        // All of them are too new to go, and then it is too soon to look again.
+        assert_eq!(tell(&mut world, 8, 1000), 9);
+        assert_eq!(tell(&mut world, 9, 5500), 10);
+        // The eight of the beginning have been silent for long enough: as many go as are too many.
+        assert_eq!(tell(&mut world, 10, 6001), 9);
+        assert!(world.table.state_of(IpAddr::from([10, 0, 3, 9])).is_some());
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct PathMtus {
     entries: HashMap<IpAddr, Entry, RandomState>,
     /// Destinations in the order in which they came.
     order: VecDeque<IpAddr>,
+    /// How often something was learnt.
+    version: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,19 @@ impl PathMtus {
     /// An empty table.
     pub(crate) fn new([a, b, c, d]: [u64; 4]) -> PathMtus {
         let hasher = RandomState::with_seeds(c, d, a, b);
-        PathMtus { entries: HashMap::with_hasher(hasher), order: VecDeque::new() }
+        PathMtus { entries: HashMap::with_hasher(hasher), order: VecDeque::new(), version: 0 }
+    }
+
+    /// Another number after every change that is not the passing of time.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Until when what is known of `dst` holds.
+    pub(crate) fn until(&self, dst: IpAddr, now: Instant) -> Instant {
+        let told = self.entries.get(&dst).filter(|entry| now < entry.until);
+        told.map_or(Instant::FAR_FUTURE, |entry| entry.until)
     }
 
     /// The largest packet to `dst`, if anybody has said so.
@@ -57,6 +71,7 @@ impl PathMtus {
         if mtu as usize >= known {
             return None;
         }
+        self.version += 1;
         let entry = Entry { mtu, until: now.saturating_add(EXPIRES) };
         if self.entries.insert(dst, entry).is_none() {
             self.order.push_back(dst);

@@ -53,11 +53,13 @@ impl Stack {
     }
 
     /// `__netif_receive_skb`: an Ethernet frame from the device, or from this host itself.
-    pub(crate) fn on_frame(&mut self, now: Instant, mut frame: PacketBuf, fx: &mut Effects) {
+    pub(crate) fn on_frame(&mut self, now: Instant, frame: PacketBuf, fx: &mut Effects) {
         fx.tracer.emit(|| Event::NetifReceiveSkb { len: frame.whole_len() as u32 });
         if self.is_down {
             return self.ip.drop_packet(frame, DropReason::DevReady, fx);
         }
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        let Some(mut frame) = self.udp.on_early(&mut self.sockets, frame, lower) else { return };
         let Ok(header) = EthernetHeader::parse(frame.data()) else {
             return self.ip.drop_packet(frame, DropReason::PktTooSmall, fx);
         };
@@ -66,7 +68,7 @@ impl Stack {
         }
         frame.pull(EthernetHeader::LEN);
         let from_self = header.src == self.ip.config.mac;
-        let arrived = Arrived { from_self, to_group: header.dst.is_multicast() };
+        let arrived = Arrived { from_self, to_group: header.dst.is_multicast(), whole: true };
         match header.ethertype {
             EtherType::Ipv4 => match self.ip.receive_v4(frame, arrived, now, fx) {
                 Received::Up(ip, packet) => self.deliver(now, &ip, packet, fx),

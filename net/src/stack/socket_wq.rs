@@ -108,9 +108,11 @@ impl SocketWq {
     #[inline]
     pub(crate) fn data_ready(&mut self, protocol: &'static str, caller: Caller, fx: &mut Effects) {
         fx.tracer.emit(|| Event::SkDataReady { protocol, func: "sock_def_readable" });
-        let before = fx.wakes.len();
-        self.wait.wake(Events::READABLE, 1, &mut fx.wakes);
-        fx.note_cause(before, &["__wake_up_common", "__wake_up_sync_key", "sock_def_readable"], caller);
+        if !self.wait.is_empty() {
+            let before = fx.wakes.len();
+            self.wait.wake(Events::READABLE, 1, &mut fx.wakes);
+            fx.note_cause(before, &["__wake_up_common", "__wake_up_sync_key", "sock_def_readable"], caller);
+        }
         self.send_async(
             (How::WaitData, band::IN),
             &["kill_fasync", "sock_wake_async", "sock_def_readable"],

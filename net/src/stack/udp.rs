@@ -2,18 +2,21 @@
 
 use crate::event::DropReason;
 use crate::packet::{PacketBuf, PoolCache};
+use crate::recv_meta::RecvMeta;
 use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, Demux, FourTuple};
+use crate::stack::dst::Dst;
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
-use crate::stack::ip::{HEADROOM, Lower};
-use crate::stack::ip_output::header_len;
+use crate::stack::ip::{HEADROOM, IpLayer, Lower};
+use crate::stack::ip_output::{PACKET_MAX, header_len};
 use crate::stack::ip_settings::IpFields;
 use crate::stack::listing::{SocketEntry, SocketProto};
 use crate::stack::report::Report;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::socket_wq::{SocketWq, caller};
+use crate::stack::udp_early::Early;
 use crate::stack::udp_errors::ErrorQueue;
 use crate::stack::udp_options::UdpOptions;
 use crate::tcp_info::TcpState;
@@ -30,9 +33,7 @@ use wakeline_runtime::wait_queue::Events;
 #[derive(Debug)]
 pub(crate) struct UdpLayer {
     demux: Demux<u32>,
-    /// The last datagram's flow, its socket, and the demux's version then: datagrams come in runs (Linux's early demux serves
-    /// the same end).
-    recent: Option<(FourTuple, u32, u64)>,
+    early: Option<Early>,
 }
 
 /// A UDP socket. What it sends leaves at once, so there is no send buffer and it is always writable.
@@ -42,6 +43,7 @@ pub(crate) struct UdpSocket {
     pub(crate) binding: Binding,
     pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
+    way: Option<Box<Way>>,
     pub(crate) wq: SocketWq,
     pub(crate) error: Option<SocketError>,
     pub(crate) errors: ErrorQueue,
@@ -51,10 +53,25 @@ pub(crate) struct UdpSocket {
     pub(crate) drops: u64,
 }
 
+/// What all datagrams to a socket's peer have in common.
+#[derive(Debug)]
+struct Way {
+    dst: Dst,
+    /// The socket's and the peer's.
+    ports: [u16; 2],
+    /// The sum of the pseudo-header without the length.
+    pseudo: Sum,
+    /// The largest payload.
+    room: usize,
+    v4: bool,
+}
+
 /// A datagram that has been pulled to its payload, and who sent it.
 #[derive(Debug)]
 struct Datagram {
     from: Endpoint,
+    /// Type of service, or traffic class.
+    tos: u8,
     packet: PacketBuf,
 }
 
@@ -85,6 +102,24 @@ impl UdpSocket {
         SocketEntry { recv_q: u32::try_from(self.charged).unwrap_or(u32::MAX), ..entry }
     }
 
+    /// What its datagrams have in common may be something else now.
+    pub(crate) fn forget_way(&mut self) {
+        self.way = None;
+    }
+
+    /// Takes the oldest datagram, of which `buf` gets what fits.
+    #[inline]
+    fn take(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+        let Some(Datagram { packet, .. }) = self.queue.pop_front() else { return 0 };
+        let n = copy_out(&packet, buf);
+        self.charged -= packet.truesize();
+        pool.free(packet);
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        n
+    }
+
     fn flow(&self) -> Option<FourTuple> {
         self.peer.map(|remote| FourTuple { local: self.local, remote })
     }
@@ -93,7 +128,7 @@ impl UdpSocket {
 impl UdpLayer {
     /// A layer without sockets.
     pub(crate) fn new(secret: [u64; 4]) -> UdpLayer {
-        UdpLayer { demux: Demux::new(secret), recent: None }
+        UdpLayer { demux: Demux::new(secret), early: None }
     }
 
     /// Which ports are in use.
@@ -131,12 +166,14 @@ impl UdpLayer {
             FourTuple { local: Endpoint::new(ip.dst, header.dst_port), remote: Endpoint::new(ip.src, header.src_port) };
         if ip.dst.is_multicast() || lower.ip.is_broadcast(ip.dst) {
             packet.pull(UdpHeader::LEN);
-            return self.deliver_to_many(sockets, &flow, packet, lower);
+            return self.deliver_to_many(sockets, (&flow, ip.tos), packet, lower);
         }
-        match self.lookup(sockets, &flow) {
-            Some(socket) => {
+        match self.find(sockets, &flow) {
+            Some(index) => {
                 packet.pull(UdpHeader::LEN);
-                enqueue(socket, flow.remote, packet, lower);
+                self.early = Early::new(&packet, ip, flow.remote, index, self.versions(lower.ip));
+                let Some(socket) = sockets.udp_at(index) else { return };
+                enqueue(socket, (flow.remote, ip.tos), packet, lower);
             }
             None => {
                 count(lower, v4, (Mib::UdpNoPorts, Mib::Udp6NoPorts));
@@ -149,7 +186,13 @@ impl UdpLayer {
     /// `__udp4_lib_mcast_deliver`: everybody who is bound there hears it, but who is connected to somebody else. As with
     /// IP_MULTICAST_ALL, Linux's default, it need not be the socket that has joined the group.
     #[cold]
-    fn deliver_to_many(&mut self, sockets: &mut Sockets, flow: &FourTuple, packet: PacketBuf, lower: &mut Lower<'_>) {
+    fn deliver_to_many(
+        &mut self,
+        sockets: &mut Sockets,
+        (flow, tos): (&FourTuple, u8),
+        packet: PacketBuf,
+        lower: &mut Lower<'_>,
+    ) {
         let v4 = flow.is_v4();
         let mut hearers = self.demux.all_bound(flow.local);
         hearers.retain(|index| {
@@ -166,11 +209,11 @@ impl UdpLayer {
             };
             copy.put(packet.len()).copy_from_slice(packet.data());
             if let Some(socket) = sockets.udp_at(index) {
-                enqueue(socket, flow.remote, copy, lower);
+                enqueue(socket, (flow.remote, tos), copy, lower);
             }
         }
         if let Some(socket) = sockets.udp_at(last) {
-            enqueue(socket, flow.remote, packet, lower);
+            enqueue(socket, (flow.remote, tos), packet, lower);
         }
     }
 
@@ -180,20 +223,38 @@ impl UdpLayer {
         self.demux.exact(flow, has_flow)
     }
 
-    /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
-    /// else is none of these.
-    fn lookup<'a>(&mut self, sockets: &'a mut Sockets, flow: &FourTuple) -> Option<&'a mut UdpSocket> {
-        if let Some((recent, index, version)) = &self.recent
-            && *version == self.demux.version()
-            && recent == flow
-        {
-            return sockets.udp_at(*index);
-        }
-        let index = self.find(sockets, flow)?;
-        self.recent = Some((*flow, index, self.demux.version()));
-        sockets.udp_at(index)
+    /// A frame whose headers are those of the last datagram: it goes to the same socket. Gives back any other.
+    #[inline]
+    pub(crate) fn on_early(
+        &mut self,
+        sockets: &mut Sockets,
+        mut frame: PacketBuf,
+        lower: &mut Lower<'_>,
+    ) -> Option<PacketBuf> {
+        let Some(early) = &self.early else { return Some(frame) };
+        let must_verify = lower.ip.must_verify(&frame);
+        let Some(v4) = early.strip(&mut frame, must_verify, self.versions(lower.ip)) else { return Some(frame) };
+        let Some(socket) = sockets.udp_at(early.socket) else { return Some(frame) };
+        count(lower, v4, (Mib::IpInReceives, Mib::Ip6InReceives));
+        count(lower, v4, (Mib::IpInDelivers, Mib::Ip6InDelivers));
+        enqueue(socket, (early.from, early.tos), frame, lower);
+        None
     }
 
+    /// The next datagram takes the long way.
+    #[cfg(test)]
+    pub(crate) fn forget_early(&mut self) {
+        self.early = None;
+    }
+
+    /// What `early` depends on.
+    #[inline]
+    fn versions(&self, ip: &IpLayer) -> [u64; 2] {
+        [self.demux.version(), ip.version()]
+    }
+
+    /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
+    /// else is none of these.
     fn find(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
         if let Some(index) = self.exact(sockets, flow) {
             return Some(index);
@@ -243,6 +304,7 @@ impl UdpLayer {
             binding,
             options: UdpOptions::new(rcvbuf),
             peer: None,
+            way: None,
             wq: SocketWq::new(),
             error: None,
             errors: ErrorQueue::default(),
@@ -265,6 +327,7 @@ impl UdpLayer {
         if let Some(old) = socket.flow() {
             self.demux.remove(&old, id.index());
         }
+        socket.way = None;
         let port = socket.local.port();
         if socket.local.ip().is_unspecified() {
             // The address that the route chooses is the socket's from now on.
@@ -290,6 +353,7 @@ impl UdpLayer {
     }
 
     /// Sends one datagram, to the peer unless `to` is given.
+    #[inline]
     pub(crate) fn send(
         sockets: &mut Sockets,
         id: SocketId,
@@ -301,6 +365,25 @@ impl UdpLayer {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
+        if to.is_none()
+            && let Some(way) = &socket.way
+            && payload.len() <= way.room
+            && lower.ip.holds(&way.dst, lower.now)
+        {
+            return way.send(payload, lower);
+        }
+        UdpLayer::send_slowly(socket, payload, to, lower)
+    }
+
+    /// The same where the way has to be found.
+    #[inline(never)]
+    fn send_slowly(
+        socket: &mut UdpSocket,
+        payload: &[u8],
+        to: Option<Endpoint>,
+        lower: &mut Lower<'_>,
+    ) -> Result<usize, SocketError> {
+        let is_to_peer = to.is_none();
         let to = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?;
         let (dst, v4) = (to.ip(), to.ip().is_ipv4());
         if to.port() == 0 {
@@ -339,28 +422,50 @@ impl UdpLayer {
             return Err(SocketError::NoBuffers);
         };
         // What goes in pieces has nobody else to sum it.
-        let sum = !lower.ip.config.checksum_offload || is_large;
-        let mut sums = Sum::pseudo_header(src, dst, protocol::UDP, len);
-        let seed = sums;
-        if sum {
-            sums.add_copying(packet.put(payload.len()), payload);
-        } else {
-            packet.put(payload.len()).copy_from_slice(payload);
-        }
-        let header =
-            UdpHeader { src_port: socket.local.port(), dst_port: to.port(), len: len as u16, has_checksum: sum };
-        let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
-        header.emit(out, sum.then_some(sums));
-        if !sum {
-            UdpHeader::seed_checksum(packet.data_mut(), seed);
-            packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
-        }
+        let is_left = lower.ip.config.checksum_offload && !is_large;
+        let pseudo = Sum::pseudo_header(src, dst, protocol::UDP, len);
+        write(&mut packet, payload, [socket.local.port(), to.port()], pseudo, is_left);
         count(lower, v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
         let plain = Envelope::new(src, dst, protocol::UDP);
         let IpFields { tos, hop_limit } = socket.options.ip_fields(dst);
         let loops = to_all || socket.options.loops(dst);
         let envelope = Envelope { fragments, tos, hop_limit, loops, ..plain };
         lower.ip.send(packet, &envelope, lower.now, lower.fx)?;
+        if is_to_peer {
+            let ports = [socket.local.port(), to.port()];
+            socket.way = lower.ip.dst(&envelope, lower.now).map(|dst| Box::new(Way::new(dst, &envelope, ports)));
+        }
+        Ok(payload.len())
+    }
+
+    /// `UDP_SEGMENT`: sends datagrams of `segment` bytes each, the last of them perhaps shorter; none of them in pieces.
+    ///
+    /// # Simplification
+    /// They are cut here, and not by the device or just above it: nothing below sees them as one.
+    pub(crate) fn send_segments(
+        sockets: &mut Sockets,
+        id: SocketId,
+        (payload, segment): (&[u8], u16),
+        to: Option<Endpoint>,
+        lower: &mut Lower<'_>,
+    ) -> Result<usize, SocketError> {
+        let socket = sockets.udp(id)?;
+        let dst = to.or(socket.peer).ok_or(SocketError::DestinationRequired)?.ip();
+        let headers = header_len(dst.is_ipv4()) + UdpHeader::LEN;
+        let segment = usize::from(segment);
+        let largest = lower.ip.largest_to(dst, socket.options.fragments, lower.now)?;
+        if payload.len() + headers > PACKET_MAX || headers + payload.len().min(segment) > largest {
+            return Err(SocketError::MessageTooLong);
+        }
+        if payload.len() > segment * UDP_MAX_SEGMENTS {
+            return Err(SocketError::InvalidInput);
+        }
+        if payload.is_empty() {
+            return UdpLayer::send(sockets, id, payload, to, lower);
+        }
+        for datagram in payload.chunks(segment) {
+            UdpLayer::send(sockets, id, datagram, to, lower)?;
+        }
         Ok(payload.len())
     }
 
@@ -376,17 +481,52 @@ impl UdpLayer {
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
-        let Datagram { from, packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
-        let (from, n) = (socket.binding.family.show(*from), packet.len().min(buf.len()));
-        buf[..n].copy_from_slice(&packet.data()[..n]);
-        if !peek && let Some(datagram) = socket.queue.pop_front() {
-            socket.charged -= datagram.packet.truesize();
-            pool.free(datagram.packet);
-            if socket.queue.is_empty() && socket.queue.capacity() > IDLE_CAPACITY {
-                socket.queue = VecDeque::new();
-            }
-        }
+        let Datagram { from, packet, .. } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
+        let from = socket.binding.family.show(*from);
+        let n = if peek { copy_out(packet, buf) } else { socket.take(buf, pool) };
         Ok((n, from))
+    }
+
+    /// The same, with what is known of it. With UDP_GRO as many datagrams as the first one's sender has sent with the same length
+    /// lie in `buf` behind each other, the last of them perhaps shorter.
+    ///
+    /// # Simplification
+    /// Linux merges when they arrive, so only what has come together is one, and cuts off what does not fit. Here they are
+    /// put together when they are taken, and what does not fit stays.
+    pub(crate) fn recv_msg(
+        sockets: &mut Sockets,
+        id: SocketId,
+        buf: &mut [u8],
+        pool: &mut PoolCache,
+    ) -> Result<RecvMeta, SocketError> {
+        let socket = sockets.udp(id)?;
+        if let Some(error) = socket.error.take() {
+            return Err(error);
+        }
+        let &Datagram { from, tos, ref packet } = socket.queue.front().ok_or(SocketError::WouldBlock)?;
+        let size = packet.len();
+        let mut len = socket.take(buf, pool);
+        let is_truncated = size > len;
+        let (mut merged, mut last) = (1, len);
+        let room = buf.len().min(PACKET_MAX);
+        while socket.options.gro && !is_truncated && last == size && merged < UDP_GRO_CNT_MAX {
+            let fits = |next: &Datagram| {
+                let n = next.packet.len();
+                next.from == from && next.tos == tos && (1..=size).contains(&n) && len + n <= room
+            };
+            if !socket.queue.front().is_some_and(fits) {
+                break;
+            }
+            last = socket.take(&mut buf[len..], pool);
+            (len, merged) = (len + last, merged + 1);
+        }
+        Ok(RecvMeta {
+            len,
+            from: socket.binding.family.show(from),
+            is_truncated,
+            tos: socket.options.tells_tos(from.ip().is_ipv4()).then_some(tos),
+            gro_size: (merged > 1).then_some(size),
+        })
     }
 
     /// Closes a socket; what was not read is lost.
@@ -417,10 +557,63 @@ impl UdpLayer {
     }
 }
 
+impl Way {
+    fn new(dst: Dst, envelope: &Envelope, ports: [u16; 2]) -> Way {
+        let v4 = envelope.dst.is_ipv4();
+        let pseudo = Sum::pseudo_header(envelope.src, envelope.dst, protocol::UDP, 0);
+        Way { ports, pseudo, room: dst.largest - header_len(v4) - UdpHeader::LEN, v4, dst }
+    }
+
+    /// Sends one datagram, for which there is room.
+    #[inline]
+    fn send(&self, payload: &[u8], lower: &mut Lower<'_>) -> Result<usize, SocketError> {
+        let Some(mut packet) = lower.ip.pool.alloc(HEADROOM + UdpHeader::LEN, payload.len()) else {
+            count(lower, self.v4, (Mib::UdpSndbufErrors, Mib::Udp6SndbufErrors));
+            return Err(SocketError::NoBuffers);
+        };
+        let mut pseudo = self.pseudo;
+        pseudo.add_field((UdpHeader::LEN + payload.len()) as u16);
+        write(&mut packet, payload, self.ports, pseudo, lower.ip.config.checksum_offload);
+        count(lower, self.v4, (Mib::UdpOutDatagrams, Mib::Udp6OutDatagrams));
+        lower.ip.send_along(&self.dst, packet, lower.fx);
+        Ok(payload.len())
+    }
+}
+
+/// Writes a datagram into an empty packet: payload, header, and the checksum, or what the device is to make it from.
+#[inline(always)]
+fn write(packet: &mut PacketBuf, payload: &[u8], [src_port, dst_port]: [u16; 2], pseudo: Sum, is_left: bool) {
+    let mut sums = pseudo;
+    if is_left {
+        packet.put(payload.len()).copy_from_slice(payload);
+    } else {
+        sums.add_copying(packet.put(payload.len()), payload);
+    }
+    let len = (UdpHeader::LEN + payload.len()) as u16;
+    let header = UdpHeader { src_port, dst_port, len, has_checksum: !is_left };
+    let out = packet.push(UdpHeader::LEN).first_chunk_mut().expect("as many bytes as were pushed");
+    header.emit(out, (!is_left).then_some(sums));
+    if is_left {
+        UdpHeader::seed_checksum(packet.data_mut(), pseudo);
+        packet.leave_checksum(UdpHeader::CHECKSUM_OFFSET);
+    }
+}
+
+#[inline]
+fn copy_out(packet: &PacketBuf, buf: &mut [u8]) -> usize {
+    let n = packet.len().min(buf.len());
+    buf[..n].copy_from_slice(&packet.data()[..n]);
+    n
+}
+
+/// How many datagrams are received as one (`UDP_GRO_CNT_MAX`), and sent as one (`UDP_MAX_SEGMENTS`).
+const UDP_GRO_CNT_MAX: usize = 64;
+const UDP_MAX_SEGMENTS: usize = 128;
+
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 64;
 
-fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mut Lower<'_>) {
+fn enqueue(socket: &mut UdpSocket, (from, tos): (Endpoint, u8), packet: PacketBuf, lower: &mut Lower<'_>) {
     let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());
     if !socket.accepts(truesize) {
         socket.drops += 1;
@@ -429,7 +622,7 @@ fn enqueue(socket: &mut UdpSocket, from: Endpoint, packet: PacketBuf, lower: &mu
         return lower.ip.drop_packet(packet, DropReason::SocketRcvbuff, lower.fx);
     }
     socket.charged += truesize;
-    socket.queue.push_back(Datagram { from, packet });
+    socket.queue.push_back(Datagram { from, tos, packet });
     count(lower, v4, (Mib::UdpInDatagrams, Mib::Udp6InDatagrams));
     socket.wq.data_ready("IPPROTO_UDP", caller::UDP, lower.fx);
 }

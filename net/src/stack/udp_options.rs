@@ -22,6 +22,14 @@ pub(crate) struct UdpOptions {
     pub(crate) recverr: bool,
     /// SO_BROADCAST
     pub(crate) broadcast: bool,
+    /// IP_RECVTOS
+    recv_tos: bool,
+    /// IPV6_RECVTCLASS
+    recv_tclass: bool,
+    /// UDP_SEGMENT; 0 for none.
+    pub(crate) segment: u16,
+    /// UDP_GRO
+    pub(crate) gro: bool,
     ip: IpSettings,
     /// IP_MULTICAST_TTL; IPv6's multicast hops as well.
     group_ttl: u8,
@@ -46,6 +54,10 @@ impl UdpOptions {
             sndbuf: SNDBUF_DEFAULT,
             recverr: false,
             broadcast: false,
+            recv_tos: false,
+            recv_tclass: false,
+            segment: 0,
+            gro: false,
             ip: IpSettings::new(),
             group_ttl: GROUP_HOP_LIMIT,
             loop_v4: true,
@@ -67,6 +79,12 @@ impl UdpOptions {
             (Opt::SndBuf, Value::Number(n)) => self.sndbuf = n.min(BUF_MAX / 2).saturating_mul(2).max(SNDBUF_MIN),
             (Opt::Broadcast, Value::Flag(on)) => self.broadcast = on,
             (Opt::RecvErr, Value::Flag(on)) => self.recverr = on,
+            (Opt::RecvTos, Value::Flag(on)) => self.recv_tos = on,
+            (Opt::RecvTrafficClass, Value::Flag(on)) => self.recv_tclass = on,
+            (Opt::UdpSegment, Value::Number(n)) => {
+                self.segment = u16::try_from(n).map_err(|_| SocketError::InvalidInput)?;
+            }
+            (Opt::UdpGro, Value::Flag(on)) => self.gro = on,
             (Opt::MtuDiscover, Value::Number(n)) => {
                 self.fragments = match MtuDiscover::from_number(n).ok_or(SocketError::InvalidInput)? {
                     MtuDiscover::Dont => Fragments::Freely,
@@ -93,6 +111,10 @@ impl UdpOptions {
             Opt::SndBuf => Value::Number(self.sndbuf),
             Opt::Broadcast => Value::Flag(self.broadcast),
             Opt::RecvErr => Value::Flag(self.recverr),
+            Opt::RecvTos => Value::Flag(self.recv_tos),
+            Opt::RecvTrafficClass => Value::Flag(self.recv_tclass),
+            Opt::UdpSegment => Value::Number(self.segment.into()),
+            Opt::UdpGro => Value::Flag(self.gro),
             Opt::MtuDiscover => Value::Number(
                 match self.fragments {
                     Fragments::Freely => MtuDiscover::Dont,
@@ -113,6 +135,11 @@ impl UdpOptions {
     pub(crate) fn ip_fields(&self, dst: IpAddr) -> IpFields {
         let fields = self.ip.fields(dst.is_ipv4());
         if dst.is_multicast() { IpFields { hop_limit: self.group_ttl, ..fields } } else { fields }
+    }
+
+    /// Whether the receiver wants to know how a datagram of IPv4, or of IPv6, was to be treated.
+    pub(crate) fn tells_tos(&self, v4: bool) -> bool {
+        if v4 { self.recv_tos } else { self.recv_tclass }
     }
 
     /// Whether a datagram to a group comes back to this host's own members.

@@ -33,6 +33,12 @@ impl Sum {
         self.add_folded(sum_long(bytes));
     }
 
+    /// Adds a field of 16 bits.
+    #[inline]
+    pub(crate) fn add_field(&mut self, value: u16) {
+        self.0 += u64::from(value.to_be());
+    }
+
     /// Copies `from` to `to`, which is as long, and adds what it copies while it is in the cache.
     #[inline]
     pub(crate) fn add_copying(&mut self, to: &mut [u8], from: &[u8]) {

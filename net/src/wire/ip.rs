@@ -20,6 +20,8 @@ pub(crate) struct IpHeader {
     pub(crate) protocol_at: u16,
     /// Whether the frame was for more than this station.
     pub(crate) to_group: bool,
+    /// Whether the frame's headers stand before the packet: it was not put together from pieces.
+    pub(crate) whole: bool,
 }
 
 /// What a packet that is to be sent says about itself.

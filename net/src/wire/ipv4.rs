@@ -3,6 +3,7 @@
 use crate::wire::checksum;
 use crate::wire::malformed::Malformed;
 use std::fmt;
+use std::mem::offset_of;
 use std::net::Ipv4Addr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -58,6 +59,10 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 impl Ipv4Header {
     /// The length of a header without options, in bytes.
     pub(crate) const LEN: usize = size_of::<Ipv4Bytes>();
+    /// Where the fields stand that differ from packet to packet.
+    pub(crate) const TOTAL_LEN_AT: usize = offset_of!(Ipv4Bytes, total_len);
+    pub(crate) const IDENT_AT: usize = offset_of!(Ipv4Bytes, ident);
+    pub(crate) const CHECKSUM_AT: usize = offset_of!(Ipv4Bytes, checksum);
 
     /// The header of a packet that we send: no options, not to be fragmented.
     ///

@@ -3,6 +3,7 @@
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use std::fmt;
+use std::mem::offset_of;
 use std::net::Ipv6Addr;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -38,6 +39,8 @@ pub(crate) struct Ipv6Header {
 impl Ipv6Header {
     /// The header's length in bytes.
     pub(crate) const LEN: usize = size_of::<Ipv6Bytes>();
+    /// Where the length stands.
+    pub(crate) const PAYLOAD_LEN_AT: usize = offset_of!(Ipv6Bytes, payload_len);
 
     /// Reads the header at the start of `packet`, in the order of `ip6_rcv_core`: version, then length.
     #[inline]

@@ -4,6 +4,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use std::fmt;
+use std::mem::offset_of;
 use std::net::IpAddr;
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -64,6 +65,9 @@ impl UdpHeader {
         sum.add(datagram);
         !self.has_checksum || sum.is_valid()
     }
+
+    /// Where the length stands in the header; the checksum is behind it.
+    pub(crate) const LEN_AT: usize = offset_of!(UdpBytes, len);
 
     /// Where the checksum stands in the header.
     pub(crate) const CHECKSUM_OFFSET: u16 = 6;

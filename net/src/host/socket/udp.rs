@@ -8,6 +8,7 @@ use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, tell_wo
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
 use crate::host::socket::tcp::with_port;
+use crate::recv_meta::RecvMeta;
 use crate::sockopt::{Opt, Sharing, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::INTERFACE;
@@ -63,6 +64,29 @@ impl UdpSocket {
     ) -> Poll<io::Result<usize>> {
         let (place, waiting) = self.sending(waker, slot, to)?;
         attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_to(now, id, buf, to, fx))
+    }
+
+    /// Sends datagrams of `segment` bytes each, in one entry into the stack; of 0 one.
+    pub(crate) fn poll_send_segments(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        message: (&[u8], u16),
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        let (place, waiting) = self.sending(cx.waker(), slot, to)?;
+        attempt(place, Time::Now, waiting, |stack, id, now, fx| stack.udp_send_segments(now, id, message, to, fx))
+    }
+
+    /// Takes a datagram, or those that go together, with what is known of it.
+    pub(crate) fn poll_recv_msg(
+        &self,
+        cx: &mut Context<'_>,
+        slots: &mut Places,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<RecvMeta>> {
+        let call = |stack: &mut Stack, id, _, _: &mut Effects| stack.udp_recv_msg(id, buf);
+        self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, meta)| meta)
     }
 
     /// Sends to the peer what fits, in one entry into the stack. An error about a datagram that is not the first is kept for

@@ -4,7 +4,7 @@
 
 use crate::sockopt::{Name, Opt, Value};
 use crate::tcp_info::{TcpCaState, TcpInfo, TcpInfoOptions, TcpState};
-use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::sockopt::{IpRecvTos, Ipv4RecvErr, Ipv6RecvErr, UdpGroSegment, UdpGsoSegment};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::sys::utsname::uname;
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
@@ -65,6 +65,12 @@ pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
         Opt::Mtu => Value::Number(getsockopt(socket, MtuV4)?),
         Opt::RecvErr if is_v6(socket)? => Value::Flag(getsockopt(socket, Ipv6RecvErr)?),
         Opt::RecvErr => Value::Flag(getsockopt(socket, Ipv4RecvErr)?),
+        Opt::RecvTos => Value::Flag(getsockopt(socket, IpRecvTos)?),
+        Opt::RecvTrafficClass => Value::Flag(socket.recv_tclass_v6()?),
+        Opt::UdpSegment => {
+            Value::Number(u32::try_from(getsockopt(socket, UdpGsoSegment)?).map_err(|_| io::ErrorKind::InvalidData)?)
+        }
+        Opt::UdpGro => Value::Flag(getsockopt(socket, UdpGroSegment)?),
         Opt::RcvLowat => Value::Number(getsockopt(socket, RcvLowat)?),
         Opt::KeepIdle => Value::Time(Some(socket.tcp_keepalive_time()?)),
         Opt::KeepInterval => Value::Time(Some(socket.tcp_keepalive_interval()?)),
@@ -105,6 +111,10 @@ pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
             }
             Ok(())
         }
+        (Opt::RecvTos, Value::Flag(flag)) => Ok(setsockopt(socket, IpRecvTos, &flag)?),
+        (Opt::RecvTrafficClass, Value::Flag(flag)) => socket.set_recv_tclass_v6(flag),
+        (Opt::UdpSegment, Value::Number(n)) => Ok(setsockopt(socket, UdpGsoSegment, &n.cast_signed())?),
+        (Opt::UdpGro, Value::Flag(flag)) => Ok(setsockopt(socket, UdpGroSegment, &flag)?),
         (Opt::RcvLowat, Value::Number(n)) => Ok(setsockopt(socket, RcvLowat, &n)?),
         (Opt::KeepInterval, Value::Time(Some(time))) => {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_interval(time))

@@ -1,6 +1,7 @@
 //! Datagrams over Unix sockets.
 
 use super::addr::address;
+use crate::os::message;
 use crate::os::transfer::retry;
 use socket2::{SockAddr, SockRef};
 use std::io;
@@ -151,6 +152,25 @@ impl UnixDatagram {
     /// Yes.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.source.io(Events::READABLE, |io| retry(|| io.recv_from(buf))).await
+    }
+
+    /// Receives a datagram and leaves it in the socket.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`; `Unsupported` where this is not Linux.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.source.io(Events::READABLE, |io| retry(|| message::peek(SockRef::from(io), buf))).await
+    }
+
+    /// As [`peek`](UnixDatagram::peek), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no datagram; those of [`peek`](UnixDatagram::peek).
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.source.try_io(Events::READABLE, |io| retry(|| message::peek(SockRef::from(io), buf)))
     }
 
     /// As [`send`](UnixDatagram::send), without waiting.

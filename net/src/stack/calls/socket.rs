@@ -55,6 +55,7 @@ impl Stack {
             return Err(SocketError::InvalidInput);
         }
         if let Ok(socket) = self.sockets.udp(id) {
+            socket.forget_way();
             return socket.options.set(opt, value);
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };

@@ -1,6 +1,7 @@
 //! What programs ask of UDP: bind, connect, join a group, send, receive.
 
 use crate::extended_error::ExtendedError;
+use crate::recv_meta::RecvMeta;
 use crate::sockopt::Sharing;
 use crate::stack::demux::Binding;
 use crate::stack::effects::Effects;
@@ -110,10 +111,30 @@ impl Stack {
         to: Option<SocketAddr>,
         fx: &mut Effects,
     ) -> Result<usize, SocketError> {
+        let segment = self.sockets.udp(id)?.options.segment;
+        self.udp_send_segments(now, id, (payload, segment), to, fx)
+    }
+
+    /// The same in datagrams of `segment` bytes, whatever UDP_SEGMENT is set to; of 0 in one.
+    ///
+    /// # Errors
+    /// As [`udp_send_to`](Self::udp_send_to); `MessageTooLong` for a segment that would have to be cut, `InvalidInput` for too
+    /// many of them.
+    pub(crate) fn udp_send_segments(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        (payload, segment): (&[u8], u16),
+        to: Option<SocketAddr>,
+        fx: &mut Effects,
+    ) -> Result<usize, SocketError> {
         let family = self.sockets.udp(id)?.binding.family;
         let to = to.map(|to| destination(family, to)).transpose()?;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        UdpLayer::send(&mut self.sockets, id, payload, to, lower)
+        match segment {
+            0 => UdpLayer::send(&mut self.sockets, id, payload, to, lower),
+            _ => UdpLayer::send_segments(&mut self.sockets, id, (payload, segment), to, lower),
+        }
     }
 
     /// Sends datagrams to the socket's peer until one is refused; gives how many were sent.
@@ -127,10 +148,15 @@ impl Stack {
         payloads: impl Iterator<Item = &'a [u8]>,
         fx: &mut Effects,
     ) -> Result<usize, SocketError> {
+        let segment = self.sockets.udp(id)?.options.segment;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         let mut sent = 0;
         for payload in payloads {
-            match UdpLayer::send(&mut self.sockets, id, payload, None, lower) {
+            let result = match segment {
+                0 => UdpLayer::send(&mut self.sockets, id, payload, None, lower),
+                _ => UdpLayer::send_segments(&mut self.sockets, id, (payload, segment), None, lower),
+            };
+            match result {
                 Ok(_) => sent += 1,
                 Err(error) if sent == 0 => return Err(error),
                 // Whoever goes on from there meets it again.
@@ -172,6 +198,14 @@ impl Stack {
         peek: bool,
     ) -> Result<(usize, SocketAddr), SocketError> {
         UdpLayer::recv(&mut self.sockets, id, buf, peek, &mut self.ip.pool)
+    }
+
+    /// Takes the oldest datagram, or those of one flow that go together, with what is known of it.
+    ///
+    /// # Errors
+    /// As [`udp_recv_from`](Self::udp_recv_from).
+    pub(crate) fn udp_recv_msg(&mut self, id: SocketId, buf: &mut [u8]) -> Result<RecvMeta, SocketError> {
+        UdpLayer::recv_msg(&mut self.sockets, id, buf, &mut self.ip.pool)
     }
 
     /// The same, for a socket that may also hear what is for many.

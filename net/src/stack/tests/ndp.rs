@@ -92,7 +92,7 @@ fn hostile_advertisements_do_not_take_a_neighbour_away() {
 
 #[test]
 fn a_flood_of_questions_is_bounded() {
-    let mut world = World::with(3, |config| config.limits.neigh_max = 64);
+    let mut world = World::with(3, |config| config.limits.neigh.max = 64);
     let target = ADDR6[SERVER];
     for n in 0..2000u32 {
         let src = Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(1000 + n));

@@ -1,12 +1,17 @@
 //! Datagrams.
 
 use crate::event::DropReason;
+use crate::packet::PacketBuf;
 use crate::sockopt::{Opt, Value};
 use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
+use crate::stack::route::{Route, RouteTo};
 use crate::stack::socket::SocketId;
 use crate::stack::testing::world::*;
-use std::net::SocketAddr;
+use crate::wire::checksum::checksum;
+use crate::wire::ethernet::MacAddr;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
 
 fn at(host: usize, port: u16) -> SocketAddr {
@@ -277,5 +282,96 @@ fn ten_thousand_sockets_are_told_apart() {
         send(&mut world, CLIENT, client, &[n as u8], Some(at(SERVER, 20_000 + n))).unwrap();
         world.run_ms(1);
         assert_eq!(recv(&mut world, SERVER, ids[usize::from(n)]).unwrap().0, [n as u8]);
+    }
+}
+
+/// What is remembered of the way to the peer follows whatever it depends on.
+#[test]
+fn the_way_to_the_peer_is_found_anew_when_something_has_changed() {
+    let mut world = World::new(31);
+    let [client, _] = pair(&mut world);
+    world.udp_connect(CLIENT, client, at(SERVER, 101)).unwrap();
+    let set = |world: &mut World, opt, n| {
+        world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, (opt, Value::Number(n)), fx)).unwrap();
+    };
+    // The last frame, and how many there were.
+    let sent = |world: &mut World, payload: &[u8]| {
+        drop(world.take_log());
+        send(world, CLIENT, client, payload, None).unwrap();
+        (world.last_frame.clone(), world.take_log().len())
+    };
+    let (first, _) = sent(&mut world, b"text");
+    assert_eq!(sent(&mut world, b"text"), (first.clone(), 1), "the short way writes what the long one does");
+    assert_eq!(first[..6], MAC[SERVER].0);
+
+    set(&mut world, Opt::Tos, 0x20);
+    assert_eq!(sent(&mut world, b"text").0[15], 0x20);
+    set(&mut world, Opt::Ttl, 7);
+    assert_eq!([sent(&mut world, b"text"), sent(&mut world, b"text")].map(|(frame, _)| frame[22]), [7, 7]);
+
+    assert_eq!(sent(&mut world, &[1; 1400]).1, 1);
+    world.call(CLIENT, |stack, now, fx| stack.ip.hear_of_path(ADDR[SERVER].into(), 1000, now, fx));
+    assert_eq!(sent(&mut world, &[1; 1400]).1, 2);
+    world.run_ms(600_001);
+    assert_eq!(sent(&mut world, &[1; 1400]).1, 1);
+
+    let other = MacAddr([2, 0, 0, 0, 0, 9]);
+    world.call(CLIENT, |stack, now, fx| stack.ip.add_neighbour(ADDR[SERVER].into(), other, now, fx));
+    assert_eq!(sent(&mut world, b"text").0[..6], other.0);
+
+    let everywhere = "10.0.0.2/32".parse().unwrap();
+    let nowhere = Route { prefix: everywhere, to: RouteTo::Unreachable, metric: 0, expires_at: None };
+    world.call(CLIENT, |stack, now, _| stack.ip.add_route(nowhere, now)).unwrap();
+    assert_eq!(send(&mut world, CLIENT, client, b"text", None), Err(SocketError::HostUnreachable));
+}
+
+proptest! {
+    /// A stack that has just seen a datagram of the flow says of any frame what one says that has not.
+    #[test]
+    fn headers_of_the_last_datagram_change_no_verdict(
+        v6 in any::<bool>(), payload in prop::collection::vec(any::<u8>(), 0..70),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        (cut, sums_hold) in (prop::option::of(any::<prop::sample::Index>()), any::<bool>()),
+    ) {
+        let mut world = World::new(32);
+        let host = |host: usize| if v6 { IpAddr::from(ADDR6[host]) } else { ADDR[host].into() };
+        let any = SocketAddr::new(if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }, 101);
+        let server = world.stacks[SERVER].udp_bind(any).unwrap();
+        let client = world.stacks[CLIENT].udp_bind(SocketAddr::new(any.ip(), 100)).unwrap();
+        let to = SocketAddr::new(host(SERVER), 101);
+        send(&mut world, CLIENT, client, b"first", Some(to)).unwrap();
+        world.run_ms(1);
+        send(&mut world, CLIENT, client, &payload, Some(to)).unwrap();
+        world.drop_in_flight();
+        let mut bytes = world.last_frame.clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if sums_hold && !v6 {
+            bytes[24..26].fill(0);
+            let sum = checksum(&bytes[14..34]);
+            bytes[24..26].copy_from_slice(&sum);
+            bytes[40..42].fill(0);
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()) + 1);
+        }
+        let mut verdict = |knows: bool| {
+            while recv(&mut world, SERVER, server).is_ok() {}
+            send(&mut world, CLIENT, client, b"again", Some(to)).unwrap();
+            world.run_ms(1);
+            recv(&mut world, SERVER, server).unwrap();
+            if !knows {
+                world.stacks[SERVER].udp.forget_early();
+            }
+            let counts = |world: &World| Mib::ALL.iter().map(|&mib| world.count(SERVER, mib)).collect::<Vec<_>>();
+            let before = counts(&world);
+            let frame = PacketBuf::from_bytes(&world.pool, &bytes).unwrap();
+            world.call(SERVER, |stack, now, fx| stack.on_frame(now, frame, fx));
+            let news: Vec<_> = counts(&world).iter().zip(before).map(|(after, before)| after - before).collect();
+            (news, recv(&mut world, SERVER, server))
+        };
+        prop_assert_eq!(verdict(true), verdict(false));
     }
 }

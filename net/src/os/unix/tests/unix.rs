@@ -224,3 +224,19 @@ fn other_std(stream: &UnixStream) -> std::os::unix::net::UnixStream {
     use std::os::fd::AsFd;
     stream.as_fd().try_clone_to_owned().unwrap().into()
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_datagram_that_was_looked_at_is_still_there() {
+    run(async {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(other.try_peek(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        one.send(b"text").await.unwrap();
+        assert_eq!(other.peek(&mut buf).await.unwrap(), 4);
+        assert_eq!(other.peek(&mut buf[..2]).await.unwrap(), 2);
+        assert_eq!(other.recv(&mut buf).await.unwrap(), 4);
+        assert_eq!(&buf[..4], b"text");
+        assert_eq!(other.try_peek(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    });
+}
