@@ -6,6 +6,7 @@ use crate::stack::counters::Mib;
 use crate::stack::error::SocketError;
 use crate::stack::socket::SocketId;
 use crate::stack::testing::world::*;
+use crate::stack::udp_options::UdpOptions;
 use std::net::SocketAddr;
 use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
 
@@ -227,7 +228,7 @@ fn what_is_for_many_reaches_every_socket_on_the_port_and_is_bounded_by_joins() {
             ..crate::stack::demux::Binding::alone(crate::stack::endpoint::Family::V4)
         };
         let stack = &mut world.stacks[host];
-        stack.udp.bind(&mut stack.sockets, any_addr(101).into(), binding, 10_000).unwrap()
+        stack.udp.bind(&mut stack.sockets, any_addr(101).into(), binding, UdpOptions::new(10_000, 0)).unwrap()
     };
     let hearers = [0; 3].map(|_| shared(SERVER, &mut world));
     let client = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();
