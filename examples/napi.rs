@@ -3,7 +3,7 @@
 use std::io::Result;
 use std::time::Duration;
 use wakeline::net::UdpSocket;
-use wakeline::net::emulated::{BusyPoll, Host, Lan, NapiSettings};
+use wakeline::net::emulated::{Host, Lan, NapiSettings};
 use wakeline::time::sleep;
 
 #[wakeline::main(flavor = "current_thread", start_paused = true)]
@@ -27,9 +27,9 @@ async fn main() -> Result<()> {
     let deferred = NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: Duration::from_micros(200), threaded: false };
     host.set_napi(deferred)?;
     show("the same, interrupts deferred", &host, one_by_one()).await?;
-    host.set_busy_poll(BusyPoll { time: Duration::from_micros(50), prefer: true, ..BusyPoll::default() })?;
+    socket.set_busy_poll(Some(Duration::from_micros(50))).and_then(|()| socket.set_prefer_busy_poll(true))?;
     show("the same, polled by readers", &host, one_by_one()).await?;
-    host.set_busy_poll(BusyPoll::default())?;
+    socket.set_busy_poll(None)?;
     host.set_napi(NapiSettings { threaded: true, ..NapiSettings::default() })?;
     show("the same, in a thread", &host, one_by_one()).await?;
     host.set_napi(NapiSettings::default())?;
@@ -52,8 +52,8 @@ async fn show(what: &str, host: &Host, traffic: impl Future<Output = Result<()>>
     sleep(Duration::from_millis(5)).await;
     let after = host.counters();
     let (packets, irqs) = (after.packets - before.packets, after.irqs - before.irqs);
-    let (polls, busily) =
-        (after.napi_polls - before.napi_polls, after.busy_poll_rx_packets - before.busy_poll_rx_packets);
+    let polls = after.napi_polls - before.napi_polls;
+    let busily = after.busy_poll_rx_packets - before.busy_poll_rx_packets;
     println!("{what:<30}{packets:>7}{irqs:>6}{polls:>7}{busily:>12}");
     Ok(())
 }

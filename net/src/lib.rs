@@ -133,7 +133,6 @@ pub mod unix {
 #[cfg(not(loom))]
 pub mod emulated {
     pub use crate::host::builder::{HostBuilder, IrqChip};
-    pub use crate::host::busy_poll::BusyPoll;
     pub use crate::host::counters::HostCounters;
     pub use crate::host::driver::NapiSettings;
     pub use crate::host::ethtool::{Channels, EthtoolStats, RingParam};

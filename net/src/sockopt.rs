@@ -22,6 +22,12 @@ pub(crate) enum Opt {
     KeepAlive,
     /// `SO_RCVLOWAT`, a number.
     RcvLowat,
+    /// `SO_BUSY_POLL`, a time in microseconds; none is off.
+    BusyPoll,
+    /// `SO_PREFER_BUSY_POLL`, a flag.
+    PreferBusyPoll,
+    /// `SO_BUSY_POLL_BUDGET`, a number.
+    BusyPollBudget,
     /// `IP_TTL`, a number.
     Ttl,
     /// `IPV6_UNICAST_HOPS`, a number.

@@ -3,6 +3,7 @@
 use crate::blocking_pool::Fate;
 use crate::handle::Handle;
 use crate::namespace;
+use crate::park::might_sleep;
 use crate::scheduler::{self, OnlyThread};
 use crate::task::{Id, JoinHandle, Origin};
 use crate::trace;
@@ -115,6 +116,7 @@ impl Handle {
                  them up; use `.await`, or call it on a thread of its own, as `spawn_blocking` has"
             )
         };
+        might_sleep();
         let _here = self.enter();
         drive()
     }

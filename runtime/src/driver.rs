@@ -18,7 +18,7 @@ mod sleep_word;
 mod unpark;
 
 use crate::clock::{Clock, Instant, Standing};
-use crate::park::Parker;
+use crate::park::{Parker, might_sleep};
 use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
 use crate::timer::Timers;
 use crate::timer::shard::Precision;
@@ -177,6 +177,9 @@ impl Driver {
 
     /// Sleeps for `wait` (`None`: without limit), in the poller when there is something to poll, and wakes waiters of I/O.
     fn sleep(&mut self, handle: &DriverHandle, wait: Option<Duration>) {
+        if wait != Some(Duration::ZERO) {
+            might_sleep();
+        }
         let how = if handle.has_sources() { How::Poll } else { How::Futex };
         match handle.unpark.word.begin(how) {
             Begin::Sleep => {

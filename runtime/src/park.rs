@@ -82,6 +82,10 @@ impl Parker {
     }
 
     /// Sleeps until notified. Consumes one notification, however often it was given.
+    ///
+    /// # Panics
+    /// In debug builds, where the thread [must not sleep](non_block).
+    #[track_caller]
     pub fn park(&self) {
         self.unparker.inner.park(None);
     }
@@ -89,6 +93,10 @@ impl Parker {
     /// Sleeps until notified or until `timeout` has passed; says whether it was notified.
     ///
     /// A `timeout` of zero only consumes a notification that is already there.
+    ///
+    /// # Panics
+    /// In debug builds, where the thread [must not sleep](non_block); not with a `timeout` of zero.
+    #[track_caller]
     pub fn park_timeout(&self, timeout: Duration) -> bool {
         self.unparker.inner.park(Some(timeout))
     }
@@ -110,12 +118,14 @@ impl Unparker {
 }
 
 impl Inner {
+    #[track_caller]
     fn park(&self, timeout: Option<Duration>) -> bool {
+        if timeout == Some(Duration::ZERO) {
+            return self.try_consume();
+        }
+        might_sleep();
         if self.try_consume() {
             return true;
-        }
-        if timeout == Some(Duration::ZERO) {
-            return false;
         }
         // A timeout too long for the clock is no timeout: nobody waits 500 years.
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
@@ -223,6 +233,57 @@ impl Drop for Unentered {
     }
 }
 
+#[cfg(debug_assertions)]
+thread_local! {
+    static NON_BLOCK: Cell<u32> = const { Cell::new(0) };
+}
+
+/// This thread must not sleep until the value drops. Nests. It costs nothing in release builds, which do not look.
+#[derive(Debug)]
+#[must_use = "the thread may sleep again when this drops"]
+pub struct NonBlock(PhantomData<*const ()>);
+
+/// Begins a section in which this thread must not sleep, because it does not run for itself: it works off an interrupt, say,
+/// and whoever it has interrupted would sleep with it (`non_block_start`, and what `preempt_count` says to `might_sleep`).
+///
+/// # Examples
+/// ```
+/// use wakeline_runtime::park::{might_sleep, non_block};
+///
+/// let section = non_block();
+/// // Here a `Parker::park`, a blocking lock or a `block_on` panics in debug builds.
+/// drop(section);
+/// might_sleep();
+/// ```
+#[inline(always)]
+pub fn non_block() -> NonBlock {
+    #[cfg(debug_assertions)]
+    NON_BLOCK.set(NON_BLOCK.get() + 1);
+    NonBlock(PhantomData)
+}
+
+impl Drop for NonBlock {
+    #[inline(always)]
+    fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        NON_BLOCK.set(NON_BLOCK.get() - 1);
+    }
+}
+
+/// Says that the caller may sleep further on, so that it is found out also when it does not.
+///
+/// # Panics
+/// In debug builds, where the thread [must not sleep](non_block).
+#[inline(always)]
+#[track_caller]
+pub fn might_sleep() {
+    #[cfg(debug_assertions)]
+    assert!(
+        NON_BLOCK.get() == 0 || std::thread::panicking(),
+        "a thread may sleep here, while it works off an interrupt: whoever was interrupted would sleep with it"
+    );
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -243,6 +304,37 @@ mod tests {
         parker.waker().wake();
         assert!(parker.park_timeout(Duration::ZERO));
         assert!(!parker.park_timeout(Duration::ZERO));
+    }
+
+    /// Whatever waits with the whole thread is found out, also when it need not wait, and also what can not wait is let through.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn who_must_not_sleep_is_told_where_it_may() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+        let parker = Parker::new();
+        let (outer, inner) = (non_block(), non_block());
+        drop(inner);
+        let sleeps = |f: &dyn Fn()| catch_unwind(AssertUnwindSafe(f)).is_err();
+        assert!(sleeps(&|| {
+            parker.unparker().unpark();
+            parker.park();
+        }));
+        assert!(parker.park_timeout(Duration::ZERO), "the notification is there still, and nobody sleeps for it");
+        assert!(sleeps(&|| _ = parker.park_timeout(Duration::from_secs(100))));
+        let mutex = crate::sync::Mutex::new(());
+        assert!(sleeps(&|| drop(mutex.blocking_lock())) && mutex.try_lock().is_ok());
+        let queue = crate::wait_queue::WaitQueue::new();
+        let wait = |limit| {
+            let (any, shared) = (crate::wait_queue::Events::ANY, crate::wait_queue::Mode::Shared);
+            queue.wait_until_blocking(any, shared, limit, || None::<()>)
+        };
+        assert!(sleeps(&|| _ = wait(None)) && !sleeps(&|| _ = wait(Some(Duration::ZERO))));
+        let runtime = crate::Runtime::new().unwrap();
+        assert!(sleeps(&|| runtime.block_on(async {})));
+        drop(outer);
+        runtime.block_on(async {});
+        parker.unparker().unpark();
+        parker.park();
     }
 
     #[test]

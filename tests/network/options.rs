@@ -31,6 +31,11 @@ fn options_begin_with_linuxs_defaults_and_are_kept() {
             assert_eq!(a.tcp_user_timeout().unwrap(), None);
             assert!(a.tcp_quickack().unwrap());
             assert!(a.take_error().unwrap().is_none());
+            assert!(!a.prefer_busy_poll().unwrap());
+            // To poll more than is the default Linux wants a privilege.
+            a.set_busy_poll(None).unwrap();
+            a.set_busy_poll_budget(4).unwrap();
+            assert_eq!(a.busy_poll().unwrap(), None);
             a.set_nodelay(true).unwrap();
             a.set_ttl(9).unwrap();
             a.set_linger(Some(secs(3))).unwrap();

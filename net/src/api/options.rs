@@ -119,7 +119,9 @@ macro_rules! option {
     };
     ($(#[$doc:meta])* $get:ident, $set:ident: $kind:ident($type:ty), $opt:ident) => {
         $crate::api::options::option!($(#[$doc])* $get -> $type, $opt);
-
+        $crate::api::options::option!($(#[$doc])* only $set: $kind($type), $opt);
+    };
+    ($(#[$doc:meta])* only $set:ident: $kind:ident($type:ty), $opt:ident) => {
         $(#[$doc])*
         ///
         /// # Errors
@@ -143,6 +145,23 @@ macro_rules! socket_options {
             $crate::api::options::option! {
                 /// The send buffer, in bytes with their overhead (`SO_SNDBUF`), doubled as the receive buffer is.
                 send_buffer_size, set_send_buffer_size: Number(u32), SndBuf
+            }
+            $crate::api::options::option! {
+                /// For how long a thread that reads polls the device before it sleeps (`SO_BUSY_POLL`), to the microsecond;
+                /// none, the default unless `net.core.busy_read` says otherwise, is not at all. On the emulated network a
+                /// task looks once in each of its polls, because others wait for its worker. Connections that a listener
+                /// accepts have its value.
+                busy_poll, set_busy_poll: Time(Option<std::time::Duration>), BusyPoll
+            }
+            $crate::api::options::option! {
+                /// Whether the softirq is to leave the polling to those who poll busily (`SO_PREFER_BUSY_POLL`): where the
+                /// device's interrupts are deferred, there are none while somebody does.
+                prefer_busy_poll, set_prefer_busy_poll: Flag(bool), PreferBusyPoll
+            }
+            $crate::api::options::option! {
+                /// How many packets one look of a busy poll takes (`SO_BUSY_POLL_BUDGET`), up to 65535; 8 by default, and for 0.
+                /// Linux does not tell it again.
+                only set_busy_poll_budget: Number(u32), BusyPollBudget
             }
             $crate::api::options::option! {
                 /// The time to live of what is sent to one host of IPv4 (`IP_TTL`), from 1 to 255.

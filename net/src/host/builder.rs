@@ -8,8 +8,9 @@ use crate::host::handle::Host;
 use crate::host::irq_desc::{Flow, IrqDesc};
 use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
-use crate::host::softnet::{CpuShared, NETDEV_MAX_BACKLOG};
+use crate::host::softnet::CpuShared;
 use crate::host::steering::Steering;
+use crate::host::sysctl::NetCore;
 use crate::irq::controller::IrqController;
 use crate::irq::line::IrqLine;
 use crate::link::netem::{Links, Netem};
@@ -54,7 +55,7 @@ pub struct HostBuilder {
     tx_ring: Option<usize>,
     irq_chip: IrqChip,
     threadirqs: bool,
-    backlog_max: u32,
+    core: NetCore,
     offloads: Offloads,
     mtu: usize,
     limits: Limits,
@@ -93,7 +94,7 @@ impl HostBuilder {
             tx_ring: None,
             irq_chip: IrqChip::default(),
             threadirqs: false,
-            backlog_max: NETDEV_MAX_BACKLOG as u32,
+            core: NetCore::default(),
             offloads: Offloads::empty(),
             mtu: MTU_DEFAULT,
             limits: Limits::default(),
@@ -224,11 +225,12 @@ impl HostBuilder {
         self
     }
 
-    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.core.netdev_max_backlog`, `net.ipv4.tcp_max_tw_buckets`,
+    /// Sets what Linux lets a host's owner choose, by Linux's name: `net.core.somaxconn`, `net.ipv4.tcp_max_tw_buckets`,
     /// `net.ipv4.tcp_timestamps`, `tcp_sack`, `tcp_syncookies`, `tcp_max_syn_backlog`, `tcp_abort_on_overflow`,
     /// `tcp_synack_retries`, `tcp_tw_reuse`, `tcp_rfc1337`, `tcp_max_orphans`, `tcp_challenge_ack_limit`, `tcp_mem` (its third
     /// number, in pages), `net.ipv4.neigh.default.gc_thresh1`, `gc_thresh2` and `gc_thresh3`, which here bound the neighbours of
-    /// both families together. With several CPUs each bound is one CPU's.
+    /// both families together. Those of the receive path can be set later as well, with [`Host::set_sysctl`]. With several CPUs
+    /// each bound is one CPU's.
     ///
     /// Of IPv6 `net.ipv6.conf.all.accept_dad`, `optimistic_dad` and `accept_ra`: whether others are asked if they have an
     /// address of the host's, before it is used or while it is (RFC 4862, RFC 4429); and whether routers are asked for, and
@@ -253,10 +255,6 @@ impl HostBuilder {
                 self.limits.somaxconn = value;
                 true
             }
-            "net.core.netdev_max_backlog" => {
-                self.backlog_max = value;
-                true
-            }
             "net.ipv4.neigh.default.gc_thresh1" => {
                 self.limits.neigh.keep = value as usize;
                 true
@@ -273,14 +271,18 @@ impl HostBuilder {
                 self.limits.time_wait_max = value as usize;
                 true
             }
-            _ => match (name.strip_prefix("net.ipv4."), name.strip_prefix("net.ipv6.conf.all.")) {
-                (Some(name), _) => self.tcp.set(name, value),
-                (_, Some(name)) => {
+            _ => {
+                if let Some(name) = name.strip_prefix("net.core.") {
+                    self.core.set(name, value).is_ok()
+                } else if let Some(name) = name.strip_prefix("net.ipv4.") {
+                    self.tcp.set(name, value)
+                } else if let Some(name) = name.strip_prefix("net.ipv6.conf.all.") {
                     self.ipv6.push((name.to_owned(), value));
                     Ipv6Sysctls::OFF.clone().set(name, value)
+                } else {
+                    false
                 }
-                _ => false,
-            },
+            }
         };
         if !known {
             self.bad_sysctl.get_or_insert_with(|| format!("{name} = {value}"));
@@ -322,8 +324,9 @@ impl HostBuilder {
         let addrs = self.addrs(station)?;
         let routes = self.routes(&addrs)?;
         self.lan.join(&self.name, known_by(&addrs))?;
-        let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::default()).collect();
-        cpus.iter().for_each(|cpu| cpu.set_backlog_max(self.backlog_max));
+        let core = Arc::new(std::mem::take(&mut self.core));
+        self.limits.busy_read_usecs = core.busy_read.get();
+        let cpus: Vec<Arc<CpuShared>> = (0..self.cpus).map(|_| Arc::new(CpuShared::new(core.clone()))).collect();
         let nic = Arc::new(self.device(&cpus));
         let mut rng = self.lan.fork_rng();
         let port =
@@ -346,6 +349,7 @@ impl HostBuilder {
             irqs: self.irqs(&nic),
             steering: Steering::new(self.cpus as u16, self.model.limits().indirection, nic.queue_count() != self.cpus),
             nic,
+            core,
             clock: self.lan.clock.clone(),
             tracer: tracer.clone(),
             lan: self.lan.clone(),

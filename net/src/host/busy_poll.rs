@@ -1,69 +1,56 @@
 //! Busy polling: who waits for packets takes them from the device, without an interrupt.
 //!
 //! A reader that finds nothing becomes the owner of its queue's NAPI instance, as a softirq would, and polls in its own context. A
-//! thread goes on for as long as it was told (`napi_busy_loop`); a task looks once in each of its polls, because others wait for
-//! its worker.
+//! thread goes on for as long as its socket says (`napi_busy_loop`); a task looks once in each of its polls, because others wait
+//! for its worker.
 
 use crate::host::driver::{self, Settle};
-use crate::host::handle::Host;
 use crate::host::machine::Works;
 use crate::irq::napi::BusyPoll as Taken;
-use std::io;
+use crate::packet::PacketBuf;
+use crate::sockopt::{Opt, Value};
+use crate::stack::busy_poll::{BUSY_POLL_BUDGET, BusyPoll};
+use crate::stack::socket::SocketId;
 use std::task::Poll;
-use std::time::Duration;
+use wakeline_runtime::park::non_block;
 
-/// How the sockets of a host poll busily.
-///
-/// # Differs from Linux
-/// It holds for all sockets of the host, as `net.core.busy_read` does for those that do not say otherwise; there is no
-/// `SO_BUSY_POLL` for one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BusyPoll {
-    /// For how long a thread that reads goes on looking before it sleeps (`net.core.busy_read`); zero: not at all. A task looks
-    /// once.
-    pub time: Duration,
-    /// How many packets one look takes (`SO_BUSY_POLL_BUDGET`): 1 to 65535, 8 by default.
-    pub budget: u16,
-    /// Whether the softirq is to leave the polling to readers (`SO_PREFER_BUSY_POLL`): together with
-    /// [`NapiSettings`](crate::emulated::NapiSettings) that defer interrupts there are none while somebody reads.
-    pub prefer: bool,
-}
-
-impl Default for BusyPoll {
-    fn default() -> BusyPoll {
-        BusyPoll { time: Duration::ZERO, budget: BUSY_POLL_BUDGET, prefer: false }
-    }
-}
-
-/// `BUSY_POLL_BUDGET`
-const BUSY_POLL_BUDGET: u16 = 8;
-
-impl Host {
-    /// How the host's sockets poll busily.
-    #[must_use]
-    pub fn busy_poll(&self) -> BusyPoll {
-        *self.machine().busy_poll.lock()
-    }
-
-    /// Lets them poll busily, or no more.
-    ///
-    /// # Errors
-    /// `EINVAL` (`InvalidInput`) for a budget of 0.
-    pub fn set_busy_poll(&self, busy_poll: BusyPoll) -> io::Result<()> {
-        if busy_poll.budget == 0 {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+impl Works {
+    /// How readers of a socket poll busily, if they do. While no socket of the host ever did, that costs one load.
+    #[inline]
+    pub(crate) fn busy_poll(&self, cpu: usize, id: SocketId) -> Option<BusyPoll> {
+        if !self.polls_busily.get() {
+            return None;
         }
-        let machine = self.machine();
-        *machine.busy_poll.lock() = busy_poll;
-        machine.polls_busily.set(!busy_poll.time.is_zero());
-        Ok(())
+        self.with_stack_recent(cpu, |stack, _, _| stack.busy_poll(id))
+    }
+
+    /// A socket of the host has been given an option.
+    pub(crate) fn note_option(&self, opt: Opt, value: Value) {
+        if opt == Opt::BusyPoll && value != Value::Time(None) {
+            self.polls_busily.set(true);
+        }
+    }
+
+    /// `net.core.busy_read`, in microseconds, for sockets to come.
+    pub(crate) fn set_busy_read(&self, usecs: u32) {
+        (0..self.cpu_count()).for_each(|cpu| self.with_stack_recent(cpu, |stack, _, _| stack.set_busy_read(usecs)));
+        if usecs > 0 {
+            self.polls_busily.set(true);
+        }
     }
 }
 
-/// A reader of a socket on `cpu` waits, and tries again after each look. The last try is the answer.
+/// A reader on `cpu` waits, and tries again after each look; `once`: it looks once. The last try is the answer.
 #[cold]
-pub(crate) fn busy_loop<R>(host: &Works, cpu: usize, once: bool, mut attempt: impl FnMut() -> Poll<R>) -> Poll<R> {
-    let BusyPoll { time, budget, prefer } = *host.busy_poll.lock();
+pub(crate) fn busy_loop<R>(
+    host: &Works,
+    cpu: usize,
+    how: BusyPoll,
+    once: bool,
+    mut attempt: impl FnMut() -> Poll<R>,
+) -> Poll<R> {
+    let (time, prefer) = (how.time(), how.prefer);
+    let budget = if how.budget == 0 { BUSY_POLL_BUDGET } else { how.budget };
     let started = host.clock.now();
     let queue = cpu % host.nic.queue_count();
     let mut frames = Vec::new();
@@ -95,7 +82,9 @@ pub(crate) fn busy_loop<R>(host: &Works, cpu: usize, once: bool, mut attempt: im
     }
 }
 
-fn look(host: &Works, queue: usize, budget: u16, frames: &mut Vec<crate::packet::PacketBuf>) {
+/// A poll in the reader's context, with bottom halves disabled.
+fn look(host: &Works, queue: usize, budget: u16, frames: &mut Vec<PacketBuf>) {
+    let _bh_disabled = non_block();
     let now = host.clock.now();
     let cpu = host.nic.line(queue).cpu();
     let work = driver::clean(host, host.cpu(cpu), queue, budget.into(), now, frames);

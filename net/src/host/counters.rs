@@ -3,7 +3,7 @@
 use crate::event::Drops;
 use crate::nic::stats::NicStats;
 use crate::stack::counters::Counters as StackCounters;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A count with one writer at a time and any number of readers.
 #[derive(Debug, Default)]
@@ -45,6 +45,25 @@ impl Flag {
     }
 }
 
+/// The same for a number.
+#[derive(Debug, Default)]
+pub(crate) struct Setting(AtomicU32);
+
+impl Setting {
+    pub(crate) fn new(value: u32) -> Setting {
+        Setting(AtomicU32::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// What one emulated CPU has done: `/proc/softirqs` and `softnet_stat` in one.
 #[derive(Debug, Default)]
 pub(crate) struct CpuCounters {
@@ -57,6 +76,8 @@ pub(crate) struct CpuCounters {
     /// How often `ksoftirqd` was woken for what was raised outside of interrupts.
     pub(crate) ksoftirqd_wakeups: Counter,
     pub(crate) backlog_drops: Counter,
+    /// Those of them that a flow limit has dropped.
+    pub(crate) flow_limit: Counter,
     /// How often another CPU has interrupted it for frames that it handed over.
     pub(crate) received_rps: Counter,
     /// Frames that readers have polled busily.

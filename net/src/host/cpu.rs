@@ -26,13 +26,9 @@ use crate::waking;
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 use wakeline_runtime::clock::Instant;
+use wakeline_runtime::park::non_block;
 
-/// Packets that one `net_rx_action` may process (`netdev_budget`).
-const NETDEV_BUDGET: usize = 300;
-/// How long one `net_rx_action` may go on (`netdev_budget_usecs`, two jiffies at 1000 Hz).
-const NETDEV_BUDGET_TIME: Duration = Duration::from_millis(2);
 /// Packets that one poll of one instance may process.
 const NAPI_POLL_WEIGHT: usize = 64;
 
@@ -183,6 +179,7 @@ impl Cpu {
     /// The clock's interrupt: the timers whose time has come.
     #[cold]
     fn on_hrtimers(&mut self, now: Instant) {
+        let _in_hardirq = non_block();
         let Cpu { shared, host, own, .. } = self;
         for timer in shared.irq.timers.take_due(now) {
             match timer {
@@ -197,6 +194,7 @@ impl Cpu {
 
     #[inline]
     fn do_irqs(&mut self, lines: u64) {
+        let _in_hardirq = non_block();
         let mut delivered = lines | self.shared.irq.take();
         while delivered != 0 {
             let line = delivered.trailing_zeros() as usize;
@@ -217,6 +215,7 @@ impl Cpu {
                     host.irqs[usize::from(line)].run_thread(host, shared, own, action);
                 }
                 Kthread::Napi(queue) => {
+                    let _bh_disabled = non_block();
                     if self.napi_poll_out_of_line(Instance::Queue(queue), now).again {
                         self.shared.wake_thread(thread);
                     }
@@ -257,7 +256,11 @@ impl Cpu {
             0 => {}
             1 => {
                 let Some(instance) = self.own.poll_list.pop() else { return };
-                if self.napi_poll(instance, started).again {
+                let work = self.napi_poll(instance, started);
+                if work.packets >= self.host.core.netdev_budget.get() as usize {
+                    self.shared.counters.time_squeeze.add(1);
+                }
+                if work.again {
                     self.go_on_later([].into_iter(), PollList::from_elem(instance, 1));
                 }
             }
@@ -268,7 +271,7 @@ impl Cpu {
     fn poll_many(&mut self, started: Instant) {
         let mut unpolled = std::mem::take(&mut self.own.poll_list).into_iter();
         let mut repoll = PollList::new();
-        let mut budget = NETDEV_BUDGET;
+        let mut budget = self.host.core.netdev_budget.get() as usize;
         while let Some(instance) = unpolled.next() {
             let work = self.napi_poll_out_of_line(instance, started);
             budget = budget.saturating_sub(work.packets);
@@ -278,7 +281,7 @@ impl Cpu {
             if unpolled.len() == 0 && repoll.is_empty() {
                 return;
             }
-            if budget == 0 || self.host.clock.now() - started >= NETDEV_BUDGET_TIME {
+            if budget == 0 || self.host.clock.now() - started >= self.host.core.budget_time() {
                 self.shared.counters.time_squeeze.add(1);
                 break;
             }
@@ -303,15 +306,23 @@ impl Cpu {
     #[inline(always)]
     fn napi_poll(&mut self, instance: Instance, now: Instant) -> Work {
         let Cpu { index, shared, host, frames, .. } = self;
+        let weight = match instance {
+            Instance::Queue(_) => NAPI_POLL_WEIGHT,
+            Instance::Backlog => host.core.dev_weight.get() as usize,
+        };
         let (packets, dev) = match instance {
             Instance::Queue(queue) => {
-                let packets = driver::clean(host, shared, queue.into(), NAPI_POLL_WEIGHT, now, frames);
+                let packets = driver::clean(host, shared, queue.into(), weight, now, frames);
                 (packets, host.nic.name())
             }
-            Instance::Backlog => (shared.take_backlog(NAPI_POLL_WEIGHT, frames), &host.loopback_name),
+            Instance::Backlog => (shared.take_backlog(weight, frames), &host.loopback.name),
         };
         // "exceeding weight": a poll that lies about its work would keep others from theirs.
-        debug_assert!(packets <= NAPI_POLL_WEIGHT, "a poll keeps to its weight");
+        debug_assert!(
+            packets <= weight,
+            "a poll of {dev} has found {packets} packets, more than its weight of {weight}"
+        );
+        let packets = packets.min(weight);
         if !frames.is_empty() {
             let _in = host.tracer.is_listening().then(|| {
                 let poll = if instance == Instance::Backlog { "process_backlog" } else { "wakeline_poll" };
@@ -324,19 +335,25 @@ impl Cpu {
         host.tracer.emit(|| Event::NapiPoll {
             dev: dev.clone(),
             work: u32::try_from(packets).unwrap_or(u32::MAX),
-            budget: NAPI_POLL_WEIGHT as u32,
+            budget: u32::try_from(weight).unwrap_or(u32::MAX),
         });
         let again = match instance {
             // A full weight means that there may be more: ownership is kept.
-            Instance::Queue(queue) if packets >= NAPI_POLL_WEIGHT => driver::goes_on(host, shared, queue.into(), now),
+            Instance::Queue(queue) if packets >= weight => driver::goes_on(host, shared, queue.into(), now),
             Instance::Queue(queue) => driver::complete(host, *index, queue.into(), packets, now, frames),
-            Instance::Backlog if packets >= NAPI_POLL_WEIGHT => true,
+            Instance::Backlog if packets >= weight => true,
             Instance::Backlog => {
                 // The backlog has no line to latch a cause: look again, now that others can schedule it.
                 shared.backlog.complete_done() == Completed::Again
                     || !shared.input_queue().is_empty() && shared.backlog.schedule_prep() != Scheduled::No
             }
         };
+        if let Instance::Queue(queue) = instance {
+            debug_assert!(
+                again || driver::is_looked_after(host, queue.into()),
+                "the driver of {dev} has left queue {queue} without an interrupt and without a poll"
+            );
+        }
         Work { packets, again }
     }
 }
@@ -356,6 +373,7 @@ impl SoftirqContext for Cpu {
 
     #[inline]
     fn action(&mut self, vector: Softirq, now: Instant) {
+        let _in_softirq = non_block();
         self.shared.counters.softirqs[vector as usize].add(1);
         self.host.tracer.emit(|| Event::SoftirqEntry { vec: vector as u8 });
         match vector {

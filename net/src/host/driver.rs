@@ -18,6 +18,7 @@ use crate::packet::PacketBuf;
 use parking_lot::Mutex;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
+use wakeline_runtime::park::{might_sleep, non_block};
 
 /// The driver's side of the device: a vector for each queue pair.
 pub(crate) struct Driver {
@@ -25,6 +26,21 @@ pub(crate) struct Driver {
     /// It has one level line, and reads a cause register.
     is_legacy: bool,
     merges: bool,
+    /// What is wrong with it.
+    #[cfg(test)]
+    fault: Mutex<Option<Fault>>,
+}
+
+/// What a driver may do wrong.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// It never lets its device interrupt again.
+    NeverUnmasks,
+    /// Its polls say that they have found so many packets more than they have.
+    Boasts(usize),
+    /// They say that they have found their weight, whatever there is.
+    NeverEnds,
 }
 
 /// What belongs to one queue pair (`q_vector`).
@@ -62,7 +78,13 @@ impl Driver {
     pub(crate) fn new(is_legacy: bool, gros: Vec<Option<Gro>>) -> Driver {
         let merges = gros.iter().any(Option::is_some);
         let vector = |gro| Vector { napi: Napi::default(), gro: Mutex::new(gro), tuning: Mutex::default() };
-        Driver { vectors: gros.into_iter().map(vector).collect(), is_legacy, merges }
+        Driver {
+            vectors: gros.into_iter().map(vector).collect(),
+            is_legacy,
+            merges,
+            #[cfg(test)]
+            fault: Mutex::new(None),
+        }
     }
 
     /// How a queue's instance is set.
@@ -135,6 +157,12 @@ pub(crate) fn clean(
         if let Some(gro) = vector.gro.lock().as_mut() {
             if vector.napi.is_tuned() { gro.hold(frames, now) } else { gro.merge(frames) }
         }
+    }
+    #[cfg(test)]
+    match *host.driver.fault.lock() {
+        Some(Fault::Boasts(more)) => return packets + more,
+        Some(Fault::NeverEnds) => return budget,
+        _ => {}
     }
     packets
 }
@@ -247,6 +275,7 @@ pub(crate) enum Settle {
 
 /// `busy_poll_stop`: the queue's owner looks once more, as a softirq would, and gives it up.
 pub(crate) fn busy_poll_stop(host: &Works, queue: usize, budget: usize, settle: Settle, frames: &mut Vec<PacketBuf>) {
+    let _bh_disabled = non_block();
     let vector = &host.driver.vectors[queue];
     let (now, cpu) = (host.clock.now(), host.nic.line(queue).cpu());
     let shared = host.cpu(cpu);
@@ -283,6 +312,10 @@ fn wake_at(shared: &CpuShared, queue: usize, at: Instant) {
 /// Lets the device interrupt again. A frame that came since the last look has latched its cause: it fires now.
 #[inline(always)]
 pub(crate) fn enable_irq(host: &Works, queue: usize) {
+    #[cfg(test)]
+    if *host.driver.fault.lock() == Some(Fault::NeverUnmasks) {
+        return;
+    }
     let line = host.nic.line(queue);
     if line.is_moderated() {
         host.nic.on_poll_done(queue, host.irqs[queue].total());
@@ -290,9 +323,21 @@ pub(crate) fn enable_irq(host: &Works, queue: usize) {
     line.unmask();
 }
 
+/// Whether anybody will look at a queue whose poll has ended: its owner, or its interrupt. In a queue of which neither is so
+/// frames wait for ever. For assertions.
+pub(crate) fn is_looked_after(host: &Works, queue: usize) -> bool {
+    let (line, desc, napi) = (host.nic.line(queue), &host.irqs[queue], &host.driver.vectors[queue].napi);
+    // Another CPU may take the interrupt meanwhile, which masks it until that CPU is the owner; it is counted before.
+    let taken = desc.total();
+    let is_lost = !line.is_in_progress() && !napi.is_owned() && line.is_masked() && desc.total() == taken;
+    // A timer looks after what has settings; a thread may be about to.
+    !is_lost || napi.is_tuned() || !desc.is_plain()
+}
+
 /// `napi_disable`: whoever polls the queue has finished when this returns, and nobody begins until [`enable`]. Not to be called
 /// from an interrupt.
 fn disable(host: &Works, queue: usize) {
+    might_sleep();
     let napi = &host.driver.vectors[queue].napi;
     napi.disable_begin();
     while !napi.try_disable() {
@@ -328,3 +373,6 @@ pub(crate) fn resize_rings(host: &Works, count: usize) {
         enable(host, queue);
     }
 }
+
+#[cfg(test)]
+mod tests;

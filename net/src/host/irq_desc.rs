@@ -128,6 +128,11 @@ impl IrqDesc {
         }
     }
 
+    /// Whether nothing but its driver's handler is called for it, here and now.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain.get()
+    }
+
     /// How often it has been taken, by CPU.
     pub(crate) fn counts(&self) -> impl Iterator<Item = u64> + '_ {
         self.counts.iter().map(Counter::get)

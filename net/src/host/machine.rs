@@ -10,19 +10,20 @@
 //! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
-use crate::host::busy_poll::BusyPoll;
 use crate::host::counters::{Counter, Flag, HostCounters};
 use crate::host::driver::Driver;
 use crate::host::irq_desc::IrqDesc;
 use crate::host::lan::LanInner;
 use crate::host::softnet::{BACKLOG_DROP, CpuShared};
 use crate::host::steering::{Steering, deliver_bent};
+use crate::host::sysctl::NetCore;
 use crate::irq::softirq::Softirq;
 use crate::link::capture::{Capture, Scope};
 use crate::link::port::Port;
 use crate::link::switch::{PortId, Track};
 use crate::nic::Nic;
 use crate::nic::ring::TxQueue;
+use crate::nic::rss::software_hash;
 use crate::nic::stats::NicStats;
 use crate::packet::{PacketBuf, take_each};
 use crate::stack::effects::{Cause, Effects, Fact, Inward};
@@ -30,6 +31,7 @@ use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket_wq::func_of;
 use crate::waking;
+use crate::wire::ethernet::EthernetHeader;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::net::IpAddr;
@@ -52,12 +54,12 @@ pub(crate) struct Works {
     /// A descriptor for each of the device's lines.
     pub(crate) irqs: Box<[IrqDesc]>,
     pub(crate) steering: Steering,
-    /// How readers poll busily, and whether they do.
-    pub(crate) busy_poll: Mutex<BusyPoll>,
+    /// Whether the readers of any socket poll busily.
     pub(crate) polls_busily: Flag,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
-    pub(crate) loopback_name: Arc<str>,
+    pub(crate) loopback: Loopback,
+    pub(crate) core: Arc<NetCore>,
     pub(crate) lan: Arc<LanInner>,
     port: Arc<Port>,
     port_id: PortId,
@@ -65,6 +67,21 @@ pub(crate) struct Works {
     shards: Box<[Mutex<Shard>]>,
     /// Deals connections out to CPUs.
     next_cpu: AtomicUsize,
+}
+
+/// The device by which a host reaches itself. What it has sent it has received.
+pub(crate) struct Loopback {
+    pub(crate) name: Arc<str>,
+    packets: Counter,
+    /// Without Ethernet headers, as `loopback_xmit` counts.
+    bytes: Counter,
+}
+
+impl Loopback {
+    pub(crate) fn stats(&self) -> NicStats {
+        let (packets, bytes) = (self.packets.get(), self.bytes.get());
+        NicStats { rx_packets: packets, rx_bytes: bytes, tx_packets: packets, tx_bytes: bytes, ..NicStats::default() }
+    }
 }
 
 /// One CPU's share of the stack, and what is kept with it under its lock.
@@ -109,6 +126,7 @@ pub(crate) struct Parts {
     /// A descriptor for each of the device's lines.
     pub(crate) irqs: Box<[IrqDesc]>,
     pub(crate) steering: Steering,
+    pub(crate) core: Arc<NetCore>,
     pub(crate) clock: Clock,
     pub(crate) tracer: Tracer,
     pub(crate) lan: Arc<LanInner>,
@@ -127,11 +145,11 @@ impl Machine {
             driver: parts.driver,
             irqs: parts.irqs,
             steering: parts.steering,
-            busy_poll: Mutex::default(),
-            polls_busily: Flag::new(false),
+            polls_busily: Flag::new(parts.core.busy_read.get() > 0),
             clock: parts.clock,
             tracer: parts.tracer,
-            loopback_name: "lo".into(),
+            loopback: Loopback { name: "lo".into(), packets: Counter::default(), bytes: Counter::default() },
+            core: parts.core,
             lan: parts.lan,
             port: parts.port,
             port_id: parts.port_id,
@@ -305,7 +323,7 @@ impl Works {
     #[cold]
     fn deliver_inward(&self, cpu: usize, mut inward: Inward) {
         if !inward.loopback.is_empty() {
-            self.cpus[cpu].enqueue_to_backlog(&mut inward.loopback);
+            self.loopback_xmit(cpu, &mut inward.loopback);
         }
         for frame in inward.steered {
             let (home, _) = self.steering.home_of(&frame);
@@ -314,6 +332,22 @@ impl Works {
         for fact in inward.facts {
             self.teach(cpu, &fact);
         }
+    }
+
+    /// `loopback_xmit`: what is taken into the backlog is counted as sent and received.
+    fn loopback_xmit(&self, cpu: usize, frames: &mut Vec<PacketBuf>) {
+        let count = |frames: &[PacketBuf]| {
+            let bytes: usize = frames.iter().map(|frame| frame.whole_len() - EthernetHeader::LEN).sum();
+            (frames.len() as u64, bytes as u64)
+        };
+        if self.core.limits_flows.get() {
+            frames.iter_mut().for_each(|frame| frame.rx.hash = software_hash(frame.data()));
+        }
+        let sent = count(frames);
+        self.cpus[cpu].enqueue_to_backlog(frames);
+        let lost = count(frames);
+        self.loopback.packets.add_shared(sent.0 - lost.0);
+        self.loopback.bytes.add_shared(sent.1 - lost.1);
     }
 
     /// Tells the other shards what one has learned: it arrives at one CPU only.
@@ -359,13 +393,41 @@ impl Works {
         cpu.backlog_tail()
     }
 
-    /// Frames from a NAPI poll go up the stack of `cpu`.
+    /// Frames from a NAPI poll go up the stack of `cpu`, in lists of `gro_normal_batch` segments (`gro_normal_list`): who waits
+    /// for the first ones need not wait for the last ones, and who wants the shard has a chance in between.
     pub(crate) fn receive(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
+        // Mostly there is one.
+        if frames.len() > 1 {
+            return self.receive_lists(cpu, now, frames);
+        }
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, |stack, now, fx| {
             take_each(frames, |frame| stack.on_frame(now, frame, fx));
             stack.on_batch_end(now, fx);
         });
+    }
+
+    #[inline(never)]
+    fn receive_lists(&self, cpu: usize, now: Instant, frames: &mut Vec<PacketBuf>) {
+        let batch = self.core.gro_normal_batch.get() as usize;
+        let mut frames = frames.drain(..);
+        loop {
+            let shard = self.lock(cpu);
+            self.run(cpu, shard, now, |stack, now, fx| {
+                let mut segments = 0;
+                for frame in frames.by_ref() {
+                    segments += 1 + frame.rest().len();
+                    stack.on_frame(now, frame, fx);
+                    if segments >= batch {
+                        break;
+                    }
+                }
+                stack.on_batch_end(now, fx);
+            });
+            if frames.len() == 0 {
+                return;
+            }
+        }
     }
 
     /// The TIMER softirq of `cpu`. Gives the moment to which the CPU sets its timer.

@@ -24,3 +24,4 @@ pub(crate) mod socket;
 pub(crate) mod socket_table;
 pub(crate) mod softnet;
 pub(crate) mod steering;
+pub(crate) mod sysctl;

@@ -43,7 +43,7 @@ fn softnet_stat(machine: &Works) -> String {
             0,
             0,
             counters.received_rps.get(),
-            0,
+            counters.flow_limit.get(),
             input as u64,
             index as u64,
             input as u64,
@@ -56,7 +56,7 @@ fn softnet_stat(machine: &Works) -> String {
     text
 }
 
-/// The interface, and the loopback. What was missed counts as dropped, as the kernel folds it.
+/// The loopback, and the interface. What was missed counts as dropped, as the kernel folds it.
 fn net_dev(machine: &Works) -> String {
     let mut text = String::from(
         "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame \
@@ -64,12 +64,20 @@ fn net_dev(machine: &Works) -> String {
     );
     let mut stats = NicStats::default();
     machine.queue_stats().iter().for_each(|queue| stats.add(queue));
+    let lo = machine.loopback.stats();
+    for (name, stats) in [(&machine.loopback.name, lo), (machine.nic.name(), stats)] {
+        net_dev_line(&mut text, name, &stats);
+    }
+    text
+}
+
+fn net_dev_line(text: &mut String, name: &str, stats: &NicStats) {
     let errors = stats.rx_length_errors;
     let dropped = stats.rx_missed_errors + stats.rx_dropped;
     let _ = writeln!(
         text,
         "{:>6}: {:7} {:7} {:4} {:4} {:4} {:5} {:10} {:9} {:8} {:7} {:4} {:4} {:4} {:5} {:7} {:10}",
-        machine.nic.name(),
+        name,
         stats.rx_bytes,
         stats.rx_packets,
         errors,
@@ -87,7 +95,6 @@ fn net_dev(machine: &Works) -> String {
         0,
         0
     );
-    text
 }
 
 /// A row for each line: its number, how often each CPU took it, chip and name there, the actions.

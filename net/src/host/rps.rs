@@ -1,7 +1,8 @@
 //! Receive packet steering and receive flow steering: which CPU a packet is handed to.
 //!
 //! Pure: hashes and CPUs come in, a CPU comes out. RPS takes a CPU of its map by the hash. RFS prefers the CPU on which the flow's
-//! reader has run last, but only moves a flow once nothing of it waits at the old CPU any more, so that nothing is overtaken.
+//! reader has run last, but only moves a flow once nothing of it waits at the old CPU any more, so that nothing is overtaken. A
+//! flow limit says which packets a CPU that has fallen behind does without.
 
 use smallvec::SmallVec;
 
@@ -93,6 +94,43 @@ impl FlowTable {
     }
 }
 
+/// Which flows have sent the last packets to a backlog (`sd_flow_limit`).
+#[derive(Debug)]
+pub(crate) struct FlowLimit {
+    /// The buckets of the last packets, a ring.
+    history: [u16; FlowLimit::HISTORY],
+    head: usize,
+    /// How many of them each bucket has.
+    buckets: Box<[u8]>,
+}
+
+impl FlowLimit {
+    /// `FLOW_LIMIT_HISTORY`
+    const HISTORY: usize = 128;
+    /// As many as `history` can name.
+    pub(crate) const BUCKETS_MAX: u32 = 1 << 16;
+
+    /// A limit that remembers nothing yet. `buckets` is a power of two.
+    pub(crate) fn new(buckets: u32) -> FlowLimit {
+        debug_assert!(buckets.is_power_of_two() && buckets <= FlowLimit::BUCKETS_MAX, "as its sysctl has been checked");
+        FlowLimit { history: [0; FlowLimit::HISTORY], head: 0, buckets: vec![0; buckets as usize].into() }
+    }
+
+    /// `skb_flow_limit`: whether the flow with this hash has had more than half of the last packets, with this one.
+    pub(crate) fn exceeds(&mut self, hash: u32) -> bool {
+        // `hash_32`: the high bits of the product.
+        let high = u64::from(hash.wrapping_mul(0x61c8_8647));
+        let new = ((high * self.buckets.len() as u64) >> 32) as u16;
+        let old = std::mem::replace(&mut self.history[self.head], new);
+        self.head = (self.head + 1) % FlowLimit::HISTORY;
+        let of_old = &mut self.buckets[usize::from(old)];
+        *of_old = of_old.saturating_sub(1);
+        let of_new = &mut self.buckets[usize::from(new)];
+        *of_new += 1;
+        usize::from(*of_new) > FlowLimit::HISTORY / 2
+    }
+}
+
 /// The kernel's own bound is larger, by as much as it has more memory.
 const ENTRIES_MAX: usize = 1 << 16;
 
@@ -151,6 +189,20 @@ mod tests {
             }
         }
         assert!(moved > 1000, "the flows have moved {moved} times");
+    }
+
+    #[test]
+    fn a_flow_may_have_half_of_the_last_packets() {
+        let mut limit = FlowLimit::new(4096);
+        let alone: Vec<bool> = (0..300).map(|_| limit.exceeds(7)).collect();
+        assert_eq!(alone.iter().position(|&exceeds| exceeds), Some(64));
+        assert!(alone[64..].iter().all(|&exceeds| exceeds));
+        // Of two in turn neither has more than half, once the flood is forgotten.
+        let shared: Vec<bool> = (0..300).map(|n| limit.exceeds(7 + n % 2)).collect();
+        assert!(shared[128..].iter().all(|&exceeds| !exceeds));
+        // Two thirds are too much, and only for the one that has them.
+        let thirds: Vec<bool> = (0..600).map(|n| limit.exceeds(u32::from(n % 3 == 0))).collect();
+        assert!((300..600).all(|n| thirds[n] == (n % 3 != 0)));
     }
 
     #[test]

@@ -4,18 +4,17 @@
 
 use crate::event::DropReason;
 use crate::host::counters::CpuCounters;
+use crate::host::rps::FlowLimit;
+use crate::host::sysctl::NetCore;
 use crate::irq::controller::IrqController;
 use crate::irq::napi::{Napi, Scheduled};
 use crate::irq::softirq::{Raised, Softirq};
 use crate::packet::PacketBuf;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
-/// Frames that wait in a CPU's backlog before more are dropped (`netdev_max_backlog`).
-pub(crate) const NETDEV_MAX_BACKLOG: usize = 1000;
 
 /// A CPU's poll instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +44,15 @@ pub(crate) enum Kthread {
     Irq(u16, u16),
 }
 
+/// What waits in a CPU's backlog.
+#[derive(Debug, Default)]
+struct Input {
+    /// `softnet_data.input_pkt_queue`
+    queue: VecDeque<PacketBuf>,
+    /// `softnet_data.flow_limit`, where there is one.
+    limit: Option<FlowLimit>,
+}
+
 /// The part of a CPU that others see.
 #[derive(Debug)]
 pub(crate) struct CpuShared {
@@ -54,11 +62,10 @@ pub(crate) struct CpuShared {
     pub(crate) backlog: Napi,
     /// Queues that others have scheduled.
     put_up: Mutex<PollList>,
-    /// `softnet_data.input_pkt_queue`.
-    input_queue: Mutex<VecDeque<PacketBuf>>,
+    input: Mutex<Input>,
     /// How many frames have been taken out of it (`input_queue_head`).
     input_head: AtomicU64,
-    input_max: AtomicU32,
+    core: Arc<NetCore>,
     kthreads: Mutex<VecDeque<Kthread>>,
     /// How many are in `kthreads`.
     runnable: AtomicU32,
@@ -67,26 +74,24 @@ pub(crate) struct CpuShared {
     orphaned: AtomicBool,
 }
 
-impl Default for CpuShared {
-    fn default() -> CpuShared {
+impl CpuShared {
+    pub(crate) fn new(core: Arc<NetCore>) -> CpuShared {
         CpuShared {
             irq: Arc::default(),
             counters: CpuCounters::default(),
             raised: Raised::default(),
             backlog: Napi::without_busy_poll(),
             put_up: Mutex::default(),
-            input_queue: Mutex::default(),
+            input: Mutex::default(),
             input_head: AtomicU64::new(0),
-            input_max: AtomicU32::new(NETDEV_MAX_BACKLOG as u32),
+            core,
             kthreads: Mutex::default(),
             runnable: AtomicU32::new(0),
             paused: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
         }
     }
-}
 
-impl CpuShared {
     /// Raises a softirq from outside of the CPU: wakes `ksoftirqd`, that is, the CPU when it has halted.
     pub(crate) fn raise_softirq(&self, vector: Softirq) {
         self.counters.ksoftirqd_wakeups.add_shared(1);
@@ -155,19 +160,22 @@ impl CpuShared {
         self.runnable.load(Ordering::Acquire)
     }
 
-    /// Puts frames that the host sends to itself into the backlog, as `netif_rx` does; the rest is dropped and counted.
-    /// Says whether the CPU has to be woken for them, which it has been.
+    /// Puts frames that the host sends to itself, or that another CPU hands over, into the backlog, as `netif_rx` does; those that
+    /// are dropped, and counted, stay in `frames`. Says whether the CPU has to be woken for them, which it has been.
     pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) -> bool {
-        let max = self.input_max.load(Ordering::Relaxed) as usize;
-        let dropped = {
-            let mut input = self.input_queue();
-            let room = (max + 1).saturating_sub(input.len()).min(frames.len());
-            input.extend(frames.drain(..room));
-            frames.len()
-        };
-        frames.clear();
-        if dropped > 0 {
-            self.counters.backlog_drops.add_shared(dropped as u64);
+        let max = self.core.netdev_max_backlog.get() as usize;
+        {
+            let Input { queue, limit } = &mut *self.input.lock();
+            let room = (max + 1).saturating_sub(queue.len()).min(frames.len());
+            match limit {
+                Some(limit) if queue.len() + frames.len() > max / 2 => {
+                    self.enqueue_fairly(queue, limit, max, frames);
+                }
+                _ => queue.extend(frames.drain(..room)),
+            }
+        }
+        if !frames.is_empty() {
+            self.counters.backlog_drops.add_shared(frames.len() as u64);
         }
         let newly = self.backlog.schedule_prep() != Scheduled::No;
         if newly {
@@ -175,6 +183,44 @@ impl CpuShared {
             self.raise(1 << Softirq::NetRx as u32 | BACKLOG_LISTED);
         }
         newly
+    }
+
+    /// The same where one flow may not fill the backlog.
+    #[cold]
+    fn enqueue_fairly(
+        &self,
+        queue: &mut VecDeque<PacketBuf>,
+        limit: &mut FlowLimit,
+        max: usize,
+        frames: &mut Vec<PacketBuf>,
+    ) {
+        let mut dropped = Vec::new();
+        for frame in frames.drain(..) {
+            if queue.len() > max {
+                dropped.push(frame);
+            } else if queue.len() >= max / 2 && limit.exceeds(frame.rx.hash) {
+                self.counters.flow_limit.add_shared(1);
+                dropped.push(frame);
+            } else {
+                queue.push_back(frame);
+            }
+        }
+        *frames = dropped;
+    }
+
+    /// Whether a flow may not fill the backlog.
+    pub(crate) fn has_flow_limit(&self) -> bool {
+        self.input.lock().limit.is_some()
+    }
+
+    /// Lets no flow fill it, by a table of so many buckets, or lets any. One that is there already stays.
+    pub(crate) fn set_flow_limit(&self, buckets: Option<u32>) {
+        let mut input = self.input.lock();
+        match buckets {
+            Some(buckets) if input.limit.is_none() => input.limit = Some(FlowLimit::new(buckets)),
+            Some(_) => {}
+            None => input.limit = None,
+        }
     }
 
     /// `process_backlog`: takes up to `limit` frames out of the backlog.
@@ -196,11 +242,6 @@ impl CpuShared {
     pub(crate) fn backlog_tail(&self) -> u64 {
         let input = self.input_queue();
         self.input_head.load(Ordering::Relaxed) + input.len() as u64
-    }
-
-    /// `net.core.netdev_max_backlog`
-    pub(crate) fn set_backlog_max(&self, frames: u32) {
-        self.input_max.store(frames, Ordering::Relaxed);
     }
 
     /// Stops or starts the taking of interrupts and the running of softirqs.
@@ -229,8 +270,8 @@ impl CpuShared {
         self.input_queue().clear();
     }
 
-    pub(crate) fn input_queue(&self) -> MutexGuard<'_, VecDeque<PacketBuf>> {
-        self.input_queue.lock()
+    pub(crate) fn input_queue(&self) -> MappedMutexGuard<'_, VecDeque<PacketBuf>> {
+        MutexGuard::map(self.input.lock(), |input| &mut input.queue)
     }
 }
 

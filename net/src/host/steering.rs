@@ -101,7 +101,7 @@ pub(crate) fn deliver_bent(host: &Works, cpu: usize, now: Instant, frames: &mut 
         if target == cpu {
             shards[shard].push(frame);
         } else {
-            frame.rx.is_steered = true;
+            (frame.rx.is_steered, frame.rx.hash) = (true, hash);
             handed[target].push(frame);
             hashes.push((target, hash));
         }

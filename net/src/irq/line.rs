@@ -225,6 +225,16 @@ impl IrqLine {
         self.state.fetch_or(MASKED, Ordering::AcqRel);
     }
 
+    /// Whether the driver wants none.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.state.load(Ordering::Acquire) & MASKED != 0
+    }
+
+    /// Whether a CPU runs the handler.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.state.load(Ordering::Acquire) & INPROGRESS != 0
+    }
+
     /// The driver wants interrupts again; a cause latched meanwhile is delivered now.
     #[inline]
     pub(crate) fn unmask(&self) {

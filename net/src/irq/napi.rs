@@ -197,6 +197,11 @@ impl Napi {
         self.0.fetch_or(PREFER_BUSY_POLL, Ordering::AcqRel);
     }
 
+    /// Whether somebody owns it, or nobody may.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.0.load(Ordering::Acquire) & SCHED != 0
+    }
+
     /// Whether its thread is to poll it now.
     #[cfg(test)]
     pub(crate) fn is_scheduled_threaded(&self) -> bool {

@@ -204,6 +204,13 @@ impl Input {
     }
 }
 
+/// A hash of a frame's flow where no device has made one (`skb_get_hash`); 0 for what is not IP.
+pub(crate) fn software_hash(frame: &[u8]) -> u32 {
+    // FNV-1a: nothing depends on its strength, and it is the same everywhere.
+    let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    flow_of(frame).map_or(0, |input| input.bytes().iter().fold(0x811c_9dc5, fold))
+}
+
 /// The fields to hash of a frame; `None` for what is not IP.
 ///
 /// The device looks at fixed offsets only, and trusts nothing: a short or malformed frame hashes to less. Behind an

@@ -78,6 +78,8 @@ pub(crate) struct Limits {
     pub(crate) sndbuf: usize,
     /// Whether they grow with what flows through them (`tcp_moderate_rcvbuf`), up to 6 and 4 MiB.
     pub(crate) buffers_grow: bool,
+    /// For how long new sockets poll busily, in microseconds (`net.core.busy_read`).
+    pub(crate) busy_read_usecs: u32,
     /// A UDP socket's receive buffer, in bytes of `truesize` (`net.core.rmem_default`).
     pub(crate) udp_rcvbuf: usize,
     /// Entries in TIME-WAIT (`net.ipv4.tcp_max_tw_buckets`).
@@ -105,6 +107,7 @@ impl Default for Limits {
             rcvbuf: 128 << 10,
             sndbuf: 128 << 10,
             buffers_grow: true,
+            busy_read_usecs: 0,
             udp_rcvbuf: 212_992,
             time_wait_max: 262_144,
             somaxconn: 4096,

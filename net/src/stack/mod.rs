@@ -20,6 +20,7 @@
 pub(crate) mod addresses;
 pub(crate) mod arp;
 pub(crate) mod autoconf;
+pub(crate) mod busy_poll;
 mod calls;
 pub(crate) mod complain;
 pub(crate) mod config;

@@ -291,7 +291,7 @@ impl UdpLayer {
         sockets: &mut Sockets,
         local: Endpoint,
         binding: Binding,
-        rcvbuf: usize,
+        options: UdpOptions,
     ) -> Result<SocketId, SocketError> {
         if !sockets.has_room() {
             return Err(SocketError::NoBuffers);
@@ -302,7 +302,7 @@ impl UdpLayer {
         let socket = UdpSocket {
             local,
             binding,
-            options: UdpOptions::new(rcvbuf),
+            options,
             peer: None,
             way: None,
             wq: SocketWq::new(),

@@ -1,6 +1,7 @@
 //! What programs set on a UDP socket, and the groups that it has joined.
 
 use crate::sockopt::{MtuDiscover, Opt, Value};
+use crate::stack::busy_poll::BusyPoll;
 use crate::stack::error::SocketError;
 use crate::stack::ip_settings::{IpFields, IpSettings};
 use crate::stack::membership::GROUP_HOP_LIMIT;
@@ -31,6 +32,7 @@ pub(crate) struct UdpOptions {
     /// UDP_GRO
     pub(crate) gro: bool,
     ip: IpSettings,
+    pub(crate) busy_poll: BusyPoll,
     /// IP_MULTICAST_TTL; IPv6's multicast hops as well.
     group_ttl: u8,
     /// IP_MULTICAST_LOOP
@@ -46,8 +48,8 @@ const SNDBUF_DEFAULT: u32 = 212_992;
 const GROUPS_MAX: usize = 20;
 
 impl UdpOptions {
-    /// Linux's defaults.
-    pub(crate) fn new(rcvbuf: usize) -> UdpOptions {
+    /// Linux's defaults, where `net.core.rmem_default` and `busy_read` are so.
+    pub(crate) fn new(rcvbuf: usize, busy_read_usecs: u32) -> UdpOptions {
         UdpOptions {
             fragments: Fragments::IfLarge,
             rcvbuf,
@@ -59,6 +61,7 @@ impl UdpOptions {
             segment: 0,
             gro: false,
             ip: IpSettings::new(),
+            busy_poll: BusyPoll::new(busy_read_usecs),
             group_ttl: GROUP_HOP_LIMIT,
             loop_v4: true,
             loop_v6: true,
@@ -96,6 +99,7 @@ impl UdpOptions {
             (Opt::MulticastTtlV4, Value::Number(n)) => self.group_ttl = byte(n)?,
             (Opt::MulticastLoopV4, Value::Flag(on)) => self.loop_v4 = on,
             (Opt::MulticastLoopV6, Value::Flag(on)) => self.loop_v6 = on,
+            (Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget, value) => self.busy_poll.set(opt, value)?,
             _ => self.ip.set(opt, value, false)?,
         }
         Ok(())
@@ -127,6 +131,7 @@ impl UdpOptions {
             Opt::MulticastTtlV4 => Value::Number(self.group_ttl.into()),
             Opt::MulticastLoopV4 => Value::Flag(self.loop_v4),
             Opt::MulticastLoopV6 => Value::Flag(self.loop_v6),
+            Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget => self.busy_poll.get(opt)?,
             _ => self.ip.get(opt)?,
         })
     }

@@ -1,7 +1,7 @@
 //! Waiting with the whole thread for what tasks wait for with a waker.
 
 use crate::coop::without_budget;
-use crate::park::{is_entered, with_thread_parker};
+use crate::park::{is_entered, might_sleep, with_thread_parker};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -18,6 +18,7 @@ pub(super) fn wait<R>(call: &str, instead: &str, mut poll: impl FnMut(&mut Conte
              on a thread of its own, as `spawn_blocking` has"
         );
     }
+    might_sleep();
     // A thread that is no task has no budget; one that is taken out of its tasks for a while has the rest of one.
     without_budget(|| {
         with_thread_parker(|parker| {

@@ -1,7 +1,7 @@
 //! The list with a lock of its own, its barrier pair, and `wait_event` for tasks and for threads.
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering, fence};
-use crate::park::{Parker, with_thread_parker};
+use crate::park::{Parker, might_sleep, with_thread_parker};
 use crate::wait_queue::batch::WakeBatch;
 use crate::wait_queue::entry::{Events, Mode, Removed, WaitSlot};
 use crate::wait_queue::func::{Func, WakeFn};
@@ -175,6 +175,9 @@ impl WaitQueue {
         timeout: Option<Duration>,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Option<T> {
+        if timeout != Some(Duration::ZERO) {
+            might_sleep();
+        }
         if let Some(value) = condition() {
             return Some(value);
         }

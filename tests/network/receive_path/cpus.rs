@@ -23,6 +23,40 @@ async fn the_backlogs_bound_can_be_set() {
     host.resume();
 }
 
+/// A flow that floods a backlog with a flow limit loses what others then have room for.
+#[wakeline::test]
+async fn a_flow_limit_leaves_room_for_others() {
+    let lan = Lan::with_seed(1);
+    let host = lan.host("host").sysctl("net.core.netdev_max_backlog", 200).build().unwrap();
+    assert_eq!(host.set_flow_limit_cpus(0b10).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    host.set_flow_limit_cpus(1).unwrap();
+    let receiver = host.run(UdpSocket::bind("127.0.0.1:9")).await.unwrap();
+    let (flood, other) = (
+        host.run(UdpSocket::bind("127.0.0.1:1")).await.unwrap(),
+        host.run(UdpSocket::bind("127.0.0.1:2")).await.unwrap(),
+    );
+    let send = async |socket: &UdpSocket, times: u64| {
+        for _ in 0..times {
+            host.run(socket.send_to(b"x", "127.0.0.1:9")).await.unwrap();
+        }
+    };
+    host.pause();
+    send(&flood, 300).await;
+    send(&other, 30).await;
+    // From the half on it may have as many as half of what is remembered.
+    let lost = 300 - (100 + 64);
+    assert_eq!(softnet_stat(&host)[0][..2], [0, lost]);
+    assert_eq!((softnet_stat(&host)[0][10], host.counters().drops.get(DropReason::CpuBacklog)), (lost, lost));
+    host.resume();
+    settle().await;
+    let received = |socket: &UdpSocket| socket.try_recv_from(&mut [0; 8]).ok().map(|(_, from)| from.port());
+    let from: Vec<u16> = std::iter::from_fn(|| received(&receiver)).collect();
+    let of = |port: u16| from.iter().filter(|&&from| from == port).count();
+    assert_eq!((of(1), of(2)), (164, 30));
+    host.set_flow_limit_cpus(0).unwrap();
+    assert_eq!(host.flow_limit_cpus(), 0);
+}
+
 /// `softnet_stat` as tools read it.
 fn softnet_stat(host: &Host) -> Vec<Vec<u64>> {
     let text = host.proc_file("/proc/net/softnet_stat").unwrap();
@@ -40,10 +74,12 @@ async fn the_kernels_files_can_be_parsed() {
     for flow in 0..100 {
         bench.send(flow);
     }
+    let socket = bench.host.run(UdpSocket::bind("127.0.0.1:9")).await.unwrap();
+    bench.host.run(socket.send_to(b"x", "127.0.0.1:9")).await.unwrap();
     settle().await;
     let stat = softnet_stat(&bench.host);
     assert_eq!(stat.iter().map(Vec::len).collect::<Vec<_>>(), [15, 15]);
-    assert_eq!(stat.iter().map(|cpu| cpu[0]).sum::<u64>(), 100);
+    assert_eq!(stat.iter().map(|cpu| cpu[0]).sum::<u64>(), 101);
     assert_eq!(stat.iter().map(|cpu| cpu[12]).collect::<Vec<_>>(), [0, 1], "the CPU's number");
 
     let text = bench.host.proc_file("/proc/interrupts").unwrap();
@@ -59,9 +95,15 @@ async fn the_kernels_files_can_be_parsed() {
     assert_eq!(rows, ["HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"]);
 
     let text = bench.host.proc_file("/proc/net/dev").unwrap();
-    let (name, columns) = text.lines().nth(2).unwrap().split_once(':').unwrap();
-    let columns: Vec<u64> = columns.split_whitespace().map(|column| column.parse().unwrap()).collect();
-    assert_eq!((name.trim(), columns.len(), columns[1]), ("eth0", 16, 100));
+    let device = |line: usize| {
+        let (name, columns) = text.lines().nth(line).unwrap().split_once(':').unwrap();
+        let columns: Vec<u64> = columns.split_whitespace().map(|column| column.parse().unwrap()).collect();
+        assert_eq!(columns.len(), 16);
+        (name.trim(), columns)
+    };
+    let ((lo, of_lo), (eth0, of_eth0)) = (device(2), device(3));
+    assert_eq!((lo, [of_lo[0], of_lo[1], of_lo[8], of_lo[9]]), ("lo", [29, 1, 29, 1]));
+    assert_eq!((eth0, of_eth0[1]), ("eth0", 100));
 
     let text = bench.host.ethtool_stats().to_string();
     let value = |name: &str| {

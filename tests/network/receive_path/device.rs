@@ -5,7 +5,7 @@ use nix::libc;
 use std::io::ErrorKind;
 use std::time::Duration;
 use wakeline::net::UdpSocket;
-use wakeline::net::emulated::{BusyPoll, Coalesce, IrqReturn, Lan, NapiSettings, NicModel, Rxfh};
+use wakeline::net::emulated::{Coalesce, IrqReturn, Lan, NapiSettings, NicModel, Rxfh};
 use wakeline::time::{Instant, sleep};
 
 /// Row 4, end to end: a datagram over an MTU of 9000 takes five buffers of 2 KiB and is one packet.
@@ -140,7 +140,6 @@ async fn what_ethtool_refuses_is_refused() {
     assert_eq!(irq.request("other", || IrqReturn::None).unwrap_err().raw_os_error(), Some(libc::EBUSY));
     let endless = NapiSettings { defer_hard_irqs: u32::MAX, ..NapiSettings::default() };
     assert_eq!(errno(bench.host.set_napi(endless)), Some(libc::ERANGE));
-    assert_eq!(errno(bench.host.set_busy_poll(BusyPoll { budget: 0, ..BusyPoll::default() })), Some(libc::EINVAL));
     assert_eq!(bench.host.proc_file("/proc/none").unwrap_err().kind(), ErrorKind::NotFound);
     let lan = Lan::new();
     for (builder, wrong) in [

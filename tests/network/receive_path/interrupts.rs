@@ -1,5 +1,6 @@
 //! Lines and handlers: shared, unclaimed, stormy, threaded and disabled ones; a softirq without an interrupt.
 
+use crate::frames::{datagram, mac, v4};
 use crate::receive_path::bench::{Bench, names, round, settle, start_echo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,6 +95,79 @@ async fn a_storm_leaves_others_their_turn() {
     }
     assert!(bench.irqs() > 100);
     irq.lower();
+}
+
+/// Row 12: nobody sleeps in an interrupt, or in a softirq. Who would is told so at once, whether or not it comes to that.
+#[cfg(debug_assertions)]
+#[test]
+fn nobody_sleeps_in_an_interrupt() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+    use wakeline::net::blocking;
+    use wakeline::park::Parker;
+    use wakeline::runtime::Runtime;
+
+    struct Sleepers {
+        host: Host,
+        socket: blocking::UdpSocket,
+        runtime: Runtime,
+    }
+
+    /// What may sleep, one after the other; says which were stopped.
+    fn stopped(Sleepers { host, socket, runtime }: &Sleepers) -> Vec<bool> {
+        let mutex = wakeline::sync::Mutex::new(());
+        let attempts: [&dyn Fn(); 6] = [
+            &|| Parker::new().park(),
+            &|| drop(mutex.blocking_lock()),
+            &|| runtime.block_on(async {}),
+            &|| host.set_rx_ring(256).unwrap(),
+            &|| drop(socket.recv_from(&mut [0; 64])),
+            // Who does not wait, or only wakes, is let through.
+            &|| drop((mutex.try_lock(), Parker::new().unparker().unpark())),
+        ];
+        attempts.map(|attempt| catch_unwind(AssertUnwindSafe(attempt)).is_err()).to_vec()
+    }
+    const SLEEPERS: [bool; 6] = [true, true, true, true, true, false];
+
+    let lan = Lan::with_seed(1);
+    let host = lan.host("host").nic(NicModel::E1000).build_threaded().unwrap();
+    let port = lan.raw_port().unwrap();
+    let runtime = || Runtime::new().unwrap();
+    let here = host.enter();
+    let socket = runtime().block_on(UdpSocket::bind("0.0.0.0:9")).unwrap();
+    let idle = blocking::UdpSocket::bind("0.0.0.0:7").unwrap();
+    drop(here);
+    let sleepers = Arc::new(Sleepers { host: host.clone(), socket: idle, runtime: runtime() });
+    let (told, telling) = mpsc::channel();
+
+    // A handler, in the hard interrupt.
+    let handler = {
+        let (sleepers, told) = (sleepers.clone(), told.clone());
+        let handle = move || {
+            told.send(stopped(&sleepers)).unwrap();
+            IrqReturn::None
+        };
+        host.irq(24).unwrap().request("sleepy", handle).unwrap()
+    };
+    port.send(&datagram(&port, mac(1), 1000, (v4(&host), 9))).unwrap();
+    assert_eq!(telling.recv().unwrap(), SLEEPERS);
+    drop(handler);
+    runtime().block_on(socket.recv_from(&mut [0; 64])).unwrap();
+
+    // A waiter, who is woken in the softirq.
+    struct Sleepy(Arc<Sleepers>, mpsc::Sender<Vec<bool>>);
+    impl Wake for Sleepy {
+        fn wake(self: Arc<Self>) {
+            self.1.send(stopped(&self.0)).unwrap();
+        }
+    }
+    let waker = Waker::from(Arc::new(Sleepy(sleepers, told)));
+    let mut buf = [0; 64];
+    let mut receive = std::pin::pin!(socket.recv_from(&mut buf));
+    assert!(receive.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    port.send(&datagram(&port, mac(1), 1000, (v4(&host), 9))).unwrap();
+    assert_eq!(telling.recv().unwrap(), SLEEPERS);
 }
 
 /// A threaded handler: the line stays masked until its thread has finished.

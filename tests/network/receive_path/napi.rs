@@ -3,7 +3,7 @@
 use crate::frames::{datagram, mac, v4};
 use crate::receive_path::bench::{Bench, names, polls, settle, us};
 use std::time::Duration;
-use wakeline::net::emulated::{BusyPoll, Lan, NapiSettings};
+use wakeline::net::emulated::{Lan, NapiSettings};
 use wakeline::net::{UdpSocket, blocking};
 use wakeline::time::{Instant, sleep};
 
@@ -40,6 +40,63 @@ async fn a_round_of_polls_has_a_budget() {
     // The squeezed round has raised the softirq again, and so has the one after it, which left the sixth queue to be polled again.
     let after_squeeze: Vec<_> = names(&records).into_iter().skip_while(|&name| name != "napi_poll").collect();
     assert_eq!(after_squeeze.iter().filter(|&&name| name == "softirq_raise").count(), 2);
+}
+
+/// The budget, its time and the backlog's weight are settings that count from the next round on.
+#[wakeline::test(start_paused = true)]
+async fn a_round_of_polls_is_as_long_as_its_settings_say() {
+    let bench = Bench::new(|host| host.sysctl("net.core.netdev_budget", 50));
+    let squeezes = |packets: u64| {
+        let (bench, before) = (&bench, bench.host.counters().time_squeeze);
+        async move {
+            bench.host.pause();
+            (0..packets).for_each(|_| bench.send(0));
+            bench.host.resume();
+            settle().await;
+            bench.host.counters().time_squeeze - before
+        }
+    };
+    assert_eq!((squeezes(49).await, squeezes(50).await, squeezes(150).await), (0, 1, 2));
+    bench.host.set_sysctl("net.core.netdev_budget", 300).unwrap();
+    assert_eq!((bench.host.sysctl("net.core.netdev_budget").unwrap(), squeezes(150).await), (300, 0));
+    let none = bench.host.set_sysctl("net.core.netdev_rss_key", 1).unwrap_err();
+    assert_eq!(none.kind(), std::io::ErrorKind::NotFound);
+
+    // Those that were sent after the first have left MISSED, so it is looked once more.
+    let socket = bench.host.run(UdpSocket::bind("127.0.0.1:9")).await.unwrap();
+    for (weight, expected) in [(64, vec![20, 0]), (8, vec![8, 8, 4, 0])] {
+        bench.host.set_sysctl("net.core.dev_weight", weight).unwrap();
+        bench.host.pause();
+        for _ in 0..20 {
+            bench.host.run(socket.send_to(b"x", "127.0.0.1:9")).await.unwrap();
+        }
+        assert_eq!(polls(&bench.traced(async || bench.host.resume()).await), expected);
+    }
+}
+
+/// Row 29: packets go up in lists of eight, the last one at the end of the poll; who waits for one of the first is woken before
+/// the last ones have come up.
+#[wakeline::test(start_paused = true)]
+async fn packets_go_up_in_lists_of_eight() {
+    for (packets, batch, expected) in
+        [(1, 8, vec![1]), (7, 8, vec![7]), (8, 8, vec![8]), (20, 8, vec![8]), (20, 3, vec![3]), (20, 100, vec![20])]
+    {
+        let bench = Bench::new(|host| host.sysctl("net.core.gro_normal_batch", batch));
+        let socket = bench.host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
+        bench.host.pause();
+        (0..packets).for_each(|_| bench.send(0));
+        // It will be woken by the list with the first one.
+        let reader = wakeline::spawn(async move { socket.recv_from(&mut [0; 64]).await.map(|_| ()) });
+        settle().await;
+        let records = bench.traced(async || bench.host.resume()).await;
+        let names = names(&records);
+        let before = |end: &str| {
+            let end = names.iter().position(|&name| name == end).unwrap();
+            names[..end].iter().filter(|&&name| name == "netif_receive_skb").count()
+        };
+        assert_eq!((vec![before("sched_waking")], before("napi_poll")), (expected, packets), "{names:?}");
+        reader.await.unwrap().unwrap();
+    }
 }
 
 /// Row 19: 64 packets are a full weight, so the instance stays scheduled and is polled again, for nothing.
@@ -136,7 +193,7 @@ fn a_busy_reader_needs_no_interrupt() {
     let port = lan.raw_port().unwrap();
     let _here = host.enter();
     let socket = blocking::UdpSocket::bind("0.0.0.0:9").unwrap();
-    host.set_busy_poll(BusyPoll { time: Duration::from_secs(20), ..host.busy_poll() }).unwrap();
+    socket.set_busy_poll(Some(Duration::from_secs(20))).unwrap();
     host.pause();
     let before = host.counters();
     for _ in 0..100 {
@@ -147,10 +204,39 @@ fn a_busy_reader_needs_no_interrupt() {
     assert_eq!((after.irqs, after.napi_polls), (before.irqs, before.napi_polls));
     assert_eq!(after.busy_poll_rx_packets, 100);
     host.resume();
-    host.set_busy_poll(BusyPoll::default()).unwrap();
+    socket.set_busy_poll(None).unwrap();
     port.send(&datagram(&port, mac(1), 1000, (v4(&host), 9))).unwrap();
     assert_eq!(socket.recv_from(&mut [0; 64]).unwrap().0, 18);
     assert_eq!(host.counters().busy_poll_rx_packets, 100);
+}
+
+/// `net.core.busy_read` is for sockets that come after it; of two sockets one polls busily and the other waits for an interrupt.
+#[wakeline::test(start_paused = true)]
+async fn each_socket_says_whether_it_is_polled_busily() {
+    let bench = Bench::new(|host| host.sysctl("net.core.busy_read", 50));
+    let bind = async |port: u16| bench.host.run(UdpSocket::bind(("0.0.0.0", port))).await.unwrap();
+    let polled = bind(9).await;
+    bench.host.set_sysctl("net.core.busy_read", 0).unwrap();
+    let waited = bind(10).await;
+    assert_eq!((polled.busy_poll().unwrap(), polled.prefer_busy_poll().unwrap()), (Some(us(50)), false));
+    assert_eq!((waited.busy_poll().unwrap(), waited.prefer_busy_poll().unwrap()), (None, false));
+    // No interrupt comes; who looks by himself finds the packet.
+    let irq = bench.host.irq(24).unwrap();
+    irq.disable();
+    let mut readers = Vec::new();
+    for (socket, finds) in [(polled, true), (waited, false)] {
+        let to = (v4(&bench.host), socket.local_addr().unwrap().port());
+        bench.port.send(&datagram(&bench.port, mac(1), 1000, to)).unwrap();
+        let reader = wakeline::spawn(async move { socket.recv_from(&mut [0; 64]).await.map(|(len, _)| len) });
+        settle().await;
+        assert_eq!(reader.is_finished(), finds, "{to:?}");
+        readers.push(reader);
+    }
+    assert_eq!(bench.host.counters().busy_poll_rx_packets, 1);
+    irq.enable().unwrap();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap().unwrap(), 18);
+    }
 }
 
 /// With `prefer` and deferred interrupts a busy reader keeps them away, and they come back when it stops.
@@ -159,7 +245,8 @@ async fn a_reader_that_prefers_to_poll_keeps_interrupts_away() {
     let bench = Bench::new(|host| host);
     let socket = bench.host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
     bench.host.set_napi(NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: us(200), threaded: false }).unwrap();
-    bench.host.set_busy_poll(BusyPoll { time: us(50), prefer: true, ..BusyPoll::default() }).unwrap();
+    socket.set_busy_poll(Some(us(50))).unwrap();
+    socket.set_prefer_busy_poll(true).unwrap();
     let mut buf = [0; 64];
     for _ in 0..50 {
         bench.send(0);
@@ -167,7 +254,7 @@ async fn a_reader_that_prefers_to_poll_keeps_interrupts_away() {
         sleep(us(20)).await;
     }
     assert!(bench.irqs() <= 1, "{} interrupts for 50 packets", bench.irqs());
-    bench.host.set_busy_poll(BusyPoll::default()).unwrap();
+    socket.set_busy_poll(None).unwrap();
     sleep(us(2000)).await;
     let before = bench.irqs();
     bench.send(0);

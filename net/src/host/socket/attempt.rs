@@ -16,7 +16,7 @@ use std::io;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
-use wakeline_runtime::park::with_thread_parker;
+use wakeline_runtime::park::{might_sleep, with_thread_parker};
 use wakeline_runtime::task::{is_awake, try_id};
 use wakeline_runtime::wait_queue::{Events, Mode, Removed, WaitSlot};
 
@@ -90,9 +90,12 @@ pub(crate) fn attempt<R>(
         Time::Recent => place.host.with_stack_recent(place.cpu, entered),
     };
     drop((replaced, removed));
-    if polled.is_pending() && place.host.polls_busily.get() && interest.intersects(Events::IN) {
+    if polled.is_pending()
+        && interest.intersects(Events::IN)
+        && let Some(how) = place.host.busy_poll(place.cpu, place.id)
+    {
         // What this brings is told to the waiter, who is in the queue.
-        let _none = busy_loop(place.host, place.cpu, true, || Poll::<()>::Pending);
+        let _none = busy_loop(place.host, place.cpu, how, true, || Poll::<()>::Pending);
     }
     polled
 }
@@ -170,6 +173,9 @@ pub(crate) fn block<R>(
     timeout: Option<Duration>,
     mut call: impl FnMut(&Waker) -> Poll<io::Result<R>>,
 ) -> io::Result<R> {
+    if timeout != Some(Duration::ZERO) {
+        might_sleep();
+    }
     with_thread_parker(|parker| {
         let waker = parker.waker();
         let deadline = timeout.and_then(|t| std::time::Instant::now().checked_add(t));

@@ -107,6 +107,7 @@ impl Spread {
 
     /// Sets an option on every member; the first error wins.
     pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        self.file.host.note_option(opt, value);
         for (cpu, id) in self.file.heads.iter().copied() {
             self.file.host.with_stack(cpu, |stack, now, fx| stack.set_option(now, id, (opt, value), fx))?;
         }

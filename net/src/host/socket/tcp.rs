@@ -161,9 +161,9 @@ impl TcpStream {
                 Poll::Ready(received.map_err(Into::into))
             }
         };
-        let recv = || match attempt() {
-            Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, true, attempt),
-            polled => polled,
+        let recv = || match (attempt(), self.host.busy_poll(self.cpu, self.id)) {
+            (Poll::Pending, Some(how)) => busy_loop(&self.host, self.cpu, how, true, attempt),
+            (polled, _) => polled,
         };
         told_blocking(&self.host, (Syscall::Read, len), || or_would_block(recv()), |&n| n)
     }
@@ -182,9 +182,12 @@ impl TcpStream {
         let (mut slot, len) = (WaitSlot::new(), buf.len());
         let mut attempt = |waker: &Waker| self.try_recv(waker, &mut slot, buf);
         self.host.tracer.enter_call(Syscall::Read, len);
-        let result = block(timeout, |waker| match attempt(waker) {
-            Poll::Pending if self.host.polls_busily.get() => busy_loop(&self.host, self.cpu, false, || attempt(waker)),
-            polled => polled,
+        let result = block(timeout, |waker| {
+            let polled = attempt(waker);
+            match self.host.busy_poll(self.cpu, self.id) {
+                Some(how) if polled.is_pending() => busy_loop(&self.host, self.cpu, how, false, || attempt(waker)),
+                _ => polled,
+            }
         });
         self.release(&mut slot);
         self.host.tracer.exit_call(Syscall::Read, result, |&n| n)
@@ -220,6 +223,7 @@ impl TcpStream {
 
     /// `setsockopt(2)`
     pub(crate) fn set_option(&self, opt: Opt, value: Value) -> io::Result<()> {
+        self.host.note_option(opt, value);
         self.host
             .with_stack(self.cpu, |stack, now, fx| stack.set_option(now, self.id, (opt, value), fx))
             .map_err(Into::into)

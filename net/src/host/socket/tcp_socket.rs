@@ -50,7 +50,10 @@ impl TcpSocket {
                 state.settings.flags.set(SettingFlags::ONLY_V6, only);
                 Ok(())
             }
-            (opt, value) => Ok(state.settings.set(opt, value)?),
+            (opt, value) => {
+                self.host.note_option(opt, value);
+                Ok(state.settings.set(opt, value)?)
+            }
         }
     }
 

@@ -199,11 +199,14 @@ impl UdpSocket {
         let mut slots = Places::new();
         let (host, size) = (self.sockets.host(), buf.len());
         let recv = || {
-            block(timeout, |waker| match self.try_recv_from(waker, &mut slots, buf, peek) {
-                Poll::Pending if host.polls_busily.get() => {
-                    busy_loop(host, 0, false, || self.try_recv_from(waker, &mut slots, buf, peek))
+            block(timeout, |waker| {
+                let polled = self.try_recv_from(waker, &mut slots, buf, peek);
+                match host.busy_poll(0, self.sockets.member(0)) {
+                    Some(how) if polled.is_pending() => {
+                        busy_loop(host, 0, how, false, || self.try_recv_from(waker, &mut slots, buf, peek))
+                    }
+                    _ => polled,
                 }
-                polled => polled,
             })
         };
         let result = told_blocking(host, (Syscall::Recvfrom, size), recv, |&(n, _)| n);

@@ -33,6 +33,22 @@ sockopt_impl!(
     /// `TCP_INFO`, as kernels since 6.2 give it: with `tcpi_rcv_wnd` and `tcpi_rehash`.
     LongestInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; LONGEST]
 );
+sockopt_impl!(
+    /// `SO_BUSY_POLL`, in microseconds.
+    BusyPoll, Both, libc::SOL_SOCKET, libc::SO_BUSY_POLL, u32
+);
+sockopt_impl!(
+    /// `SO_PREFER_BUSY_POLL`
+    PreferBusyPoll, Both, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, bool
+);
+sockopt_impl!(
+    /// `SO_BUSY_POLL_BUDGET`
+    BusyPollBudget, SetOnly, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, u32
+);
+
+/// Not in `libc` for every C library; the numbers of `asm-generic/socket.h`.
+const SO_PREFER_BUSY_POLL: libc::c_int = 69;
+const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
 
 sockopt_impl!(
     /// `IP_MTU_DISCOVER`
@@ -72,6 +88,11 @@ pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
         }
         Opt::UdpGro => Value::Flag(getsockopt(socket, UdpGroSegment)?),
         Opt::RcvLowat => Value::Number(getsockopt(socket, RcvLowat)?),
+        Opt::BusyPoll => {
+            let micros = getsockopt(socket, BusyPoll)?;
+            Value::Time((micros > 0).then(|| Duration::from_micros(micros.into())))
+        }
+        Opt::PreferBusyPoll => Value::Flag(getsockopt(socket, PreferBusyPoll)?),
         Opt::KeepIdle => Value::Time(Some(socket.tcp_keepalive_time()?)),
         Opt::KeepInterval => Value::Time(Some(socket.tcp_keepalive_interval()?)),
         Opt::KeepCount => Value::Number(socket.tcp_keepalive_retries()?),
@@ -116,6 +137,12 @@ pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
         (Opt::UdpSegment, Value::Number(n)) => Ok(setsockopt(socket, UdpGsoSegment, &n.cast_signed())?),
         (Opt::UdpGro, Value::Flag(flag)) => Ok(setsockopt(socket, UdpGroSegment, &flag)?),
         (Opt::RcvLowat, Value::Number(n)) => Ok(setsockopt(socket, RcvLowat, &n)?),
+        (Opt::BusyPoll, Value::Time(time)) => {
+            let micros = u32::try_from(time.unwrap_or_default().as_micros()).unwrap_or(u32::MAX);
+            Ok(setsockopt(socket, BusyPoll, &micros)?)
+        }
+        (Opt::PreferBusyPoll, Value::Flag(flag)) => Ok(setsockopt(socket, PreferBusyPoll, &flag)?),
+        (Opt::BusyPollBudget, Value::Number(n)) => Ok(setsockopt(socket, BusyPollBudget, &n)?),
         (Opt::KeepInterval, Value::Time(Some(time))) => {
             socket.set_tcp_keepalive(&TcpKeepalive::new().with_interval(time))
         }

@@ -1,6 +1,7 @@
 //! What programs ask of any socket: its options, addresses, readiness and errors, and its end.
 
 use crate::sockopt::{Opt, Value};
+use crate::stack::busy_poll::BusyPoll;
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::{Endpoint, Family, Proto};
 use crate::stack::error::SocketError;
@@ -60,6 +61,22 @@ impl Stack {
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.set_option(&mut self.sockets, id, (opt, value), lower)
+    }
+
+    /// How a socket's readers poll busily, if they do; those of a listener do as the connections that it accepts.
+    pub(crate) fn busy_poll(&self, id: SocketId) -> Option<BusyPoll> {
+        let busy_poll = match self.sockets.get(id).ok()? {
+            Socket::Connection(connection) => connection.settings.busy_poll,
+            Socket::Listener(listener) => listener.settings.busy_poll,
+            Socket::Udp(socket) => socket.options.busy_poll,
+        };
+        (busy_poll.usecs > 0).then_some(busy_poll)
+    }
+
+    /// `net.core.busy_read`, for sockets to come.
+    pub(crate) fn set_busy_read(&mut self, usecs: u32) {
+        self.ip.config.limits.busy_read_usecs = usecs;
+        self.tcp.set_busy_read(usecs);
     }
 
     /// `getsockopt(2)`

@@ -12,6 +12,7 @@ use crate::stack::ip_output::PACKET_MAX;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
 use crate::stack::udp::UdpLayer;
+use crate::stack::udp_options::UdpOptions;
 use crate::wire::ip::Fragments;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wakeline_runtime::clock::Instant;
@@ -35,8 +36,9 @@ impl Stack {
         let binding =
             Binding { reuse_addr: sharing.reuse_addr, reuse_port: sharing.reuse_port, ..Binding::alone(family) };
         let local = self.bindable_for_many(local)?;
-        let rcvbuf = self.ip.config.limits.udp_rcvbuf;
-        self.udp.bind(&mut self.sockets, local, binding, rcvbuf)
+        let limits = &self.ip.config.limits;
+        let options = UdpOptions::new(limits.udp_rcvbuf, limits.busy_read_usecs);
+        self.udp.bind(&mut self.sockets, local, binding, options)
     }
 
     /// Joins a group, or leaves it.

@@ -4,6 +4,7 @@
 //! those of `tcp_setsockopt` and `sock_setsockopt`.
 
 use crate::sockopt::{Name, Opt, Value};
+use crate::stack::busy_poll::BusyPoll;
 use crate::stack::error::SocketError;
 use crate::stack::ip_settings::IpSettings;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) defer_accept_s: u16,
     pub(crate) keep_count: u8,
     pub(crate) ip: IpSettings,
+    pub(crate) busy_poll: BusyPoll,
     pub(crate) congestion: CongestionChoice,
     pub(crate) flags: SettingFlags,
 }
@@ -83,6 +85,7 @@ impl Settings {
             defer_accept_s: 0,
             keep_count: KEEP_COUNT,
             ip: IpSettings::new(),
+            busy_poll: BusyPoll::new(0),
             congestion,
             flags: SettingFlags::QUICK_ACK,
         }
@@ -130,6 +133,7 @@ impl Settings {
             (Opt::Congestion, Value::Name(name)) => {
                 self.congestion = CongestionChoice::by_name(name.as_str()).ok_or(SocketError::NotFound)?;
             }
+            (Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget, value) => self.busy_poll.set(opt, value)?,
             _ => self.ip.set(opt, value, true)?,
         }
         Ok(())
@@ -162,6 +166,7 @@ impl Settings {
             Opt::Congestion => Value::Name(Name::new(self.congestion.name()).ok_or(SocketError::OptionUnknown)?),
             // `TCP_MSS_DEFAULT`: what a socket without a peer says.
             Opt::MaxSeg => Value::Number(536),
+            Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget => self.busy_poll.get(opt)?,
             _ => self.ip.get(opt)?,
         })
     }
@@ -232,6 +237,6 @@ mod tests {
 
     #[test]
     fn they_cost_little() {
-        assert!(size_of::<Settings>() <= 40, "{}", size_of::<Settings>());
+        assert!(size_of::<Settings>() <= 48, "{}", size_of::<Settings>());
     }
 }

@@ -1,6 +1,7 @@
 //! `setsockopt(2)` and `getsockopt(2)` on TCP sockets.
 
 use crate::sockopt::{Opt, Value};
+use crate::stack::busy_poll::BusyPoll;
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, SocketId, Sockets};
@@ -10,7 +11,15 @@ use crate::stack::tcp::settings::Settings;
 impl TcpLayer {
     /// Linux's defaults within this host's limits: those of a new socket.
     pub(crate) fn default_settings(&self) -> Settings {
-        Settings::new(self.limits.rcvbuf as u32, self.limits.sndbuf as u32, self.default_congestion())
+        let (rcvbuf, sndbuf) = (self.limits.rcvbuf as u32, self.limits.sndbuf as u32);
+        let mut settings = Settings::new(rcvbuf, sndbuf, self.default_congestion());
+        settings.busy_poll = BusyPoll::new(self.limits.busy_read_usecs);
+        settings
+    }
+
+    /// `net.core.busy_read`
+    pub(crate) fn set_busy_read(&mut self, usecs: u32) {
+        self.limits.busy_read_usecs = usecs;
     }
 
     /// Sets an option of a connection, or of a listener for the connections that it will accept.

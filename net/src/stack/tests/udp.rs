@@ -8,6 +8,7 @@ use crate::stack::error::SocketError;
 use crate::stack::route::{Route, RouteTo};
 use crate::stack::socket::SocketId;
 use crate::stack::testing::world::*;
+use crate::stack::udp_options::UdpOptions;
 use crate::wire::checksum::checksum;
 use crate::wire::ethernet::MacAddr;
 use proptest::prelude::*;
@@ -232,7 +233,7 @@ fn what_is_for_many_reaches_every_socket_on_the_port_and_is_bounded_by_joins() {
             ..crate::stack::demux::Binding::alone(crate::stack::endpoint::Family::V4)
         };
         let stack = &mut world.stacks[host];
-        stack.udp.bind(&mut stack.sockets, any_addr(101).into(), binding, 10_000).unwrap()
+        stack.udp.bind(&mut stack.sockets, any_addr(101).into(), binding, UdpOptions::new(10_000, 0)).unwrap()
     };
     let hearers = [0; 3].map(|_| shared(SERVER, &mut world));
     let client = world.stacks[CLIENT].udp_bind(any_addr(100)).unwrap();
