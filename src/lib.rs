@@ -8,6 +8,11 @@ pub use wakeline_runtime::{main, spawn, spawn_blocking, task_local, test};
 #[cfg(unix)]
 pub use wakeline_runtime::{process, signal};
 
+/// The guide's code, for `cargo test` to compile.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../docs/from-tokio.md")]
+struct FromTokio;
+
 /// Runtimes: building them, holding them, asking them.
 pub mod runtime {
     pub use wakeline_runtime::{

@@ -11,6 +11,8 @@ extern crate wakeline as tokio;
 
 #[path = "port/cache.rs"]
 mod cache;
+#[path = "port/guide.rs"]
+mod guide;
 #[path = "port/limits.rs"]
 mod limits;
 #[path = "port/news.rs"]
