@@ -7,7 +7,9 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, UdpSocket as StdUdpSocket};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 use wakeline::net::UdpSocket;
+use wakeline::net::emulated::{Host, Lan};
 use wakeline::runtime::Builder;
 
 /// Datagrams that are sent before the receiver looks: a NAPI poll's weight.
@@ -53,30 +55,96 @@ pub fn emulated(until: Until, others: usize) -> io::Result<Measured> {
 pub fn emulated_in_batches(until: Until, others: usize) -> io::Result<Measured> {
     Builder::new_current_thread().enable_all().build()?.block_on(async move {
         let (_bystanders, sender, receiver) = sockets(others).await?;
-        let running = wakeline::spawn(async move {
-            let (mut requests, mut expected) = (Requests::of_connection(0), Requests::of_connection(0));
-            let mut run = Run::new(until);
-            let (mut outgoing, mut incoming) = ([[0; SIZE]; BATCH], [[0; SIZE]; BATCH]);
-            let mut received = Vec::with_capacity(BATCH);
-            while run.goes_on() {
-                outgoing.iter_mut().for_each(|datagram| *datagram = *requests.next_request());
-                let mut sent = 0;
-                while sent < BATCH {
-                    sent += sender.send_many(&outgoing[sent..]).await?;
-                }
-                received.clear();
-                while received.len() < BATCH {
-                    let from = received.len();
-                    receiver.recv_many(&mut incoming[from..], &mut received).await?;
-                }
-                for (datagram, &(n, _)) in incoming.iter().zip(&received) {
-                    check(&mut expected, datagram, n)?;
-                }
-            }
-            Ok(run.finish())
-        });
+        let running = wakeline::spawn(in_batches(sender, receiver, Run::new(until)));
         running.await.map_err(io::Error::other)?
     })
+}
+
+/// One flow, in calls for batches, by one task.
+async fn in_batches(sender: UdpSocket, receiver: UdpSocket, mut run: Run) -> io::Result<Measured> {
+    let (mut requests, mut expected) = (Requests::of_connection(0), Requests::of_connection(0));
+    let (mut outgoing, mut incoming) = ([[0; SIZE]; BATCH], [[0; SIZE]; BATCH]);
+    let mut received = Vec::with_capacity(BATCH);
+    while run.goes_on() {
+        outgoing.iter_mut().for_each(|datagram| *datagram = *requests.next_request());
+        let mut sent = 0;
+        while sent < BATCH {
+            sent += sender.send_many(&outgoing[sent..]).await?;
+        }
+        received.clear();
+        while received.len() < BATCH {
+            let from = received.len();
+            receiver.recv_many(&mut incoming[from..], &mut received).await?;
+        }
+        for (datagram, &(n, _)) in incoming.iter().zip(&received) {
+            check(&mut expected, datagram, n)?;
+        }
+    }
+    Ok(run.finish())
+}
+
+/// Two emulated hosts with `cpus` CPUs each, on as many workers; for each CPU a task with a flow of its own, whose frames arrive
+/// at that CPU. The sum of all flows: each worker does for its flow what the one worker of `cpus == 1` does.
+///
+/// # Errors
+/// Those of the sockets, a wrong or missing datagram, and that no port's flow is at home on a CPU.
+pub fn emulated_on_cpus(until: Until, cpus: usize) -> io::Result<Measured> {
+    Builder::new_multi_thread().worker_threads(cpus).enable_all().build()?.block_on(async move {
+        let lan = Lan::with_seed(1);
+        let server = lan.host("server").cpus(cpus).build()?;
+        let client = lan.host("client").cpus(cpus).build()?;
+        let mut flows = Vec::new();
+        for cpu in 0..cpus {
+            flows.push(flow_at_home(&server, &client, cpu).await?);
+        }
+        let running: Vec<_> =
+            flows.into_iter().map(|(from, to)| wakeline::spawn(in_batches(from, to, Run::new(until)))).collect();
+        let mut sum = Measured { requests: 0, elapsed: Duration::ZERO };
+        for flow in running {
+            let Measured { requests, elapsed } = flow.await.map_err(io::Error::other)??;
+            sum.requests += requests;
+            sum.elapsed = sum.elapsed.max(elapsed);
+        }
+        Ok(sum)
+    })
+}
+
+/// A sender and a receiver, connected to each other, whose datagrams arrive at `cpu` on either host.
+async fn flow_at_home(server: &Host, client: &Host, cpu: usize) -> io::Result<(UdpSocket, UdpSocket)> {
+    for _ in 0..PORTS_TRIED {
+        let receiver = server.run(UdpSocket::bind("0.0.0.0:0")).await?;
+        let sender = client.run(UdpSocket::bind("0.0.0.0:0")).await?;
+        client.run(sender.connect((server.addr(), receiver.local_addr()?.port()))).await?;
+        server.run(receiver.connect(sender.local_addr()?)).await?;
+        // The first datagrams ask where the hosts are.
+        (ask(&sender, &receiver).await?, ask(&receiver, &sender).await?);
+        let before = (polled(server, cpu)?, polled(client, cpu)?);
+        for _ in 0..PROBES {
+            (ask(&sender, &receiver).await?, ask(&receiver, &sender).await?);
+        }
+        let after = (polled(server, cpu)?, polled(client, cpu)?);
+        if after.0 - before.0 == PROBES && after.1 - before.1 == PROBES {
+            return Ok((sender, receiver));
+        }
+    }
+    Err(io::Error::other(format!("no flow arrives at CPU {cpu}")))
+}
+
+/// Every fourth flow of two CPUs is at home.
+const PORTS_TRIED: usize = 256;
+/// How many datagrams show where a flow arrives.
+const PROBES: u64 = 8;
+
+async fn ask(from: &UdpSocket, to: &UdpSocket) -> io::Result<()> {
+    from.send(b"?").await?;
+    to.recv(&mut [0; SIZE]).await.map(drop)
+}
+
+/// How many frames a CPU has processed.
+fn polled(host: &Host, cpu: usize) -> io::Result<u64> {
+    let text = host.proc_file("/proc/net/softnet_stat")?;
+    let column = text.lines().nth(cpu).and_then(|line| line.split_whitespace().next());
+    column.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or_else(|| io::Error::other("no such CPU"))
 }
 
 /// A receiver on one host, beside `others` that nobody sends to, and a sender on another that is connected to it.
@@ -144,6 +212,7 @@ mod tests {
     fn no_datagram_is_lost() {
         assert_eq!(emulated(Until::Requests(10), 5).unwrap().requests, 10);
         assert_eq!(emulated_in_batches(Until::Requests(10), 5).unwrap().requests, 10);
+        assert_eq!(emulated_on_cpus(Until::Requests(10), 2).unwrap().requests, 20);
         assert_eq!(kernel(Until::Requests(10)).unwrap().requests, 10);
     }
 }
