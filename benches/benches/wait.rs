@@ -58,7 +58,8 @@ impl Sockets {
 async fn by_task(sockets: &Sockets, iterations: u64) -> io::Result<Duration> {
     let (last, others) = sockets.receivers.split_last().expect("there is one");
     let mut waiting = JoinSet::new();
-    for socket in others.iter().cloned() {
+    for socket in others {
+        let socket = socket.clone();
         waiting.spawn(async move { socket.recv_from(&mut [0; SIZE]).await });
     }
     wakeline::task::yield_now().await;

@@ -117,10 +117,12 @@ async fn flow_at_home(server: &Host, client: &Host, cpu: usize) -> io::Result<(U
         client.run(sender.connect((server.addr(), receiver.local_addr()?.port()))).await?;
         server.run(receiver.connect(sender.local_addr()?)).await?;
         // The first datagrams ask where the hosts are.
-        (ask(&sender, &receiver).await?, ask(&receiver, &sender).await?);
+        ask(&sender, &receiver).await?;
+        ask(&receiver, &sender).await?;
         let before = (polled(server, cpu)?, polled(client, cpu)?);
         for _ in 0..PROBES {
-            (ask(&sender, &receiver).await?, ask(&receiver, &sender).await?);
+            ask(&sender, &receiver).await?;
+            ask(&receiver, &sender).await?;
         }
         let after = (polled(server, cpu)?, polled(client, cpu)?);
         if after.0 - before.0 == PROBES && after.1 - before.1 == PROBES {
