@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071): a sum in ones-complement arithmetic, in whatever byte order the machine has.
 //!
-//! Words of 32 bits are summed, of long messages many side by side, and what that comes to is folded once at the end.
+//! The sum is collected in wide words, whose overflows are counted, and folded once at the end.
 
 use std::net::IpAddr;
 
@@ -30,7 +30,14 @@ impl Sum {
         if bytes.len() <= SHORT {
             return self.add_folded(sum_short(bytes));
         }
-        self.add_folded(sum_long(bytes));
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let mut lanes = [Lane::default(); 2];
+        for block in blocks {
+            let (halves, _) = block.as_chunks::<16>();
+            lanes[0].add(halves[0]);
+            lanes[1].add(halves[1]);
+        }
+        self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
     }
 
     /// Adds a field of 16 bits.
@@ -138,40 +145,29 @@ pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     sum.is_valid()
 }
 
-/// The sum of many bytes.
-#[inline]
-fn sum_long(bytes: &[u8]) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: `sum_with_avx2` asks for a processor that has AVX2, and this one was just seen to have it.
-        return unsafe { sum_with_avx2(bytes) };
+/// A sum of 16 bytes at a time, and how often it has overflowed. An overflow counts one: 2^128 is 1 in this arithmetic.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    sum: u128,
+    overflows: u64,
+}
+
+impl Lane {
+    #[inline(always)]
+    fn add(&mut self, bytes: [u8; 16]) {
+        let (sum, overflow) = self.sum.overflowing_add(u128::from_ne_bytes(bytes));
+        self.sum = sum;
+        self.overflows += u64::from(overflow);
     }
-    sum_in_lanes(bytes)
-}
 
-/// The same, twice as fast.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn sum_with_avx2(bytes: &[u8]) -> u64 {
-    sum_in_lanes(bytes)
-}
-
-/// Words of 32 bits are summed side by side in 64, so that nothing carries and the compiler takes the processor's vectors for it.
-#[inline(always)]
-fn sum_in_lanes(bytes: &[u8]) -> u64 {
-    const LANES: usize = 16;
-    let (blocks, rest) = bytes.as_chunks::<{ 4 * LANES }>();
-    let mut lanes = [0u64; LANES];
-    for block in blocks {
-        let (words, _) = block.as_chunks::<4>();
-        for (lane, &word) in lanes.iter_mut().zip(words) {
-            *lane += u64::from(u32::from_ne_bytes(word));
-        }
+    #[inline(always)]
+    fn total(&self) -> u64 {
+        let words = |half: u64| (half & 0xffff_ffff) + (half >> 32);
+        words(self.sum as u64) + words((self.sum >> 64) as u64) + self.overflows
     }
-    lanes.iter().sum::<u64>() + sum_rest(rest)
 }
 
-/// Up to this length lanes cost more than they save: headers and short messages.
+/// Up to this length two lanes cost more than they save: headers and short messages.
 const SHORT: usize = 128;
 
 /// The sum of a few bytes, eight at a time; of 2^64, which is 1 in this arithmetic, there are few.
