@@ -1,14 +1,15 @@
 //! The packet buffer (`sk_buff`): one block of bytes with headroom, written once by the sender and read in place by the
-//! receiver, and the bounded pool that it comes from.
+//! receiver. It comes from a bounded [pool].
 //!
 //! A buffer travels by value: stack, ring, link, ring, stack. Nobody shares it, so nobody needs a lock for it. Behind its
-//! bytes it may refer to text that it shares with its sender ([`Frag`]), as an `sk_buff` to its page fragments. The pool
-//! hands buffers out through a [`PoolCache`] per shard, which works without atomics and trades with the shared
-//! [`Pool`] in batches. This file knows no header and no queue.
+//! bytes it may refer to text that it shares with its sender ([`Frag`]), as an `sk_buff` to its page fragments.
+//! This file knows no header and no queue.
 
 mod account;
+mod pool;
 mod text;
 
+pub(crate) use pool::{Pool, PoolCache};
 pub(crate) use text::Frag;
 
 use account::Account;
@@ -17,8 +18,7 @@ use std::fmt;
 use std::iter;
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use text::Text;
+use std::sync::Arc;
 
 /// The data area of a small buffer; a header-only segment or a short message fits.
 pub(crate) const SMALL: usize = 256;
@@ -399,241 +399,6 @@ impl Drop for Block {
     }
 }
 
-/// Where buffers come from: a bound on the bytes of all of them, and free lists of two sizes. Clones are the same pool.
-#[derive(Clone)]
-pub(crate) struct Pool(Arc<Shared>);
-
-struct Shared {
-    account: Arc<Account>,
-    free: Mutex<FreeLists>,
-}
-
-/// Boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
-type FreeBlocks = [Vec<Box<Block>>; CLASSES.len()];
-
-/// What is free, of each class.
-#[derive(Default)]
-struct FreeLists {
-    blocks: FreeBlocks,
-    /// Blocks of text, of the same classes, that nobody refers to.
-    texts: [Vec<Arc<Text>>; TEXT_CLASSES],
-}
-
-/// The sizes of pooled blocks. Beyond the two that ordinary frames come in, each is about twice the one before, so that no
-/// super-segment is charged for much more than twice its bytes; the last one holds the largest IP packet.
-const CLASSES: [usize; 7] = [SMALL, LARGE, 4 << 10, 8 << 10, 16 << 10, 32 << 10, (64 << 10) + 512];
-
-/// As many classes has text: longer text takes several blocks, so that what is acknowledged is soon used again.
-const TEXT_CLASSES: usize = 5;
-
-/// How many free blocks of a class a cache keeps, how many move between it and its pool at once, and how many the pool keeps
-/// for other caches; what exceeds that goes back to the allocator.
-struct Stock {
-    cache_max: usize,
-    batch: usize,
-    shared_max: usize,
-}
-
-const STOCKS: [Stock; CLASSES.len()] = [
-    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
-    Stock { cache_max: 128, batch: 64, shared_max: 4096 },
-    Stock { cache_max: 64, batch: 16, shared_max: 1024 },
-    Stock { cache_max: 64, batch: 16, shared_max: 512 },
-    Stock { cache_max: 32, batch: 8, shared_max: 256 },
-    Stock { cache_max: 16, batch: 4, shared_max: 128 },
-    Stock { cache_max: 16, batch: 4, shared_max: 128 },
-];
-
-/// The class of blocks that hold `size` bytes; `None` when it is larger than all.
-#[inline]
-fn class_of(size: usize) -> Option<usize> {
-    match size {
-        n if n <= SMALL => Some(0),
-        n if n <= LARGE => Some(1),
-        _ => CLASSES.iter().position(|&class| size <= class),
-    }
-}
-
-impl Pool {
-    /// A pool whose buffers never hold more than `max_bytes` together, free ones included. The only exception is what a
-    /// TCP send queue holds: its bound is the socket's own.
-    pub(crate) fn new(max_bytes: usize) -> Pool {
-        let account = Arc::new(Account::new(max_bytes));
-        Pool(Arc::new(Shared { account, free: Mutex::default() }))
-    }
-
-    /// A new, empty cache in front of this pool, for one shard.
-    pub(crate) fn cache(&self) -> PoolCache {
-        PoolCache { pool: self.clone(), free: FreeLists::default() }
-    }
-
-    /// The bytes of all buffers that exist, those in free lists included.
-    pub(crate) fn bytes_in_use(&self) -> usize {
-        self.0.account.in_use()
-    }
-
-    /// The bound on [`bytes_in_use`](Pool::bytes_in_use).
-    pub(crate) fn max_bytes(&self) -> usize {
-        self.0.account.max_bytes()
-    }
-
-    fn free(&self) -> MutexGuard<'_, FreeLists> {
-        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Charges `size` bytes; when the bound is reached, free blocks of other sizes make room.
-    fn charge(&self, size: usize) -> bool {
-        let account = &self.0.account;
-        account.charge(size) || {
-            drop(mem::take(&mut *self.free()));
-            account.charge(size)
-        }
-    }
-
-    /// A block of `size` bytes.
-    fn allocate(&self, size: usize) -> Option<Box<Block>> {
-        self.charge(size).then(|| Block::new(size, &self.0.account))
-    }
-
-    /// A block of `size` bytes for text, beyond the bound if need be.
-    fn allocate_text(&self, size: usize) -> Arc<Text> {
-        if !self.charge(size) {
-            self.0.account.charge_forced(size);
-        }
-        Text::new(size, &self.0.account)
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("bytes_in_use", &self.bytes_in_use())
-            .field("max_bytes", &self.max_bytes())
-            .finish()
-    }
-}
-
-/// One shard's stock of free buffers. It lives under the shard's lock and is plain memory until it runs dry or over.
-pub(crate) struct PoolCache {
-    pool: Pool,
-    free: FreeLists,
-}
-
-impl PoolCache {
-    /// Whether less than half of what the pool may hold is in use, so that buffers may grow.
-    pub(crate) fn has_plenty(&self) -> bool {
-        self.pool.bytes_in_use() < self.pool.max_bytes() / 2
-    }
-
-    /// An empty packet with `headroom` in front and room for `capacity` bytes, or `None` when the pool's bound is
-    /// reached.
-    #[inline]
-    pub(crate) fn alloc(&mut self, headroom: usize, capacity: usize) -> Option<PacketBuf> {
-        let size = headroom.checked_add(capacity)?;
-        let buffer = match class_of(size) {
-            Some(class) => match self.free.blocks[class].pop() {
-                Some(buffer) => buffer,
-                None => self.refill(class)?,
-            },
-            None => self.pool.allocate(size)?,
-        };
-        Some(PacketBuf::empty(buffer, headroom))
-    }
-
-    /// Takes a packet's block back.
-    #[inline]
-    pub(crate) fn free(&mut self, packet: PacketBuf) {
-        let PacketBuf(mut buffer) = packet;
-        if !buffer.rest.is_empty() {
-            mem::take(&mut buffer.rest).into_iter().for_each(|piece| self.free(piece));
-        }
-        if !buffer.frags.is_empty() {
-            buffer.frags.drain(..).for_each(|frag| self.free_text(frag));
-            (buffer.frags_len, buffer.frags_truesize) = (0, 0);
-        }
-        let size = buffer.bytes.len();
-        let Some(class) = class_of(size).filter(|&class| CLASSES[class] == size) else { return };
-        let mine = &mut self.free.blocks[class];
-        mine.push(buffer);
-        if mine.len() > STOCKS[class].cache_max {
-            let left = spill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
-            drop(left);
-        }
-    }
-
-    /// A block for text of `wanted` bytes, or of as many as one holds. The caller has a bound of its own: the pool's does not
-    /// apply.
-    pub(crate) fn alloc_text(&mut self, wanted: usize) -> Frag {
-        let class = class_of(wanted).unwrap_or(TEXT_CLASSES).min(TEXT_CLASSES - 1);
-        let mine = &mut self.free.texts[class];
-        if mine.is_empty() {
-            refill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
-        }
-        Frag::empty(mine.pop().unwrap_or_else(|| self.pool.allocate_text(CLASSES[class])))
-    }
-
-    /// Lets go of a reference to text; the last one gives the block back.
-    #[inline]
-    pub(crate) fn free_text(&mut self, frag: Frag) {
-        let Some(text) = frag.into_unshared() else { return };
-        let Some(class) = class_of(text.size()) else { return };
-        let mine = &mut self.free.texts[class];
-        mine.push(text);
-        if mine.len() > STOCKS[class].cache_max {
-            let left = spill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
-            drop(left);
-        }
-    }
-
-    /// Hands everything back to the pool, for a cache that was only needed for a moment.
-    pub(crate) fn give_back(mut self) {
-        {
-            let mut shared = self.pool.free();
-            for (class, stock) in STOCKS.iter().enumerate() {
-                hand_back(&mut self.free.blocks[class], &mut shared.blocks[class], stock);
-            }
-            for (class, stock) in STOCKS[..TEXT_CLASSES].iter().enumerate() {
-                hand_back(&mut self.free.texts[class], &mut shared.texts[class], stock);
-            }
-        }
-        // What the pool has no use for goes back to the allocator with `self`, the lock released.
-    }
-
-    #[cold]
-    fn refill(&mut self, class: usize) -> Option<Box<Block>> {
-        let mine = &mut self.free.blocks[class];
-        refill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
-        mine.pop().or_else(|| self.pool.allocate(CLASSES[class]))
-    }
-}
-
-/// Takes a batch out of the pool.
-#[cold]
-fn refill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
-    mine.extend(shared.drain(shared.len().saturating_sub(stock.batch)..));
-}
-
-/// Gives the pool a batch, as far as it has use for it; what is left beyond the cache's own bound is returned, to be dropped
-/// when the pool's lock is not held.
-#[cold]
-fn spill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) -> Vec<T> {
-    let n = stock.shared_max.saturating_sub(shared.len()).min(stock.batch).min(mine.len());
-    shared.extend(mine.drain(mine.len() - n..));
-    mine.split_off(stock.cache_max.min(mine.len()))
-}
-
-/// Gives the pool all, as far as it has use for it.
-fn hand_back<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
-    let room = stock.shared_max.saturating_sub(shared.len()).min(mine.len());
-    shared.extend(mine.drain(..room));
-}
-
-impl fmt::Debug for PoolCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolCache").field("free", &self.free.blocks.each_ref().map(Vec::len)).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -662,48 +427,6 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_and_freed_bytes_count_again() {
-        let pool = Pool::new(2 * LARGE + SMALL);
-        let mut cache = pool.cache();
-        let first = cache.alloc(0, LARGE).unwrap();
-        let second = cache.alloc(0, LARGE).unwrap();
-        assert!(cache.alloc(0, LARGE).is_none());
-        assert!(cache.alloc(0, 10_000).is_none());
-        let small = cache.alloc(0, 1).unwrap();
-        assert_eq!(pool.bytes_in_use(), pool.max_bytes());
-        drop(first);
-        assert_eq!(pool.bytes_in_use(), LARGE + SMALL);
-        cache.free(second);
-        cache.free(small);
-        assert_eq!(pool.bytes_in_use(), LARGE + SMALL, "a free list still holds its blocks");
-        drop(cache);
-        assert_eq!(pool.bytes_in_use(), 0);
-    }
-
-    #[test]
-    fn a_send_queue_may_exceed_the_bound_and_is_counted() {
-        let pool = Pool::new(SMALL);
-        let mut cache = pool.cache();
-        let texts = [cache.alloc_text(10), cache.alloc_text(10), cache.alloc_text(5000), cache.alloc_text(70_000)];
-        assert_eq!(pool.bytes_in_use(), 2 * SMALL + (8 << 10) + (16 << 10));
-        drop(texts);
-        assert_eq!(pool.bytes_in_use(), 0);
-    }
-
-    #[test]
-    fn what_others_refer_to_is_not_written_any_more() {
-        let mut cache = Pool::new(1 << 20).cache();
-        let mut text = cache.alloc_text(10);
-        assert_eq!((text.append(b"hello"), text.append(b", ")), (5, 2));
-        let part = text.part(1, 4);
-        assert_eq!(text.append(b"world"), 0, "somebody reads it");
-        assert_eq!(part.bytes(), b"ello");
-        drop(part);
-        assert_eq!(text.append(b"world"), 5);
-        assert_eq!(text.bytes(), b"hello, world");
-    }
-
-    #[test]
     fn a_packet_goes_on_in_the_text_that_it_refers_to() {
         let mut cache = Pool::new(1 << 20).cache();
         let mut text = cache.alloc_text(20);
@@ -721,21 +444,6 @@ mod tests {
         assert_eq!((packet.copy_to(&mut out), &out), (4, b"ck b"));
         assert!(packet.linearize(&mut cache));
         assert_eq!((packet.data(), packet.frags().len(), packet.truesize()), (&b"ck brown "[..], 0, 832));
-        cache.free(packet);
-        let before = cache.free.texts[0].len();
-        cache.free_text(text);
-        assert_eq!(cache.free.texts[0].len(), before + 1, "the last reference gives the block back");
-    }
-
-    #[test]
-    fn blocks_move_between_caches_through_the_pool() {
-        let pool = Pool::new(1 << 24);
-        let (mut sender, mut receiver) = (pool.cache(), pool.cache());
-        for _ in 0..10_000 {
-            let packet = sender.alloc(0, 1000).unwrap();
-            receiver.free(packet);
-        }
-        assert!(pool.bytes_in_use() <= LARGE * (STOCKS[1].cache_max + 2 * STOCKS[1].batch + 1), "{pool:?}");
     }
 
     #[test]
