@@ -14,22 +14,7 @@ use wakeline::net::poll::{Events, PollFd, poll_blocking};
 
 pub(super) const WAYS: &[Way] = Ways::<Emulated>::ALL;
 
-pub(super) const SIGNALS: &[Way] = &[
-    Way {
-        name: "fasync-process",
-        network: Emulated::NAME,
-        title: "sigwaitinfo, one process for all",
-        entry: "none: a fasync list; threads, on the process's signals",
-        run: || signalled(1),
-    },
-    Way {
-        name: "fasync-group",
-        network: Emulated::NAME,
-        title: "sigwaitinfo, a process each",
-        entry: "none: a fasync list; threads, on their processes' signals",
-        run: || signalled(SLEEPERS),
-    },
-];
+pub(super) const SIGNALS: &[Way] = &Ways::<Emulated>::signals(|| signalled(1), || signalled(SLEEPERS));
 
 /// Two hosts.
 struct Emulated {

@@ -15,22 +15,7 @@ use std::thread::sleep;
 
 pub(super) const WAYS: &[Way] = Ways::<Os>::ALL;
 
-pub(super) const SIGNALS: &[Way] = &[
-    Way {
-        name: "fasync-process",
-        network: Os::NAME,
-        title: "sigwaitinfo, one process for all",
-        entry: "none: a fasync list; threads, on the process's signals",
-        run: signalled,
-    },
-    Way {
-        name: "fasync-group",
-        network: Os::NAME,
-        title: "sigwaitinfo, a process each",
-        entry: "none: a fasync list; threads, on their processes' signals",
-        run: signalled_group,
-    },
-];
+pub(super) const SIGNALS: &[Way] = &Ways::<Os>::signals(signalled, signalled_group);
 
 struct Os;
 

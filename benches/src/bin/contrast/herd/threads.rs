@@ -65,6 +65,15 @@ impl<N: Net> Ways<N> {
         Self::way("epoll-et", "one epoll for all, edge-triggered", ONE_EPOLL, || Self::epolled(1, Watch::Edge)),
     ];
 
+    /// By signals: of one process for all, and of a process each.
+    pub(super) const fn signals(one: fn() -> io::Result<Count>, each: fn() -> io::Result<Count>) -> [Way; 2] {
+        let (to_one, to_each) = ("sigwaitinfo, one process for all", "sigwaitinfo, a process each");
+        [
+            Self::way("fasync-process", to_one, "none: a fasync list; threads, on the process's signals", one),
+            Self::way("fasync-group", to_each, "none: a fasync list; threads, on their processes' signals", each),
+        ]
+    }
+
     const fn way(name: &'static str, title: &'static str, entry: &'static str, run: fn() -> io::Result<Count>) -> Way {
         Way { name, network: N::NAME, title, entry, run }
     }

@@ -5,8 +5,7 @@ mod epoll;
 mod key_value;
 mod ring;
 mod smol;
-mod tokio;
-mod wakeline;
+mod tokio_shaped;
 
 use crate::invalid;
 use crate::who::{Runtime, Who};
@@ -54,8 +53,8 @@ const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 /// Those of the listener; `InvalidInput` for what nobody compares.
 pub(crate) fn serve(service: Service, who: Who, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     match (who.runtime, service) {
-        (Runtime::Wakeline, _) => wakeline::serve(service, who.workers, ready),
-        (Runtime::Tokio, _) => tokio::serve(service, who.workers, ready),
+        (Runtime::Wakeline, _) => tokio_shaped::wakeline::serve(service, who.workers, ready),
+        (Runtime::Tokio, _) => tokio_shaped::tokio::serve(service, who.workers, ready),
         (Runtime::Smol, Service::Echo) => smol::serve(who.workers, ready),
         (Runtime::Epoll, Service::Echo) => epoll::serve(who.workers, ready),
         (Runtime::Ring, Service::Echo) => ring::serve(ready),
