@@ -4,8 +4,8 @@
 //! batches.
 
 use super::account::Account;
+use super::buf::{Block, LARGE, PacketBuf, SMALL};
 use super::text::{Frag, Text};
-use super::{Block, LARGE, PacketBuf, SMALL};
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,6 +216,41 @@ impl PoolCache {
         refill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
         mine.pop().or_else(|| self.pool.allocate(CLASSES[class]))
     }
+}
+
+/// What a packet needs a pool for.
+impl PacketBuf {
+    /// A packet with these bytes and no headroom, or `None` when the pool's bound is reached.
+    pub(crate) fn from_bytes(pool: &Pool, bytes: &[u8]) -> Option<PacketBuf> {
+        let mut packet = pool.cache().alloc(0, bytes.len())?;
+        packet.put(bytes.len()).copy_from_slice(bytes);
+        Some(packet)
+    }
+
+    /// Brings all its bytes into its data (`skb_linearize`). Says whether there was memory for that.
+    #[inline]
+    pub(crate) fn linearize(&mut self, pool: &mut PoolCache) -> bool {
+        self.0.frags.is_empty() || self.linearize_frags(pool)
+    }
+
+    fn linearize_frags(&mut self, pool: &mut PoolCache) -> bool {
+        let Some(mut whole) = pool.alloc(self.headroom(), self.len()) else { return false };
+        let len = self.len();
+        self.copy_to(whole.put(len));
+        whole.0.rx = self.0.rx;
+        whole.0.rest = mem::take(&mut self.0.rest);
+        pool.free(mem::replace(self, whole));
+        true
+    }
+}
+
+/// A copy of `packet` with the same headroom, or `None` when the pool's bound is reached.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
+    let mut copy = pool.cache().alloc(packet.headroom(), packet.len())?;
+    packet.copy_to(copy.put(packet.len()));
+    copy.rx = packet.rx;
+    Some(copy)
 }
 
 /// Takes a batch out of the pool.
