@@ -329,6 +329,9 @@ impl Works {
             let (home, _) = self.steering.home_of(&frame);
             self.cpus[home].enqueue_to_backlog(&mut vec![frame]);
         }
+        for stray in inward.strays {
+            self.with_stack(stray.keeper as usize, |stack, now, fx| stack.udp_on_stray(now, stray, fx));
+        }
         for fact in inward.facts {
             self.teach(cpu, &fact);
         }
