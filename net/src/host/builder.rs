@@ -337,7 +337,7 @@ impl HostBuilder {
         let secret = std::array::from_fn(|_| rng.next_u64());
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
-            let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
+            let stack = Stack::new(config, self.lan.pool.cache_of(index), rng.fork());
             let tx = TxQueue::new(self.tx_ring.unwrap_or(self.model.limits().ring_default));
             Shard::new(stack, tx, tracer.clone(), now)
         });

@@ -84,7 +84,9 @@ impl Loopback {
     }
 }
 
-/// One CPU's share of the stack, and what is kept with it under its lock.
+/// One CPU's share of the stack, and what is kept with it under its lock. Aligned, so that it has no cache line in common with
+/// another's.
+#[repr(align(128))]
 pub(crate) struct Shard {
     stack: Stack,
     /// The transmit ring of the CPU's queue, to which only this stack posts.
