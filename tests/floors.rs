@@ -49,7 +49,7 @@ const LAW: Law = Law {
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
                 "fasync",                               // files with an owner, processes with signals
-                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
+                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward  iov_iter", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
                 "atomic",                               // the standard library's atomics, or loom's
             ],
         },

@@ -49,6 +49,7 @@ pub mod fuzzing;
 mod halt;
 #[cfg(not(loom))]
 mod host;
+mod iov_iter;
 mod irq;
 #[cfg(not(loom))]
 mod link;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bad_links;
+mod both;
 mod capture;
 mod closing;
 mod completion;

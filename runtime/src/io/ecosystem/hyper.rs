@@ -45,8 +45,8 @@ macro_rules! __hyper_reader {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __hyper_writer {
-    ($stream:ty, |$this:ident| $vectored:expr) => {
-        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::hyper::Write, $stream, |$this| $vectored);
+    ($stream:ty) => {
+        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::hyper::Write, $stream);
     };
 }
 

@@ -33,8 +33,8 @@ macro_rules! __tokio_reader {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tokio_writer {
-    ($stream:ty, |$this:ident| $vectored:expr) => {
-        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::tokio::AsyncWrite, $stream, |$this| $vectored);
+    ($stream:ty) => {
+        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::tokio::AsyncWrite, $stream);
     };
 }
 
