@@ -17,7 +17,7 @@ impl Stack {
     /// A listener on `local`, whose port has been chosen.
     ///
     /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `AddrFamilyNotSupported`, `InvalidInput` without a port, `NoBuffers`.
+    /// `AddrInUse`, `AddrNotAvailable`, `AddrFamilyNotSupported`, `InvalidInput` without a port, `TooManySockets`.
     pub(crate) fn tcp_listen(
         &mut self,
         local: SocketAddr,
@@ -62,7 +62,7 @@ impl Stack {
     /// Begins to connect; an ephemeral port is chosen among those that `port_filter` accepts.
     ///
     /// # Errors
-    /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
+    /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `TooManySockets`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
     #[cfg(any(test, fuzzing))]
     pub(crate) fn tcp_connect(
