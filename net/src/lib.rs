@@ -49,6 +49,8 @@ pub mod fuzzing;
 mod halt;
 #[cfg(not(loom))]
 mod host;
+#[cfg(not(loom))]
+mod iov_iter;
 mod irq;
 #[cfg(not(loom))]
 mod link;

@@ -291,6 +291,9 @@ impl HostBuilder {
     }
 
     /// How many sockets may exist on each CPU.
+    ///
+    /// With so many, `bind` and `connect` fail with `ENFILE`, as on a system without free files. `accept` does not: a connection
+    /// for which there is no room is not made, and its peer, who hears nothing, tries again.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
         self

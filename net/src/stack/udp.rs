@@ -294,7 +294,7 @@ impl UdpLayer {
         options: UdpOptions,
     ) -> Result<SocketId, SocketError> {
         if !sockets.has_room() {
-            return Err(SocketError::NoBuffers);
+            return Err(SocketError::TooManySockets);
         }
         if !self.demux.bind(local, sockets.next_index(), binding) {
             return Err(SocketError::AddrInUse);

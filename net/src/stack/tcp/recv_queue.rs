@@ -1,5 +1,6 @@
 //! What has arrived in order and was not read yet: the very packets, read in place.
 
+use crate::iov_iter::IterDest;
 use crate::packet::{LARGE, PacketBuf, PoolCache};
 use crate::stack::tcp::short_queue::ShortQueue;
 
@@ -74,9 +75,22 @@ impl RecvQueue {
         true
     }
 
-    /// Copies out what fits into `buf` and gives emptied packets back; returns how many bytes.
+    /// Copies out what fits into `dest` and gives emptied packets back; returns how many bytes.
     #[inline]
-    pub(crate) fn read(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
+    pub(crate) fn read(&mut self, dest: &mut (impl IterDest + ?Sized), pool: &mut PoolCache) -> usize {
+        let mut done = 0;
+        for buf in dest.bufs() {
+            done += self.read_into(buf, pool);
+            if self.packets.is_empty() {
+                break;
+            }
+        }
+        self.len -= done as u32;
+        done
+    }
+
+    #[inline]
+    fn read_into(&mut self, buf: &mut [u8], pool: &mut PoolCache) -> usize {
         let mut done = 0;
         while let Some(front) = self.packets.front_mut() {
             let n = front.copy_to(&mut buf[done..]);
@@ -90,7 +104,6 @@ impl RecvQueue {
                 pool.free(packet);
             }
         }
-        self.len -= done as u32;
         done
     }
 
@@ -117,6 +130,7 @@ mod tests {
     use super::*;
     use crate::packet::{Frag, Pool};
     use proptest::prelude::*;
+    use std::io::IoSliceMut;
 
     fn text(cache: &mut PoolCache, bytes: &[u8]) -> PacketBuf {
         let mut packet = cache.alloc(54, bytes.len()).unwrap();
@@ -182,7 +196,8 @@ mod tests {
                     let mut seen = vec![0; n];
                     let peeked = queue.peek(&mut seen);
                     let mut out = vec![0; n];
-                    let read = queue.read(&mut out, &mut cache);
+                    let (one, other) = out.split_at_mut(n / 3);
+                    let read = queue.read(&mut [IoSliceMut::new(one), IoSliceMut::new(other)][..], &mut cache);
                     prop_assert_eq!((peeked, &seen), (read, &out));
                     prop_assert_eq!(&out[..read], &model[..n.min(model.len())]);
                     model.drain(..read);
