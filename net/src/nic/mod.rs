@@ -44,7 +44,7 @@ pub(crate) struct Nic {
     name: Arc<str>,
     model: NicModel,
     clock: Clock,
-    rss: RwLock<Rss>,
+    rss: Spreading,
     /// Whether anybody needs the hash of a frame. With one queue and one CPU nobody does.
     hashes: bool,
     offloads: Offloads,
@@ -52,6 +52,11 @@ pub(crate) struct Nic {
     frame_max: usize,
     queues: Box<[QueuePair]>,
 }
+
+/// How flows are spread. Aligned: every batch writes to the lock, and what it reads of the device lies elsewhere.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Spreading(RwLock<Rss>);
 
 /// What a device is built with.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +91,7 @@ impl Nic {
             name,
             model,
             clock,
-            rss: RwLock::new(Rss::new(&DEFAULT_KEY, queues, entries)),
+            rss: Spreading(RwLock::new(Rss::new(&DEFAULT_KEY, queues, entries))),
             hashes: entries > 0,
             offloads,
             frame_max: mtu + EthernetHeader::LEN,
@@ -115,7 +120,7 @@ impl Nic {
     /// `EOPNOTSUPP` where they are not.
     pub(crate) fn rxfh(&self) -> io::Result<Rxfh> {
         self.rss_supported()?;
-        Ok(self.rss.read().get())
+        Ok(self.rss.0.read().get())
     }
 
     /// Spreads them otherwise (`ethtool -X`).
@@ -124,7 +129,7 @@ impl Nic {
     /// `EOPNOTSUPP` where they are not spread; `EINVAL` for what does not fit the device.
     pub(crate) fn set_rxfh(&self, rxfh: &Rxfh) -> io::Result<()> {
         self.rss_supported()?;
-        self.rss.write().set(rxfh)
+        self.rss.0.write().set(rxfh)
     }
 
     fn rss_supported(&self) -> io::Result<()> {
@@ -148,7 +153,7 @@ impl Nic {
     /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
-        let (rss, mut flow) = (self.hashes.then(|| self.rss.read()), LastFlow::default());
+        let (rss, mut flow) = (self.hashes.then(|| self.rss.0.read()), LastFlow::default());
         // A run of frames for one queue takes its lock once.
         let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
         take_each(frames, |mut frame| {
