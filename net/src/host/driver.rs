@@ -6,6 +6,7 @@
 
 use crate::event::Event;
 use crate::growing::Growing;
+use crate::host::counters::Counter;
 use crate::host::cpu::Own;
 use crate::host::gro::Gro;
 use crate::host::irq_desc::IrqReturn;
@@ -30,6 +31,9 @@ pub(crate) struct Driver {
     rtnl: Mutex<()>,
     /// How instances are set that there are not yet.
     defaults: Mutex<NapiSettings>,
+    /// How often somebody has begun to take a queue down or up, and has ended. For assertions.
+    begun: Counter,
+    ended: Counter,
     /// It has one level line, and reads a cause register.
     is_legacy: bool,
     merges: bool,
@@ -89,6 +93,8 @@ impl Driver {
             vectors: Growing::new(gros.into_iter().map(vector), limits.queues_max),
             rtnl: Mutex::default(),
             defaults: Mutex::default(),
+            begun: Counter::default(),
+            ended: Counter::default(),
             is_legacy: limits.is_legacy,
             merges,
             #[cfg(test)]
@@ -354,9 +360,12 @@ pub(crate) fn enable_irq(host: &Works, queue: usize) {
 /// frames wait for ever. For assertions.
 pub(crate) fn is_looked_after(host: &Works, queue: usize) -> bool {
     let (line, desc, napi) = (host.nic.line(queue), &host.irqs[queue], &host.driver.vectors[queue].napi);
+    // A queue that is taken down or up belongs to nobody meanwhile.
+    let (ended, begun) = (host.driver.ended.get(), host.driver.begun.get());
     // Another CPU may take the interrupt meanwhile, which masks it until that CPU is the owner; it is counted before.
     let taken = desc.total();
     let is_lost = !line.is_in_progress() && !napi.is_owned() && line.is_masked() && desc.total() == taken;
+    let is_lost = is_lost && ended == begun && host.driver.begun.get() == begun;
     // A timer looks after what has settings; a thread may be about to.
     !is_lost || napi.is_tuned() || !desc.is_plain()
 }
@@ -384,11 +393,17 @@ pub(crate) fn give_up_disabled(host: &Works, queue: usize) -> bool {
     disabled
 }
 
-/// `napi_enable`. The caller lets it interrupt, once it has let go of `rtnl`: an interrupt may wake somebody.
+/// `napi_enable`. The caller [opens](open) it once it has let go of `rtnl`: an interrupt may wake somebody.
 fn enable(host: &Works, queue: usize) {
     let vector = &host.driver.vectors[queue];
     vector.napi.enable();
     vector.napi.set_threaded(vector.tuning.lock().settings.threaded);
+}
+
+/// A queue that was enabled may interrupt; with this its change has ended.
+fn open(host: &Works, queue: usize) {
+    enable_irq(host, queue);
+    host.driver.ended.add_shared(1);
 }
 
 /// `ethtool -G`: the device goes down for a moment, and what is in its receive rings is lost.
@@ -399,11 +414,12 @@ pub(crate) fn resize_rings(host: &Works, count: usize) {
             if queue >= host.nic.queue_count() {
                 return;
             }
+            host.driver.begun.add_shared(1);
             disable(host, queue);
             host.nic.resize_rx(queue, count);
             enable(host, queue);
         }
-        enable_irq(host, queue);
+        open(host, queue);
     }
 }
 
@@ -430,6 +446,7 @@ pub(crate) fn set_channels(host: &Works, count: usize) -> io::Result<()> {
         host.irqs.grow(count, |queue| host.irqs[0].sibling(queue, host.nic.line(queue).name().clone()));
         for queue in before..count {
             host.nic.resize_rx(queue, ring);
+            host.driver.begun.add_shared(1);
             enable(host, queue);
         }
         for queue in count..before {
@@ -437,7 +454,7 @@ pub(crate) fn set_channels(host: &Works, count: usize) -> io::Result<()> {
         }
         before
     };
-    (before..count).for_each(|queue| enable_irq(host, queue));
+    (before..count).for_each(|queue| open(host, queue));
     let now = host.clock.now();
     for (cpu, mut frames) in left.into_iter().filter(|(_, frames)| !frames.is_empty()) {
         let _bh_disabled = non_block();
@@ -448,6 +465,7 @@ pub(crate) fn set_channels(host: &Works, count: usize) -> io::Result<()> {
 
 /// Nobody polls the queue any more, to which no frame comes; what was in it.
 fn take_down(host: &Works, queue: usize) -> Vec<PacketBuf> {
+    host.driver.begun.add_shared(1);
     disable(host, queue);
     host.nic.line(queue).mask();
     let mut frames = Vec::new();
@@ -459,6 +477,7 @@ fn take_down(host: &Works, queue: usize) -> Vec<PacketBuf> {
         frames.splice(0..0, held);
     }
     host.nic.resize_rx(queue, host.nic.rx_ring());
+    host.driver.ended.add_shared(1);
     frames
 }
 

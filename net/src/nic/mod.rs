@@ -32,7 +32,7 @@ use dim::Sample;
 use model::NicModel;
 use offloads::Offloads;
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use rss::{DEFAULT_KEY, Rss, Rxfh};
+use rss::{DEFAULT_KEY, LastFlow, Rss, Rxfh};
 use rx_ring::{Refill, RxQueue};
 use stats::NicStats;
 use std::io;
@@ -185,7 +185,7 @@ impl Nic {
     /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
-        let rss = (self.queue_count() > 1).then(|| self.rss.read());
+        let (rss, mut flow) = ((self.queue_count() > 1).then(|| self.rss.read()), LastFlow::default());
         // A run of frames for one queue takes its lock once.
         let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
         take_each(frames, |mut frame| {
@@ -197,7 +197,7 @@ impl Nic {
                 held = None;
                 self.check(&mut frame);
             }
-            let (queue, hash) = rss.as_ref().map_or((0, 0), |rss| rss.steer(frame.data()));
+            let (queue, hash) = rss.as_ref().map_or((0, 0), |rss| rss.steer_behind(&mut flow, frame.data()));
             frame.rx.hash = hash;
             (frame.rx.rx_queue, frame.rx.is_steered) = (queue + 1, false);
             let queue = usize::from(queue);

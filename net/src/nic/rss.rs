@@ -121,10 +121,26 @@ impl Rss {
         self.queues
     }
 
+    /// The queue and the hash of a frame that comes behind others, which are mostly of the same flow.
+    #[inline]
+    pub(crate) fn steer_behind(&self, last: &mut LastFlow, frame: &[u8]) -> (u16, u32) {
+        let Some(flow) = plain_flow(frame) else { return self.steer(frame) };
+        if last.flow != Some(flow) {
+            *last = LastFlow { flow: Some(flow), to: self.steer(frame) };
+        }
+        last.to
+    }
+
     /// The queue and the hash of a frame.
     pub(crate) fn steer(&self, frame: &[u8]) -> (u16, u32) {
         if self.tables.is_empty() {
             return (0, 0);
+        }
+        if self.symmetric == RssSymmetry::None
+            && let Some(flow) = plain_flow(frame)
+        {
+            let hash = self.hash(&flow);
+            return (self.queue_of(hash), hash);
         }
         let Some(input) = flow_of(frame) else { return (0, 0) };
         let hash = self.hash(self.symmetric.apply(input).bytes());
@@ -151,6 +167,7 @@ impl Rss {
         self.hash(self.symmetric.apply(input).bytes())
     }
 
+    #[inline]
     fn queue_of(&self, hash: u32) -> u16 {
         self.indirection[hash as usize & (self.indirection.len() - 1)]
     }
@@ -221,6 +238,24 @@ fn byte_table(key: &[u8; 40], position: usize) -> [u32; 256] {
         (u64::from_be_bytes(bytes) << bit >> 32) as u32
     };
     std::array::from_fn(|byte| (0..8).filter(|bit| byte & (0x80 >> bit) != 0).fold(0, |hash, bit| hash ^ window(bit)))
+}
+
+/// Where the last frame of a batch went, if it was one of a [`PlainFlow`].
+#[derive(Debug, Default)]
+pub(crate) struct LastFlow {
+    flow: Option<PlainFlow>,
+    to: (u16, u32),
+}
+
+/// Addresses and ports of what nearly all frames are, in which they lie side by side: a whole packet of TCP or UDP over
+/// IPv4 without options.
+type PlainFlow = [u8; 12];
+
+#[inline]
+fn plain_flow(frame: &[u8]) -> Option<PlainFlow> {
+    let head = frame.first_chunk::<38>()?;
+    let is_plain = head[12..15] == [0x08, 0x00, 0x45] && head[20] & 0x3f | head[21] == 0 && matches!(head[23], 6 | 17);
+    head.last_chunk().copied().filter(|_| is_plain)
 }
 
 /// The fields to hash, in network order.
@@ -329,6 +364,36 @@ mod tests {
         assert_ne!(rss.steer(&frame).1, whole);
         for len in 0..frame.len() {
             rss.steer(&frame[..len]);
+        }
+    }
+
+    /// Frames of few flows one behind the other, some with options, some fragments, some of IPv6: each goes where it would go
+    /// alone.
+    #[test]
+    fn what_went_before_makes_no_difference() {
+        for symmetric in [RssSymmetry::None, RssSymmetry::OrXor] {
+            let mut rss = Rss::new(&DEFAULT_KEY, 8, 128);
+            rss.set(&Rxfh { symmetric, ..rss.get() }).unwrap();
+            let (mut rng, mut last) = (fastrand::Rng::with_seed(1), LastFlow::default());
+            let mut remembered = 0;
+            for _ in 0..5000 {
+                let mut frame = vec![0; 60];
+                frame[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+                (frame[23], frame[29], frame[35]) = (6 + 11 * rng.u8(0..2), rng.u8(0..2), rng.u8(0..2));
+                match rng.u8(0..10) {
+                    0 => frame[14] = 0x46,
+                    1 => frame[20] = 0x20,
+                    2 => frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]),
+                    3 => frame[23] = 1,
+                    4 => frame.truncate(rng.usize(0..60)),
+                    _ => {}
+                }
+                remembered += u32::from(last.flow.is_some() && last.flow == plain_flow(&frame));
+                let input = flow_of(&frame).map(|input| rss.hash(rss.symmetric.apply(input).bytes()));
+                let alone = input.map_or((0, 0), |hash| (rss.queue_of(hash), hash));
+                assert_eq!((rss.steer_behind(&mut last, &frame), rss.steer(&frame)), (alone, alone));
+            }
+            assert!(remembered > 100, "{remembered} of 5000");
         }
     }
 
