@@ -49,7 +49,7 @@ const LAW: Law = Law {
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
                 "fasync",                               // files with an owner, processes with signals
-                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward  growing", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
+                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward  iov_iter  growing", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
                 "atomic",                               // the standard library's atomics, or loom's
             ],
         },
@@ -158,7 +158,6 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/clock/system/linux.rs", why: "a look at the clock as a number, and the cheap look" },
         Listed { file: "runtime/src/driver/slack/prctl.rs", why: "the timer slack of a thread" },
         Listed { file: "runtime/src/reactor/alarm/timerfd.rs", why: "the timerfd's system calls" },
-        Listed { file: "runtime/src/io/ecosystem/hyper.rs", why: "hyper's buffer, told how far it is filled; the safe way copies" },
         Listed { file: "runtime/src/local_scheduler.rs", why: "tasks that are not `Send`, kept on their thread" },
         Listed { file: "runtime/src/scheduler/core.rs", why: "a queued task as one word in the ring" },
         Listed { file: "runtime/src/scheduler/current.rs", why: "a worker's own state, lent to what it calls" },

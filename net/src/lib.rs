@@ -51,6 +51,8 @@ mod growing;
 mod halt;
 #[cfg(not(loom))]
 mod host;
+#[cfg(not(loom))]
+mod iov_iter;
 mod irq;
 #[cfg(not(loom))]
 mod link;

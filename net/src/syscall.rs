@@ -49,6 +49,10 @@ syscalls! {
     Write = "write", 1, "count";
     /// `poll(2)`
     Poll = "poll", 7, "nfds";
+    /// A stream is read into several buffers.
+    Readv = "readv", 19, "vlen";
+    /// A stream is written from several buffers.
+    Writev = "writev", 20, "vlen";
     /// A connection is made.
     Connect = "connect", 42, "";
     /// A datagram is sent.

@@ -1,7 +1,7 @@
 //! How connections end, and what calls say afterwards: on both networks the same.
 
+use crate::both::{on_both_networks, pair};
 use crate::options::socket_for;
-use crate::parity::{on_both_networks, pair};
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod bad_input;
 mod bad_links;
+mod both;
 mod capture;
 mod closing;
 mod completion;

@@ -1,6 +1,6 @@
 //! Socket options on both networks: the same values, the same errors.
 
-use crate::parity::{on_both_networks, pair};
+use crate::both::{on_both_networks, pair};
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;

@@ -1,10 +1,11 @@
 //! Readiness and calls that do not wait: one body on both networks.
 
-use crate::parity::{on_both_networks, pair};
-use std::io::{ErrorKind, IoSlice, IoSliceMut};
+use crate::both::{on_both_networks, pair};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::{TcpListener, TcpStream, UdpSocket};
+use wakeline::net::{TcpListener, TcpStream, UdpSocket, blocking};
 use wakeline::time::timeout;
 use wakeline::wait_queue::Events;
 
@@ -43,6 +44,66 @@ fn a_stream_tells_what_it_is_ready_for_and_tries_do_not_wait() {
             drop(a);
             assert!(b.ready(Events::READABLE).await.unwrap().intersects(Events::RDHUP | Events::IN));
             assert_eq!(b.try_read(&mut buf).unwrap(), 0);
+        })
+    });
+}
+
+#[test]
+fn several_buffers_are_moved_by_one_call() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let (mut a, mut b) = pair(bind).await;
+            let body = vec![b'x'; 3000];
+            let bufs = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(&body)];
+            assert_eq!(a.write_vectored(&bufs).await.unwrap(), 3004);
+            assert_eq!(a.try_write_vectored(&bufs).unwrap(), 3004);
+            while b.peek(&mut [0; 6008]).await.unwrap() < 6008 {}
+            let (mut one, mut none, mut other) = ([0; 5], [], [0; 3500]);
+            let mut room = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut none), IoSliceMut::new(&mut other)];
+            assert_eq!(b.read_vectored(&mut room).await.unwrap(), 3505);
+            assert_eq!((&one, &other[2999..3003]), (b"headx", &b"head"[..]));
+            let mut room = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)];
+            assert_eq!(b.try_read_vectored(&mut room).unwrap(), 6008 - 3505);
+            assert_eq!(b.try_read_vectored(&mut room).unwrap_err().kind(), ErrorKind::WouldBlock);
+
+            // What there is no room for is not taken, and the rest of a buffer goes with the next call.
+            let much = vec![7; 128 << 10];
+            let bufs = [IoSlice::new(&much[..100]), IoSlice::new(&much), IoSlice::new(&much)];
+            let mut sent = 0;
+            while let Ok(n) = timeout(Duration::from_millis(50), a.write_vectored(&bufs)).await {
+                sent += n.unwrap();
+            }
+            assert_eq!(a.try_write_vectored(&bufs).unwrap_err().kind(), ErrorKind::WouldBlock);
+            drop(a);
+            let mut got = Vec::new();
+            b.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got.len(), sent);
+        })
+    });
+}
+
+#[test]
+fn several_buffers_are_moved_by_one_call_of_a_thread() {
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let listener = blocking::TcpListener::bind(bind).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let server = wakeline::spawn_blocking(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let (mut one, mut other) = ([0; 4], [0; 100]);
+                let n = stream.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)]).unwrap();
+                assert_eq!((n, &one, &other[..4]), (8, b"head", &b"body"[..]));
+                assert_eq!(stream.read_vectored(&mut [IoSliceMut::new(&mut one)]).unwrap(), 0);
+            });
+            let client = wakeline::spawn_blocking(move || {
+                let mut stream = blocking::TcpStream::connect(addr).unwrap();
+                assert_eq!(stream.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")]).unwrap(), 8);
+                stream.shutdown(Shutdown::Write).unwrap();
+                let error = stream.write_vectored(&[IoSlice::new(b"x")]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+            });
+            client.await.unwrap();
+            server.await.unwrap();
         })
     });
 }

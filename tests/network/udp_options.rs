@@ -1,6 +1,6 @@
 //! What only sockets of UDP have: addresses that are shared, the error queue, path MTU discovery. On both networks.
 
-use crate::parity::on_both_networks;
+use crate::both::on_both_networks;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

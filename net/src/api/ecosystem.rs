@@ -6,9 +6,4 @@ use crate::os;
 use wakeline_runtime::io::ecosystem::{reader, writer};
 
 reader!(TcpStream, ReadHalf<'_>, OwnedReadHalf, os::TcpStream);
-writer!(
-    TcpStream: |this| this.is_write_vectored(),
-    WriteHalf<'_>: |this| this.is_write_vectored(),
-    OwnedWriteHalf: |this| this.is_write_vectored(),
-    os::TcpStream: |_this| true
-);
+writer!(TcpStream, WriteHalf<'_>, OwnedWriteHalf, os::TcpStream);

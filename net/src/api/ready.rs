@@ -54,17 +54,14 @@ impl TcpStream {
         self.socket.try_read(buf)
     }
 
-    /// As [`try_read`](TcpStream::try_read), into several buffers in turn; on an emulated host into the first that has room.
+    /// As [`try_read`](TcpStream::try_read), into several buffers in turn.
     ///
     /// # Errors
     /// As [`try_read`](TcpStream::try_read).
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_read_vectored(bufs),
-            socket => {
-                let first = bufs.iter_mut().find(|buf| !buf.is_empty());
-                socket.try_read(first.map_or(&mut [][..], |buf| buf))
-            }
+            Connection::Emulated(stream) => stream.recv_now(bufs),
         }
     }
 
@@ -76,14 +73,14 @@ impl TcpStream {
         self.socket.try_write(buf)
     }
 
-    /// As [`try_write`](TcpStream::try_write), from several buffers in turn; on an emulated host from the first that is not empty.
+    /// As [`try_write`](TcpStream::try_write), from several buffers in turn.
     ///
     /// # Errors
     /// As [`try_write`](TcpStream::try_write).
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match &self.socket {
             Connection::Os(stream) => stream.try_write_vectored(bufs),
-            socket => socket.try_write(bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf)),
+            Connection::Emulated(stream) => stream.send_now(bufs),
         }
     }
 

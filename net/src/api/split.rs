@@ -154,17 +154,6 @@ impl std::fmt::Display for ReuniteError {
 
 impl std::error::Error for ReuniteError {}
 
-#[cfg(any(feature = "tokio", feature = "hyper"))]
-macro_rules! vectored {
-    ($($half:ty),+) => {$(
-        impl $half {
-            pub(crate) fn is_write_vectored(&self) -> bool {
-                self.socket.is_write_vectored()
-            }
-        }
-    )+};
-}
-
 macro_rules! without_waiting {
     ($method:ident, $buf:ty, $doc:literal: $($half:ty),+) => {$(
         impl $half {
@@ -201,5 +190,3 @@ forward_read!(ReadHalf<'_>, slot);
 forward_read!(OwnedReadHalf, slot);
 forward_write!(WriteHalf<'_>, slot);
 forward_write!(OwnedWriteHalf, slot);
-#[cfg(any(feature = "tokio", feature = "hyper"))]
-vectored!(WriteHalf<'_>, OwnedWriteHalf);

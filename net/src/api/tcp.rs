@@ -83,10 +83,7 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         match self {
             Connection::Os(stream) => stream.poll_write_vectored(cx, slot, bufs),
-            Connection::Emulated(stream) => {
-                let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-                budgeted(cx, |cx| stream.poll_send(cx, slot, first))
-            }
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_send(cx, slot, bufs)),
         }
     }
 
@@ -98,17 +95,8 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         match self {
             Connection::Os(stream) => stream.poll_read_vectored(cx, slot, bufs),
-            Connection::Emulated(stream) => {
-                let first = bufs.iter_mut().find(|buf| !buf.is_empty()).map_or(&mut [][..], |buf| buf);
-                budgeted(cx, |cx| stream.poll_recv(cx, slot, first))
-            }
+            Connection::Emulated(stream) => budgeted(cx, |cx| stream.poll_recv(cx, slot, bufs)),
         }
-    }
-
-    /// Whether several buffers go down in one call; the emulated network takes the first only.
-    #[cfg(any(feature = "tokio", feature = "hyper"))]
-    pub(crate) fn is_write_vectored(&self) -> bool {
-        matches!(self, Connection::Os(_))
     }
 
     fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -328,11 +316,6 @@ impl TcpStream {
         self.socket.release(&mut self.write);
         let socket = Arc::new(self.socket);
         (OwnedReadHalf::new(socket.clone()), OwnedWriteHalf::new(socket))
-    }
-
-    #[cfg(any(feature = "tokio", feature = "hyper"))]
-    pub(crate) fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 
     pub(crate) fn of_os(stream: os::TcpStream) -> TcpStream {

@@ -10,7 +10,7 @@ use crate::os;
 use crate::sockopt::{Opt, Value};
 use crate::tcp_info::TcpInfo;
 use socket2::SockRef;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -265,6 +265,16 @@ impl Read for &TcpStream {
             }
         }
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match &self.0 {
+            Stream::Os(stream) => (&mut &*stream).read_vectored(bufs),
+            Stream::Emulated(stream) => {
+                let timeout = stream.state().read();
+                stream.socket.recv_blocking(bufs, timeout)
+            }
+        }
+    }
 }
 
 impl Write for &TcpStream {
@@ -278,6 +288,16 @@ impl Write for &TcpStream {
         }
     }
 
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &self.0 {
+            Stream::Os(stream) => (&mut &*stream).write_vectored(bufs),
+            Stream::Emulated(stream) => {
+                let timeout = stream.state().write();
+                stream.socket.send_blocking(bufs, timeout)
+            }
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -287,11 +307,19 @@ impl Read for TcpStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&mut &*self).read(buf)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&mut &*self).read_vectored(bufs)
+    }
 }
 
 impl Write for TcpStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&mut &*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&mut &*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -292,6 +292,9 @@ impl HostBuilder {
     }
 
     /// How many sockets may exist on each CPU.
+    ///
+    /// With so many, `bind` and `connect` fail with `ENFILE`, as on a system without free files. `accept` does not: a connection
+    /// for which there is no room is not made, and its peer, who hears nothing, tries again.
     pub fn sockets_max(mut self, sockets: usize) -> HostBuilder {
         self.limits.sockets_max = sockets;
         self
@@ -338,7 +341,7 @@ impl HostBuilder {
         let secret = std::array::from_fn(|_| rng.next_u64());
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
-            let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
+            let stack = Stack::new(config, self.lan.pool.cache_of(index), rng.fork());
             let tx = TxQueue::new(self.tx_ring.unwrap_or(self.model.limits().ring_default));
             Shard::new(stack, tx, tracer.clone(), now)
         });

@@ -54,7 +54,8 @@ enum Fault {
     NeverEnds,
 }
 
-/// What belongs to one queue pair (`q_vector`).
+/// What belongs to one queue pair (`q_vector`). Aligned, so that it has no cache line in common with another's.
+#[repr(align(128))]
 pub(crate) struct Vector {
     pub(crate) napi: Napi,
     /// Merges segments that arrive together. Whoever polls has it alone.

@@ -39,7 +39,8 @@ pub(crate) enum Flow {
     Fasteoi,
 }
 
-/// One line's descriptor.
+/// One line's descriptor. Aligned, so that it has no cache line in common with another's.
+#[repr(align(128))]
 pub(crate) struct IrqDesc {
     /// The number of its line at the device.
     index: usize,

@@ -85,7 +85,9 @@ impl Loopback {
     }
 }
 
-/// One CPU's share of the stack, and what is kept with it under its lock.
+/// One CPU's share of the stack, and what is kept with it under its lock. Aligned, so that it has no cache line in common with
+/// another's.
+#[repr(align(128))]
 pub(crate) struct Shard {
     stack: Stack,
     /// The transmit ring of the CPU's queue, to which only this stack posts.
@@ -329,6 +331,9 @@ impl Works {
         for frame in inward.steered {
             let (home, _) = self.steering.home_of(&frame);
             self.cpus[home].enqueue_to_backlog(&mut vec![frame]);
+        }
+        for stray in inward.strays {
+            self.with_stack(stray.keeper as usize, |stack, now, fx| stack.udp_on_stray(now, stray, fx));
         }
         for fact in inward.facts {
             self.teach(cpu, &fact);

@@ -67,7 +67,9 @@ pub(crate) struct NicConfig {
     pub(crate) mtu: usize,
 }
 
+/// Aligned, so that two CPUs that work on their own queues have no cache line in common.
 #[derive(Debug)]
+#[repr(align(128))]
 struct QueuePair {
     line: IrqLine,
     rx: Mutex<RxQueue>,

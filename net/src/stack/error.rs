@@ -53,8 +53,10 @@ pub(crate) enum SocketError {
     DestinationRequired,
     /// Larger than a datagram on this path can be (`EMSGSIZE`).
     MessageTooLong,
-    /// A bound on memory or sockets is reached (`ENOBUFS`).
+    /// A bound on memory is reached (`ENOBUFS`).
     NoBuffers,
+    /// The host has as many sockets as it may have; `sock_alloc` finds no more files (`ENFILE`).
+    TooManySockets,
     /// The socket was closed, or is of another kind (`EBADF`).
     Stale,
 }
@@ -88,6 +90,7 @@ impl SocketError {
             SocketError::DestinationRequired => libc::EDESTADDRREQ,
             SocketError::MessageTooLong => libc::EMSGSIZE,
             SocketError::NoBuffers => libc::ENOBUFS,
+            SocketError::TooManySockets => libc::ENFILE,
             SocketError::Stale => libc::EBADF,
         }
     }

@@ -80,10 +80,10 @@ impl Sockets {
     /// Adds a socket.
     ///
     /// # Errors
-    /// [`SocketError::NoBuffers`] when there are too many.
+    /// [`SocketError::TooManySockets`] when there are as many as may be.
     pub(crate) fn insert(&mut self, socket: Socket) -> Result<SocketId, SocketError> {
         if !self.has_room() {
-            return Err(SocketError::NoBuffers);
+            return Err(SocketError::TooManySockets);
         }
         let generation = self.generation();
         let index = self.slots.insert(Slot { generation, socket }) as u32;

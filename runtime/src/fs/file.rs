@@ -228,7 +228,7 @@ impl From<std::os::fd::OwnedFd> for File {
 }
 
 reader!(File);
-writer!(File: |_this| true);
+writer!(File);
 
 #[cfg(feature = "tokio")]
 impl crate::io::ecosystem::tokio::AsyncSeek for File {

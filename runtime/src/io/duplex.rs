@@ -312,7 +312,7 @@ fn write(bytes: &mut VecDeque<u8>, room: usize, buf: &[u8]) -> usize {
 }
 
 reader!(DuplexStream, SimplexReader);
-writer!(DuplexStream: |_this| true, SimplexWriter: |_this| true);
+writer!(DuplexStream, SimplexWriter);
 
 #[cfg(test)]
 mod tests;

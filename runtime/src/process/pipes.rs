@@ -179,7 +179,7 @@ impl TryFrom<ChildStdin> for Stdio {
 }
 
 reader!(ChildStdout, ChildStderr);
-writer!(ChildStdin: |_this| true);
+writer!(ChildStdin);
 
 /// An operation that was interrupted by a signal before it did anything is done again.
 fn retry<R>(mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {

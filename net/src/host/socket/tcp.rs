@@ -9,6 +9,7 @@ use crate::host::socket::attempt::{
 };
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
+use crate::iov_iter::{IterDest, IterSource};
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::Proto;
@@ -89,16 +90,20 @@ impl TcpStream {
         &self,
         cx: &mut Context<'_>,
         slot: &mut WaitSlot,
-        buf: &mut [u8],
+        dest: &mut (impl IterDest + ?Sized),
     ) -> Poll<io::Result<usize>> {
         let is_new = !slot.is_set();
-        let call = (Syscall::Read, buf.len());
-        told(&self.host, call, is_new, || self.try_recv(cx.waker(), slot, buf), |&n| n)
+        told(&self.host, dest.call(), is_new, || self.try_recv(cx.waker(), slot, dest), |&n| n)
     }
 
-    fn try_recv(&self, waker: &Waker, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn try_recv(
+        &self,
+        waker: &Waker,
+        slot: &mut WaitSlot,
+        dest: &mut (impl IterDest + ?Sized),
+    ) -> Poll<io::Result<usize>> {
         let interest = Events::READABLE | Events::RDHUP | IN_WAIT_DATA;
-        self.attempt(Time::Recent, waker, slot, interest, |stack, id, now, fx| recv(stack, id, now, buf, fx))
+        self.attempt(Time::Recent, waker, slot, interest, |stack, id, now, fx| recv(stack, id, now, dest, fx))
     }
 
     pub(crate) fn poll_peek(
@@ -114,14 +119,23 @@ impl TcpStream {
         told(&self.host, call, is_new, peek, |&n| n)
     }
 
-    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        source: &(impl IterSource + ?Sized),
+    ) -> Poll<io::Result<usize>> {
         let is_new = !slot.is_set();
-        let call = (Syscall::Write, buf.len());
-        told(&self.host, call, is_new, || self.try_send(cx.waker(), slot, buf), |&n| n)
+        told(&self.host, source.call(), is_new, || self.try_send(cx.waker(), slot, source), |&n| n)
     }
 
-    fn try_send(&self, waker: &Waker, slot: &mut WaitSlot, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let call = |stack: &mut Stack, id, now, fx: &mut Effects| stack.tcp_send(now, id, buf, fx);
+    fn try_send(
+        &self,
+        waker: &Waker,
+        slot: &mut WaitSlot,
+        source: &(impl IterSource + ?Sized),
+    ) -> Poll<io::Result<usize>> {
+        let call = |stack: &mut Stack, id, now, fx: &mut Effects| stack.tcp_send(now, id, source, fx);
         let sent = self.attempt(Time::Now, waker, slot, Events::WRITABLE, call);
         // The call returns when the frames have left the stack.
         if let Poll::Ready(Ok(n)) = sent {
@@ -151,10 +165,10 @@ impl TcpStream {
     }
 
     /// `MSG_DONTWAIT`: the caller joins no queue, so a signal for what arrives just afterwards is not withheld from him.
-    pub(crate) fn recv_now(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = buf.len();
+    pub(crate) fn recv_now(&self, dest: &mut (impl IterDest + ?Sized)) -> io::Result<usize> {
+        let call = dest.call();
         let mut attempt = || {
-            let received = self.host.with_stack_recent(self.cpu, |stack, now, fx| recv(stack, self.id, now, buf, fx));
+            let received = self.host.with_stack_recent(self.cpu, |stack, now, fx| recv(stack, self.id, now, dest, fx));
             if received == Err(SocketError::WouldBlock) {
                 Poll::Pending
             } else {
@@ -165,23 +179,27 @@ impl TcpStream {
             (Poll::Pending, Some(how)) => busy_loop(&self.host, self.cpu, how, true, attempt),
             (polled, _) => polled,
         };
-        told_blocking(&self.host, (Syscall::Read, len), || or_would_block(recv()), |&n| n)
+        told_blocking(&self.host, call, || or_would_block(recv()), |&n| n)
     }
 
     /// The same for a write. Who finds no room is told when there is some.
-    pub(crate) fn send_now(&self, buf: &[u8]) -> io::Result<usize> {
-        let send = |stack: &mut Stack, now, fx: &mut Effects| send(stack, self.id, now, buf, fx);
+    pub(crate) fn send_now(&self, source: &(impl IterSource + ?Sized)) -> io::Result<usize> {
+        let send = |stack: &mut Stack, now, fx: &mut Effects| send(stack, self.id, now, source, fx);
         let send = || Ok(self.host.with_stack(self.cpu, send)?);
-        told_blocking(&self.host, (Syscall::Write, buf.len()), send, |&n| n)
+        told_blocking(&self.host, source.call(), send, |&n| n)
     }
 
-    pub(crate) fn recv_blocking(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+    pub(crate) fn recv_blocking(
+        &self,
+        dest: &mut (impl IterDest + ?Sized),
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
         if timeout == Some(Duration::ZERO) {
-            return self.recv_now(buf);
+            return self.recv_now(dest);
         }
-        let (mut slot, len) = (WaitSlot::new(), buf.len());
-        let mut attempt = |waker: &Waker| self.try_recv(waker, &mut slot, buf);
-        self.host.tracer.enter_call(Syscall::Read, len);
+        let (mut slot, (call, size)) = (WaitSlot::new(), dest.call());
+        let mut attempt = |waker: &Waker| self.try_recv(waker, &mut slot, dest);
+        self.host.tracer.enter_call(call, size);
         let result = block(timeout, |waker| {
             let polled = attempt(waker);
             match self.host.busy_poll(self.cpu, self.id) {
@@ -190,18 +208,22 @@ impl TcpStream {
             }
         });
         self.release(&mut slot);
-        self.host.tracer.exit_call(Syscall::Read, result, |&n| n)
+        self.host.tracer.exit_call(call, result, |&n| n)
     }
 
-    pub(crate) fn send_blocking(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+    pub(crate) fn send_blocking(
+        &self,
+        source: &(impl IterSource + ?Sized),
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
         if timeout == Some(Duration::ZERO) {
-            return self.send_now(buf);
+            return self.send_now(source);
         }
-        let mut slot = WaitSlot::new();
-        self.host.tracer.enter_call(Syscall::Write, buf.len());
-        let result = block(timeout, |waker| self.try_send(waker, &mut slot, buf));
+        let (mut slot, (call, size)) = (WaitSlot::new(), source.call());
+        self.host.tracer.enter_call(call, size);
+        let result = block(timeout, |waker| self.try_send(waker, &mut slot, source));
         self.release(&mut slot);
-        self.host.tracer.exit_call(Syscall::Write, result, |&n| n)
+        self.host.tracer.exit_call(call, result, |&n| n)
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -275,10 +297,10 @@ pub(crate) fn recv(
     stack: &mut Stack,
     id: SocketId,
     now: Instant,
-    buf: &mut [u8],
+    dest: &mut (impl IterDest + ?Sized),
     fx: &mut Effects,
 ) -> Result<usize, SocketError> {
-    let n = stack.tcp_recv(now, id, buf, fx)?;
+    let n = stack.tcp_recv(now, id, dest, fx)?;
     let ret = u32::try_from(n).unwrap_or(u32::MAX);
     if n > 0 {
         fx.tracer.emit(|| Event::SkbCopyDatagramIovec { len: ret });
@@ -297,10 +319,10 @@ pub(crate) fn send(
     stack: &mut Stack,
     id: SocketId,
     now: Instant,
-    buf: &[u8],
+    source: &(impl IterSource + ?Sized),
     fx: &mut Effects,
 ) -> Result<usize, SocketError> {
-    let n = stack.tcp_send(now, id, buf, fx)?;
+    let n = stack.tcp_send(now, id, source, fx)?;
     fx.tracer.emit(|| Event::SockSendLength { ret: u32::try_from(n).unwrap_or(u32::MAX) });
     Ok(n)
 }
@@ -386,7 +408,7 @@ impl TcpListener {
 
     fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.sockets
-            .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
+            .attempt(Mode::Exclusive, waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
             .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 

@@ -74,9 +74,10 @@ fn row_42_all_who_read_a_stream_are_woken_and_one_takes() {
     let (sender, woken) = channel();
     let wakers: Vec<_> = (0..SLEEPERS).map(|id| Waker::from(Arc::new(Named(id, Mutex::new(sender.clone()))))).collect();
     let mut slots: Vec<_> = wakers.iter().map(|_| WaitSlot::new()).collect();
-    let mut reads = |id: usize| server.poll_recv(&mut Context::from_waker(&wakers[id]), &mut slots[id], &mut [0; 8]);
+    let mut reads =
+        |id: usize| server.poll_recv(&mut Context::from_waker(&wakers[id]), &mut slots[id], &mut [0; 8][..]);
     assert!((0..SLEEPERS).all(|id| reads(id).is_pending()));
-    client.send_blocking(b"x", None).unwrap();
+    client.send_blocking(&b"x"[..], None).unwrap();
     let order: Vec<_> = woken.iter().take(SLEEPERS).collect();
     assert_eq!(order, [7, 6, 5, 4, 3, 2, 1, 0]);
     let taken: Vec<_> = order.into_iter().filter(|&id| matches!(reads(id), Poll::Ready(Ok(1)))).collect();

@@ -142,4 +142,4 @@ forward_read!(OwnedReadHalf, slot);
 forward_write!(WriteHalf<'_>, slot);
 forward_write!(OwnedWriteHalf, slot);
 reader!(ReadHalf<'_>, OwnedReadHalf);
-writer!(WriteHalf<'_>: |_this| true, OwnedWriteHalf: |_this| true);
+writer!(WriteHalf<'_>, OwnedWriteHalf);

@@ -341,7 +341,7 @@ impl UnixStream {
 forward_read!(UnixStream, read);
 forward_write!(UnixStream, write);
 reader!(UnixStream);
-writer!(UnixStream: |_this| true);
+writer!(UnixStream);
 
 impl AsFd for UnixStream {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -1,5 +1,6 @@
 //! What programs ask of TCP: bind, listen, connect, accept, send, receive, shut down.
 
+use crate::iov_iter::{IterDest, IterSource};
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::Family;
 use crate::stack::error::SocketError;
@@ -16,7 +17,7 @@ impl Stack {
     /// A listener on `local`, whose port has been chosen.
     ///
     /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `AddrFamilyNotSupported`, `InvalidInput` without a port, `NoBuffers`.
+    /// `AddrInUse`, `AddrNotAvailable`, `AddrFamilyNotSupported`, `InvalidInput` without a port, `TooManySockets`.
     pub(crate) fn tcp_listen(
         &mut self,
         local: SocketAddr,
@@ -61,7 +62,7 @@ impl Stack {
     /// Begins to connect; an ephemeral port is chosen among those that `port_filter` accepts.
     ///
     /// # Errors
-    /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `NoBuffers`. What
+    /// `NetworkUnreachable`, `AddrNotAvailable` also when no port is left, `AddrFamilyNotSupported`, `TooManySockets`. What
     /// the peer says comes later, with [`tcp_connect_result`](Self::tcp_connect_result).
     #[cfg(any(test, fuzzing))]
     pub(crate) fn tcp_connect(
@@ -109,7 +110,7 @@ impl Stack {
         }
     }
 
-    /// Copies as much of `buf` as fits into the send buffer, and sends what the windows allow.
+    /// Copies as much of `source` as fits into the send buffer, and sends what the windows allow.
     ///
     /// # Errors
     /// `WouldBlock` while connecting and when the buffer is full, `BrokenPipe` after the end, and whatever happened to
@@ -119,14 +120,14 @@ impl Stack {
         &mut self,
         now: Instant,
         id: SocketId,
-        buf: &[u8],
+        source: &(impl IterSource + ?Sized),
         fx: &mut Effects,
     ) -> Result<usize, SocketError> {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.send(&mut self.sockets, id, buf, lower)
+        self.tcp.send(&mut self.sockets, id, source, lower)
     }
 
-    /// Copies what has arrived into `buf`; 0 is the end of the stream.
+    /// Copies what has arrived into `dest`; 0 is the end of the stream.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has, `NotConnected`, and whatever happened to the connection.
@@ -135,11 +136,11 @@ impl Stack {
         &mut self,
         now: Instant,
         id: SocketId,
-        buf: &mut [u8],
+        dest: &mut (impl IterDest + ?Sized),
         fx: &mut Effects,
     ) -> Result<usize, SocketError> {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
-        self.tcp.recv(&mut self.sockets, id, buf, lower)
+        self.tcp.recv(&mut self.sockets, id, dest, lower)
     }
 
     /// The same, leaving everything where it is.

@@ -1,5 +1,6 @@
 //! What programs ask of TCP: RFC 9293 3.10.1 to 3.10.6, with the errors of Linux's system calls.
 
+use crate::iov_iter::{IterDest, IterSource};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, FourTuple, Target};
 use crate::stack::endpoint::{Endpoint, Family, destination};
@@ -203,7 +204,7 @@ impl TcpLayer {
         &mut self,
         sockets: &mut Sockets,
         id: SocketId,
-        bytes: &[u8],
+        source: &(impl IterSource + ?Sized),
         lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let connection = sockets.connection(id)?;
@@ -217,12 +218,13 @@ impl TcpLayer {
         }
         let scarce = self.memory.is_scarce() && connection.block.queued() > 0;
         let may_write = connection.may_write_more() && !scarce;
-        let n = if may_write { connection.block.write(bytes, &mut lower.ip.pool) } else { 0 };
-        if n < bytes.len() {
+        let n = if may_write { connection.block.write(source, &mut lower.ip.pool) } else { 0 };
+        let count = source.count();
+        if n < count {
             connection.no_space = true;
             connection.wq.note_no_space();
         }
-        if n == 0 && !bytes.is_empty() {
+        if n == 0 && count > 0 {
             return Err(SocketError::WouldBlock);
         }
         self.settle(sockets, id.index(), lower);
@@ -235,14 +237,14 @@ impl TcpLayer {
         &mut self,
         sockets: &mut Sockets,
         id: SocketId,
-        buf: &mut [u8],
+        dest: &mut (impl IterDest + ?Sized),
         lower: &mut Lower<'_>,
     ) -> Result<usize, SocketError> {
         let connection = sockets.connection(id)?;
-        if connection.block.readable() == 0 || buf.is_empty() {
-            return if buf.is_empty() { Ok(0) } else { connection.nothing_to_read() };
+        if connection.block.readable() == 0 || dest.is_full() {
+            return if dest.is_full() { Ok(0) } else { connection.nothing_to_read() };
         }
-        let n = connection.block.read(buf, lower.now, &mut lower.ip.pool);
+        let n = connection.block.read(dest, lower.now, &mut lower.ip.pool);
         if connection.block.has_something_due() && connection.block.state() != State::Closed {
             // A window update.
             self.settle(sockets, id.index(), lower);

@@ -3,6 +3,7 @@
 //! They lie in pool blocks that are taken as they are needed and given back as they are acknowledged, so an idle
 //! connection holds none. A segment refers to them; only short text is copied. This file knows no sequence number.
 
+use crate::iov_iter::IterSource;
 use crate::packet::{Frag, PacketBuf, PoolCache};
 use crate::stack::tcp::short_queue::ShortQueue;
 use crate::wire::checksum::Sum;
@@ -39,17 +40,29 @@ impl SendQueue {
         self.len
     }
 
-    /// Copies `bytes` behind the others. The caller bounds them by the send buffer, so the pool's bound does not apply:
-    /// a stream must not fail because datagrams have eaten the memory.
-    pub(crate) fn append(&mut self, mut bytes: &[u8], pool: &mut PoolCache) {
-        self.len += bytes.len() as u32;
-        if let Some(last) = self.blocks.back_mut() {
-            bytes = &bytes[last.append(bytes)..];
-        }
-        while !bytes.is_empty() {
-            let mut block = pool.alloc_text(bytes.len());
-            bytes = &bytes[block.append(bytes)..];
-            self.blocks.push_back(block);
+    /// Copies the first `count` bytes of `source` behind the others, which it has. The caller bounds them by the send
+    /// buffer, so the pool's bound does not apply: a stream must not fail because datagrams have eaten the memory.
+    ///
+    /// A block is taken for all that is left, so that buffers of one call come to lie in one.
+    #[inline]
+    pub(crate) fn append(&mut self, source: &(impl IterSource + ?Sized), count: usize, pool: &mut PoolCache) {
+        self.len += count as u32;
+        let mut left = count;
+        for buf in source.bufs() {
+            let mut bytes = &buf[..buf.len().min(left)];
+            if let Some(last) = self.blocks.back_mut() {
+                let n = last.append(bytes);
+                (bytes, left) = (&bytes[n..], left - n);
+            }
+            while !bytes.is_empty() {
+                let mut block = pool.alloc_text(left);
+                let n = block.append(bytes);
+                (bytes, left) = (&bytes[n..], left - n);
+                self.blocks.push_back(block);
+            }
+            if left == 0 {
+                break;
+            }
         }
     }
 
@@ -139,6 +152,7 @@ mod tests {
     use super::*;
     use crate::packet::Pool;
     use proptest::prelude::*;
+    use std::io::IoSlice;
 
     proptest! {
         /// Against a plain vector.
@@ -154,7 +168,8 @@ mod tests {
                     0 | 1 => {
                         let n = if what == 0 { a % 100 } else { a };
                         let bytes: Vec<u8> = (0..n).map(|_| { next = next.wrapping_mul(31).wrapping_add(7); next }).collect();
-                        queue.append(&bytes, &mut cache);
+                        let (one, other) = bytes.split_at(b.min(n));
+                        queue.append(&[IoSlice::new(one), IoSlice::new(other)][..], n, &mut cache);
                         model.extend(bytes);
                     }
                     2 => {

@@ -1,5 +1,6 @@
 //! What the user does with a connection: SEND, RECEIVE, CLOSE and ABORT of RFC 9293 3.10.
 
+use crate::iov_iter::{IterDest, IterSource};
 use crate::packet::PoolCache;
 use crate::sockopt::Opt;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
@@ -13,11 +14,11 @@ use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
     /// Copies text into the send buffer as far as there is room. The caller has seen that the state allows it.
-    pub(crate) fn write(&mut self, bytes: &[u8], pool: &mut PoolCache) -> usize {
+    pub(crate) fn write(&mut self, source: &(impl IterSource + ?Sized), pool: &mut PoolCache) -> usize {
         self.note_app_limited();
         let room = self.sndbuf.saturating_sub(self.send.len()) as usize;
-        let n = bytes.len().min(room);
-        self.send.append(&bytes[..n], pool);
+        let n = source.count().min(room);
+        self.send.append(source, n, pool);
         n
     }
 
@@ -32,8 +33,8 @@ impl ControlBlock {
     }
 
     /// Copies text out and remembers to tell the peer when the window has opened enough (`tcp_cleanup_rbuf`).
-    pub(crate) fn read(&mut self, buf: &mut [u8], now: Instant, pool: &mut PoolCache) -> usize {
-        let n = self.recv.read(buf, pool);
+    pub(crate) fn read(&mut self, dest: &mut (impl IterDest + ?Sized), now: Instant, pool: &mut PoolCache) -> usize {
+        let n = self.recv.read(dest, pool);
         if n == 0 || !self.state.may_receive() {
             return n;
         }

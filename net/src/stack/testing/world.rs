@@ -270,7 +270,7 @@ impl World {
     }
 
     pub(crate) fn udp_connect(&mut self, host: usize, id: SocketId, to: SocketAddr) -> Result<(), SocketError> {
-        self.stacks[host].udp_connect(self.now, id, to)
+        self.stacks[host].udp_connect(self.now, id, to, 0).map(drop)
     }
 
     pub(crate) fn send(&mut self, host: usize, id: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
@@ -282,7 +282,7 @@ impl World {
         let mut all = Vec::new();
         let mut buf = [0; 4096];
         loop {
-            match self.call(host, |stack, now, fx| stack.tcp_recv(now, id, &mut buf, fx)) {
+            match self.call(host, |stack, now, fx| stack.tcp_recv(now, id, &mut buf[..], fx)) {
                 Ok(0) => return Ok(all),
                 Ok(n) => all.extend_from_slice(&buf[..n]),
                 Err(_) if !all.is_empty() => return Ok(all),

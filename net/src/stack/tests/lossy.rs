@@ -106,7 +106,7 @@ fn a_single_loss_in_a_stream_is_repaired_without_a_timeout() {
     let (client, server, _) = world.establish();
     let bytes = pattern(14_480);
     world.call(CLIENT, |stack, now, fx| {
-        assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
+        assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
         fx.tx.remove(2);
     });
     world.run_ms(100);
@@ -124,7 +124,7 @@ fn several_losses_in_a_window_are_repaired_one_per_round_trip() {
     let (client, server, _) = world.establish();
     let bytes = pattern(14_480);
     world.call(CLIENT, |stack, now, fx| {
-        assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
+        assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
         for lost in [5, 3, 1] {
             fx.tx.remove(lost);
         }

@@ -9,6 +9,7 @@ use crate::stack::socket::Sockets;
 use crate::stack::tcp::connection::Connection;
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::testing::world::*;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -137,7 +138,7 @@ fn one_batch_is_answered_with_one_acknowledgement() {
     // All frames of a window arrive in one batch.
     let bytes = pattern(10 * 1448);
     let frames = world.call(CLIENT, |stack, now, fx| {
-        assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
+        assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
         std::mem::take(&mut fx.tx)
     });
     assert_eq!(frames.len(), 10);
@@ -168,6 +169,35 @@ fn nagle_holds_a_second_small_segment_until_the_first_is_acknowledged() {
         assert_eq!(world.send(CLIENT, client, b"ab"), Ok(2));
     }
     assert_eq!(world.take_log(), ["C [P.] 2", "C [P.] 2", "C [P.] 2"]);
+}
+
+/// The buffers of one call are one text: with TCP_NODELAY, too, they share a segment, and its bytes a block.
+#[test]
+fn several_buffers_of_one_call_make_one_segment() {
+    let mut world = World::new(9);
+    let (client, server, _) = world.establish();
+    world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, (Opt::NoDelay, Value::Flag(true)), fx)).unwrap();
+    world.take_log();
+    let body = pattern(1000);
+    let sent = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(&body)];
+    let frames = world.call(CLIENT, |stack, now, fx| {
+        assert_eq!(stack.tcp_send(now, client, &sent[..], fx), Ok(1004));
+        fx.tx.iter().map(|frame| frame.frags().len()).collect::<Vec<_>>()
+    });
+    assert_eq!(frames, [1], "one segment, which refers to one block");
+    world.run_ms(1);
+    assert_eq!(world.take_log()[0], "C [P.] 1004");
+
+    let (mut head, mut none, mut rest) = ([0; 4], [], [0; 2000]);
+    let mut room = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut none), IoSliceMut::new(&mut rest)];
+    let n = world.call(SERVER, |stack, now, fx| stack.tcp_recv(now, server, &mut room[..], fx));
+    assert_eq!((n, &head), (Ok(1004), b"head"));
+    assert!(rest[..1000] == body[..]);
+    // No bytes and no room are no reason to wait.
+    let nothing = world.call(CLIENT, |stack, now, fx| stack.tcp_send(now, client, &[IoSlice::new(b"")][..], fx));
+    let no_room =
+        world.call(SERVER, |stack, now, fx| stack.tcp_recv(now, server, &mut [IoSliceMut::new(&mut [])][..], fx));
+    assert_eq!((nothing, no_room), (Ok(0), Ok(0)));
 }
 
 #[test]

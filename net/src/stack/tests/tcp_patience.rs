@@ -125,7 +125,7 @@ fn the_receive_buffer_does_not_grow_for_nothing() {
     for _ in 0..2000 {
         let _ = world.send(CLIENT, client, &bytes);
         world.run(Duration::from_micros(40));
-        let _ = world.call(SERVER, |stack, now, fx| stack.tcp_recv(now, server, &mut buf, fx));
+        let _ = world.call(SERVER, |stack, now, fx| stack.tcp_recv(now, server, &mut buf[..], fx));
     }
     let rcvbuf = block_of(&mut world, SERVER, server).rcvbuf();
     assert!((128 << 10..=1 << 20).contains(&rcvbuf), "{rcvbuf}");

@@ -31,7 +31,7 @@ fn establish(seed: u64, sack: bool) -> (World, SocketId, SocketId) {
 fn send(world: &mut World, client: SocketId, fates: &str) -> Vec<u8> {
     let bytes = pattern(fates.len() * MSS);
     let frames: Vec<PacketBuf> = world.call(CLIENT, |stack, now, fx| {
-        assert_eq!(stack.tcp_send(now, client, &bytes, fx), Ok(bytes.len()));
+        assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
         std::mem::take(&mut fx.tx)
     });
     assert_eq!(frames.len(), fates.len());
@@ -100,7 +100,7 @@ fn a_little_disorder_is_no_loss() {
     check("..1.......", 80, &[(Mib::TcpRetransSegs, 1), (Mib::TcpExtTCPSackRecovery, 1)]);
     let (mut world, client, server) = establish(2, true);
     let frames = world.call(CLIENT, |stack, now, fx| {
-        stack.tcp_send(now, client, &pattern(4 * MSS), fx).unwrap();
+        stack.tcp_send(now, client, &pattern(4 * MSS)[..], fx).unwrap();
         std::mem::take(&mut fx.tx)
     });
     let mut frames: Vec<_> = frames.into_iter().map(Some).collect();

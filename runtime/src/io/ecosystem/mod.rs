@@ -8,6 +8,8 @@ pub mod hyper;
 #[cfg(not(feature = "hyper"))]
 #[path = "no_hyper.rs"]
 pub mod hyper;
+#[cfg(any(feature = "hyper", feature = "tokio"))]
+mod scratch;
 #[cfg(not(feature = "tokio"))]
 #[path = "no_tokio.rs"]
 pub mod tokio;
@@ -24,13 +26,13 @@ macro_rules! __reader {
     )+};
 }
 
-/// Writing, for types that are `futures_io::AsyncWrite`; the expression says whether vectors reach the bottom.
+/// Writing, for types that are `futures_io::AsyncWrite` and take all buffers of a vector in one call.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __writer {
-    ($($stream:ty: |$this:ident| $vectored:expr),+) => {$(
-        $crate::io::ecosystem::tokio::writer!($stream, |$this| $vectored);
-        $crate::io::ecosystem::hyper::writer!($stream, |$this| $vectored);
+    ($($stream:ty),+) => {$(
+        $crate::io::ecosystem::tokio::writer!($stream);
+        $crate::io::ecosystem::hyper::writer!($stream);
     )+};
 }
 
@@ -38,7 +40,7 @@ macro_rules! __writer {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forward_writer {
-    ($trait:path, $stream:ty, |$this:ident| $vectored:expr) => {
+    ($trait:path, $stream:ty) => {
         impl $trait for $stream {
             fn poll_write(
                 self: std::pin::Pin<&mut Self>,
@@ -57,8 +59,7 @@ macro_rules! __forward_writer {
             }
 
             fn is_write_vectored(&self) -> bool {
-                let $this = self;
-                $vectored
+                true
             }
 
             fn poll_flush(

@@ -11,7 +11,7 @@ macro_rules! __hyper_reader {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __hyper_writer {
-    ($stream:ty, |$this:ident| $vectored:expr) => {};
+    ($stream:ty) => {};
 }
 
 pub use {__hyper_reader as reader, __hyper_writer as writer};

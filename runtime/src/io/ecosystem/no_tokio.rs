@@ -11,7 +11,7 @@ macro_rules! __tokio_reader {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tokio_writer {
-    ($stream:ty, |$this:ident| $vectored:expr) => {};
+    ($stream:ty) => {};
 }
 
 pub use {__tokio_reader as reader, __tokio_writer as writer};

@@ -1,5 +1,6 @@
 //! tokio's `AsyncRead` and `AsyncWrite`.
 
+use super::scratch;
 use futures_io::AsyncRead as Reads;
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,9 @@ pub use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 /// Reads into what `buf` has left.
 pub fn poll_read<R: Reads>(reader: Pin<&mut R>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    if buf.initialized().len() < buf.capacity() {
+        return scratch::read(buf.remaining(), |room| reader.poll_read(cx, room), |bytes| buf.put_slice(bytes));
+    }
     let n = ready!(reader.poll_read(cx, buf.initialize_unfilled()))?;
     buf.advance(n);
     Poll::Ready(Ok(()))
@@ -33,8 +37,8 @@ macro_rules! __tokio_reader {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tokio_writer {
-    ($stream:ty, |$this:ident| $vectored:expr) => {
-        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::tokio::AsyncWrite, $stream, |$this| $vectored);
+    ($stream:ty) => {
+        $crate::io::ecosystem::forward_writer!($crate::io::ecosystem::tokio::AsyncWrite, $stream);
     };
 }
 
