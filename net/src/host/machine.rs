@@ -10,6 +10,7 @@
 //! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
+use crate::growing::Growing;
 use crate::host::counters::{Counter, Flag, HostCounters};
 use crate::host::driver::Driver;
 use crate::host::irq_desc::IrqDesc;
@@ -52,7 +53,7 @@ pub(crate) struct Works {
     pub(crate) nic: Arc<Nic>,
     pub(crate) driver: Driver,
     /// A descriptor for each of the device's lines.
-    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) irqs: Growing<IrqDesc>,
     pub(crate) steering: Steering,
     /// Whether the readers of any socket poll busily.
     pub(crate) polls_busily: Flag,
@@ -126,7 +127,7 @@ pub(crate) struct Parts {
     pub(crate) nic: Arc<Nic>,
     pub(crate) driver: Driver,
     /// A descriptor for each of the device's lines.
-    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) irqs: Growing<IrqDesc>,
     pub(crate) steering: Steering,
     pub(crate) core: Arc<NetCore>,
     pub(crate) clock: Clock,
@@ -463,10 +464,11 @@ impl Works {
         self.lock(0).tx.len()
     }
 
-    /// What each queue pair of the device has counted. With fewer of them than CPUs, some CPUs share one.
+    /// What each queue pair of the device has counted, those that were in use once behind those that are. With fewer of them than
+    /// CPUs, some CPUs share one.
     pub(crate) fn queue_stats(&self) -> Vec<NicStats> {
         let mut queues = self.nic.rx_stats();
-        let count = queues.len();
+        let count = self.nic.queue_count();
         for (cpu, shard) in self.shards.iter().enumerate() {
             shard.lock().tx.add_stats(&mut queues[cpu % count]);
         }
