@@ -165,8 +165,9 @@ impl CpuShared {
     /// are dropped, and counted, stay in `frames`. Says whether the CPU has to be woken for them, which it has been.
     pub(crate) fn enqueue_to_backlog(&self, frames: &mut Vec<PacketBuf>) -> bool {
         let max = self.core.netdev_max_backlog.get() as usize;
-        {
+        let was_empty = {
             let Input { queue, limit } = &mut *self.input.lock();
+            let was_empty = queue.is_empty();
             let room = (max + 1).saturating_sub(queue.len()).min(frames.len());
             match limit {
                 Some(limit) if queue.len() + frames.len() > max / 2 => {
@@ -174,11 +175,13 @@ impl CpuShared {
                 }
                 _ => queue.extend(frames.drain(..room)),
             }
-        }
+            was_empty
+        };
         if !frames.is_empty() {
             self.counters.backlog_drops.add_shared(frames.len() as u64);
         }
-        let newly = self.backlog.schedule_prep() != Scheduled::No;
+        // Behind others there is nothing to tell: whoever was the first has it polled, and that poll is not over.
+        let newly = was_empty && self.backlog.schedule_prep() != Scheduled::No;
         if newly {
             self.counters.ksoftirqd_wakeups.add_shared(1);
             self.raise(1 << Softirq::NetRx as u32 | BACKLOG_LISTED);

@@ -1,6 +1,6 @@
 //! What stands before and between CPUs: the backlog, RPS and RFS, the kernel's files about them, and how they bear load.
 
-use crate::receive_path::bench::{Bench, names, round, settle, start_echo, us};
+use crate::receive_path::bench::{Bench, names, polls, round, settle, start_echo, us};
 use std::sync::Arc;
 use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan, Rxfh};
@@ -23,6 +23,19 @@ async fn the_backlogs_bound_can_be_set() {
     assert_eq!(softnet_stat(&host)[0][..2], [0, 4]);
     assert_eq!(softnet_stat(&host)[0][11], 11, "the length of the backlog");
     host.resume();
+}
+
+/// What comes while the backlog waits for its poll is no reason for another one.
+#[wakeline::test]
+async fn a_backlog_is_polled_once_for_all_that_waits() {
+    let bench = Bench::new(|host| host);
+    let socket = bench.host.run(UdpSocket::bind("127.0.0.1:9")).await.unwrap();
+    let send = async || {
+        for _ in 0..5 {
+            bench.host.run(socket.send_to(b"x", "127.0.0.1:9")).await.unwrap();
+        }
+    };
+    assert_eq!(polls(&bench.traced(send).await), [5]);
 }
 
 /// A flow that floods a backlog with a flow limit loses what others then have room for.
