@@ -40,7 +40,7 @@ async fn serve(addr: String) -> io::Result<()> {
 /// Gives each client zeros for ever, and counts what was produced.
 async fn pour(listener: TcpListener, produced: Arc<AtomicUsize>) -> io::Result<()> {
     loop {
-        let (mut stream, _) = listener.accept().await?;
+        let (mut stream, _) = stage::accept("back_pressure", &listener).await?;
         let (chunks, mut to_write) = mpsc::channel::<Vec<u8>>(CHUNKS_MAX);
         let produced = produced.clone();
         wakeline::spawn(async move {

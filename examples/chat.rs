@@ -40,7 +40,7 @@ async fn serve(addr: String) -> io::Result<()> {
 async fn chat(listener: TcpListener) -> io::Result<()> {
     let (lines, _) = broadcast::channel::<Line>(LINES_MAX);
     loop {
-        let (stream, peer) = listener.accept().await?;
+        let (stream, peer) = stage::accept("chat", &listener).await?;
         let (reader, writer) = stream.into_split();
         let (lines, heard) = (lines.clone(), lines.subscribe());
         // Who has ended writing may listen on; who has gone altogether makes the writer fail.

@@ -81,13 +81,7 @@ async fn drain(listener: TcpListener, end: impl Future<Output = ()>) -> io::Resu
     loop {
         select! {
             _ = &mut end => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(answer(stream, ending.clone()))),
-                Err(error) => {
-                    eprintln!("drain: accept: {error}");
-                    sleep(WORK).await;
-                }
-            },
+            accepted = stage::accept("drain", &listener) => drop(connections.spawn(answer(accepted?.0, ending.clone()))),
             // Those that have ended before; otherwise the set would grow for ever.
             Some(_) = connections.join_next() => {}
         }

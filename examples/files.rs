@@ -31,31 +31,24 @@ const NAME_BYTES_MAX: u64 = 4096;
 /// How long a client may take to say it.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PIECE_BYTES: usize = 64 << 10;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
     println!("files below {} on {}, until Ctrl-C", Path::new(".").display(), listener.local_addr()?);
-    give(listener, fs::canonicalize(".").await?).await
+    give(listener, fs::canonicalize(".").await?, PATIENCE).await
 }
 
-async fn give(listener: TcpListener, root: PathBuf) -> io::Result<()> {
+async fn give(listener: TcpListener, root: PathBuf, patience: Duration) -> io::Result<()> {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(wakeline::spawn(answer(stream, root.clone()))),
-            Err(error) => {
-                eprintln!("files: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        let (stream, _) = stage::accept("files", &listener).await?;
+        wakeline::spawn(answer(stream, root.clone(), patience));
     }
 }
 
-async fn answer(stream: TcpStream, root: PathBuf) -> io::Result<()> {
+async fn answer(stream: TcpStream, root: PathBuf, patience: Duration) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut name = String::new();
-    timeout(PATIENCE, (&mut stream).take(NAME_BYTES_MAX).read_line(&mut name)).await.map_err(io::Error::from)??;
+    timeout(patience, (&mut stream).take(NAME_BYTES_MAX).read_line(&mut name)).await.map_err(io::Error::from)??;
     let stream = stream.get_mut();
     match open(&root, name.trim_end()).await {
         Ok((file, len)) => {
@@ -96,20 +89,22 @@ async fn play(stage: Stage) -> io::Result<()> {
     let played = check(&stage, fs::canonicalize(&root).await?, text).await;
     fs::remove_dir_all(&root).await?;
     played?;
-    println!("files came back as they are, and what is no file below the root was refused");
+    println!("files came back as they are, what is no file below the root was refused, and who dawdled was left");
     Ok(())
+}
+
+/// Begins to serve, and says where.
+async fn begin(bind: &'static str, root: PathBuf, patience: Duration) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(bind).await?;
+    let addr = listener.local_addr()?;
+    wakeline::spawn(give(listener, root, patience));
+    Ok(addr)
 }
 
 async fn check(stage: &Stage, root: PathBuf, text: Vec<u8>) -> io::Result<()> {
     let bind = stage.bind();
-    let addr = stage
-        .server(async move {
-            let listener = TcpListener::bind(bind).await?;
-            let addr = listener.local_addr()?;
-            wakeline::spawn(give(listener, root));
-            io::Result::Ok(addr)
-        })
-        .await??;
+    let addr = stage.server(begin(bind, root.clone(), PATIENCE)).await??;
+    let hasty = stage.server(begin(bind, root, Duration::from_millis(50))).await??;
     let (head, body) = stage.client(ask(addr, "below/text")).await??;
     expect((head.as_str(), body == text), ("ok 1000000\n", true))?;
     expect(stage.client(ask(addr, "empty")).await??, ("ok 0\n".to_owned(), Vec::new()))?;
@@ -117,7 +112,20 @@ async fn check(stage: &Stage, root: PathBuf, text: Vec<u8>) -> io::Result<()> {
         let (head, body) = stage.client(ask(addr, refused)).await??;
         expect((head.starts_with("error "), body.len()), (true, 0))?;
     }
-    Ok(())
+    stage.client(misbehave(addr, hasty)).await??;
+    expect(stage.client(ask(addr, "empty")).await??, ("ok 0\n".to_owned(), Vec::new()))
+}
+
+/// A name without an end, and one that does not come.
+async fn misbehave(addr: SocketAddr, hasty: SocketAddr) -> io::Result<()> {
+    let mut long = TcpStream::connect(addr).await?;
+    long.write_all(&[b'x'; NAME_BYTES_MAX as usize]).await?;
+    let mut told = String::new();
+    long.read_to_string(&mut told).await?;
+    expect(told.starts_with("error "), true)?;
+    let mut slow = TcpStream::connect(hasty).await?;
+    slow.write_all(b"bel").await?;
+    expect(slow.read(&mut [0; 8]).await?, 0)
 }
 
 async fn ask(addr: SocketAddr, name: &'static str) -> io::Result<(String, Vec<u8>)> {

@@ -32,8 +32,6 @@ fn main() -> ExitCode {
 /// How long a client may take to send the head of a request, and how much it may be.
 const HEAD: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
@@ -50,14 +48,9 @@ enum Version {
 
 async fn accept(listener: TcpListener, version: Version, head: Duration) -> io::Result<()> {
     loop {
-        match listener.accept().await {
-            // A connection that fails concerns nobody but its client, who sees it fail too.
-            Ok((stream, _)) => drop(wakeline::spawn(connection(stream, version, head))),
-            Err(error) => {
-                eprintln!("http: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        let (stream, _) = stage::accept("http", &listener).await?;
+        // A connection that fails concerns nobody but its client, who sees it fail too.
+        wakeline::spawn(connection(stream, version, head));
     }
 }
 
@@ -146,6 +139,16 @@ async fn clients(http1: SocketAddr, http2: SocketAddr, hasty: SocketAddr) -> io:
     let mut status = [0; 12];
     if long.read_exact(&mut status).await.is_ok() {
         expect(&status, b"HTTP/1.1 431")?;
+    }
+    // They have held up nobody.
+    for server in [http1, hasty] {
+        let stream = TcpStream::connect(server).await?;
+        let (mut polite, connection) = client::conn::http1::handshake(stream).await.map_err(io::Error::other)?;
+        wakeline::spawn(connection);
+        for (request, expected) in requests() {
+            polite.ready().await.map_err(io::Error::other)?;
+            expect(read(polite.send_request(request).await).await?, expected)?;
+        }
     }
     Ok(())
 }

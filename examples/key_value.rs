@@ -5,8 +5,8 @@
 //! cargo run --release --example key_value -- --backend os                   the same on the system's network
 //! cargo run --release --example key_value -- --listen 127.0.0.1:6379        then: redis-benchmark -P 16 -t get,set
 //! ```
-//! Requests that arrive together are answered together, so pipelining costs one write. Every length that a client names has a
-//! bound, and nothing is set aside for it before it arrives; answers that the client does not take are not made, and a full
+//! Requests that arrive together are answered together, so pipelining costs one write. A request has some seconds to come to its
+//! end. Every length that a client names has a bound, and nothing is set aside for it before it arrives; answers that the client does not take are not made, and a full
 //! store refuses what is new.
 
 #[path = "key_value/resp.rs"]
@@ -26,6 +26,7 @@ use store::Store;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::{TcpListener, TcpStream};
 use wakeline::task::JoinSet;
+use wakeline::time::{Instant, timeout_at};
 
 fn main() -> ExitCode {
     stage::run("key_value", serve, play)
@@ -37,35 +38,40 @@ const READ_BYTES: usize = 16 << 10;
 const ANSWER_BYTES: usize = 64 << 10;
 /// What the store of a server holds at most.
 const STORE_BYTES: usize = 256 << 20;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take for one request, once it has begun it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
     println!("keys and values on {}, until Ctrl-C", listener.local_addr()?);
-    keep(listener, STORE_BYTES).await
+    keep(listener, STORE_BYTES, PATIENCE).await
 }
 
-async fn keep(listener: TcpListener, room: usize) -> io::Result<()> {
+async fn keep(listener: TcpListener, room: usize, patience: Duration) -> io::Result<()> {
     let store = Arc::new(Store::new(room));
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(wakeline::spawn(answer(stream, store.clone()))),
-            Err(error) => {
-                eprintln!("key_value: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        let (stream, _) = stage::accept("key_value", &listener).await?;
+        wakeline::spawn(answer(stream, store.clone(), patience));
     }
 }
 
-/// One client, until it goes or says something that is no request.
-async fn answer(mut stream: TcpStream, store: Arc<Store>) -> io::Result<()> {
+/// One client, until it goes, dawdles or says something that is no request. It may be silent between requests for as long as the
+/// kernel finds it there.
+async fn answer(mut stream: TcpStream, store: Arc<Store>, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    stream.set_keepalive(true)?;
     let (mut input, mut output) = (Vec::new(), Vec::new());
     let mut chunk = vec![0; READ_BYTES];
+    let mut begun = Instant::now();
     loop {
-        let n = stream.read(&mut chunk).await?;
+        let read = stream.read(&mut chunk);
+        let n = match input.is_empty() {
+            true => read.await?,
+            false => timeout_at(begun + patience, read).await??,
+        };
+        if input.is_empty() {
+            begun = Instant::now();
+        }
         if n == 0 {
             return Ok(());
         }
@@ -94,6 +100,9 @@ async fn answer(mut stream: TcpStream, store: Arc<Store>) -> io::Result<()> {
                 }
             }
         };
+        if done > 0 {
+            begun = Instant::now();
+        }
         input.drain(..done);
         stream.write_all(&output).await?;
         output.clear();
@@ -105,14 +114,8 @@ async fn answer(mut stream: TcpStream, store: Arc<Store>) -> io::Result<()> {
 
 async fn play(stage: Stage) -> io::Result<()> {
     let bind = stage.bind();
-    let addr = stage
-        .server(async move {
-            let listener = TcpListener::bind(bind).await?;
-            let addr = listener.local_addr()?;
-            wakeline::spawn(keep(listener, ROOM));
-            io::Result::Ok(addr)
-        })
-        .await??;
+    let addr = stage.server(begin(bind, PATIENCE)).await??;
+    let hasty = stage.server(begin(bind, Duration::from_millis(50))).await??;
     stage
         .client(async move {
             let mut clients: JoinSet<_> = (0..CLIENTS).map(|_| count(addr)).collect();
@@ -124,11 +127,33 @@ async fn play(stage: Stage) -> io::Result<()> {
             talk(addr, CONVERSATION).await?;
             let too_much = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${ROOM}\r\n{}\r\n", "x".repeat(ROOM));
             let refused = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
-            talk(addr, &[(&too_much, refused), ("GET a\r\n", "$-1\r\n")]).await
+            talk(addr, &[(&too_much, refused), ("GET a\r\n", "$-1\r\n")]).await?;
+            misbehave(addr, hasty).await?;
+            talk(hasty, &[("PING\r\n", "+PONG\r\n")]).await
         })
         .await??;
     println!("{} increments from {CLIENTS} clients, none lost", CLIENTS * ROUNDS);
     Ok(())
+}
+
+/// Begins to serve, and says where.
+async fn begin(bind: &'static str, patience: Duration) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(bind).await?;
+    let addr = listener.local_addr()?;
+    wakeline::spawn(keep(listener, ROOM, patience));
+    Ok(addr)
+}
+
+/// A line without an end, and a request that does not come.
+async fn misbehave(addr: SocketAddr, hasty: SocketAddr) -> io::Result<()> {
+    let mut long = TcpStream::connect(addr).await?;
+    long.write_all(&[b'x'; resp::LINE_BYTES_MAX]).await?;
+    let mut told = String::new();
+    long.read_to_string(&mut told).await?;
+    expect(told.as_str(), "-ERR Protocol error: too big inline request\r\n")?;
+    let mut slow = TcpStream::connect(hasty).await?;
+    slow.write_all(b"*2\r\n$3\r\nGE").await?;
+    expect(slow.read(&mut [0; 8]).await?, 0)
 }
 
 /// What the server under test holds.

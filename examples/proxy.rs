@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use wakeline::net::{TcpListener, TcpStream};
-use wakeline::time::{sleep, timeout};
+use wakeline::time::timeout;
 
 fn main() -> ExitCode {
     stage::run("proxy", serve, play)
@@ -26,8 +26,6 @@ fn main() -> ExitCode {
 const ORIGIN: &str = "127.0.0.1:80";
 /// How long an origin may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
@@ -37,14 +35,7 @@ async fn serve(addr: String) -> io::Result<()> {
 
 async fn proxy(listener: TcpListener, origin: String) -> io::Result<()> {
     loop {
-        let (client, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                eprintln!("proxy: accept: {error}");
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
+        let (client, peer) = stage::accept("proxy", &listener).await?;
         let origin = origin.clone();
         wakeline::spawn(async move {
             match pass_on(client, &origin).await {

@@ -43,8 +43,6 @@ const HEAD: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn hello(Path(name): Path<String>) -> String {
     format!("hello, {name}\n")
@@ -79,14 +77,9 @@ async fn serve(addr: String) -> io::Result<()> {
 async fn accept(listener: TcpListener, head: Duration, rest: Duration) -> io::Result<()> {
     let site = site(rest);
     loop {
-        match listener.accept().await {
-            // A connection that fails concerns nobody but its client, who sees it fail too.
-            Ok((stream, _)) => drop(wakeline::spawn(connection(stream, site.clone(), head))),
-            Err(error) => {
-                eprintln!("axum_site: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        let (stream, _) = stage::accept("axum_site", &listener).await?;
+        // A connection that fails concerns nobody but its client, who sees it fail too.
+        wakeline::spawn(connection(stream, site.clone(), head));
     }
 }
 
@@ -106,14 +99,9 @@ impl axum::serve::Listener for Listener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            match self.0.accept().await {
-                Ok(accepted) => return accepted,
-                Err(error) => {
-                    eprintln!("axum_site: accept: {error}");
-                    wakeline::time::sleep(PAUSE).await;
-                }
-            }
+        match stage::accept("axum_site", &self.0).await {
+            Ok(accepted) => accepted,
+            Err(_) => std::future::pending().await,
         }
     }
 

@@ -34,8 +34,6 @@ const NAME: &str = "wakeline.test";
 /// How long a client may take for its handshake, or from one line to the next.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LINE_BYTES_MAX: u64 = 4096;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let (acceptor, _) = identity()?;
@@ -59,21 +57,14 @@ fn identity() -> io::Result<(TlsAcceptor, RootCertStore)> {
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, patience: Duration) -> io::Result<()> {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let acceptor = acceptor.clone();
-                wakeline::spawn(async move {
-                    // A connection that fails concerns nobody but its client.
-                    if let Err(error) = connection(stream, acceptor, patience).await {
-                        eprintln!("tls: {peer}: {error}");
-                    }
-                });
+        let (stream, peer) = stage::accept("tls", &listener).await?;
+        let acceptor = acceptor.clone();
+        wakeline::spawn(async move {
+            // A connection that fails concerns nobody but its client.
+            if let Err(error) = connection(stream, acceptor, patience).await {
+                eprintln!("tls: {peer}: {error}");
             }
-            Err(error) => {
-                eprintln!("tls: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        });
     }
 }
 

@@ -31,8 +31,6 @@ fn main() -> ExitCode {
 /// How long a client may take for its handshake, and to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// After an accept that failed for want of descriptors there are none at once.
-const PAUSE: Duration = Duration::from_millis(50);
 
 async fn serve(addr: String) -> io::Result<()> {
     let listener = TcpListener::bind(&addr).await?;
@@ -42,20 +40,13 @@ async fn serve(addr: String) -> io::Result<()> {
 
 async fn accept(listener: TcpListener, patience: Duration) -> io::Result<()> {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                wakeline::spawn(async move {
-                    // A connection that fails concerns nobody but its client.
-                    if let Err(error) = connection(stream, patience).await {
-                        eprintln!("websocket: {peer}: {error}");
-                    }
-                });
+        let (stream, peer) = stage::accept("websocket", &listener).await?;
+        wakeline::spawn(async move {
+            // A connection that fails concerns nobody but its client.
+            if let Err(error) = connection(stream, patience).await {
+                eprintln!("websocket: {peer}: {error}");
             }
-            Err(error) => {
-                eprintln!("websocket: accept: {error}");
-                wakeline::time::sleep(PAUSE).await;
-            }
-        }
+        });
     }
 }
 

@@ -3,8 +3,11 @@
 use clap::{Parser, ValueEnum};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan};
+use wakeline::net::{TcpListener, TcpStream};
 use wakeline::runtime::Builder;
 
 /// The network to run on.
@@ -107,6 +110,33 @@ where
         }
     }
 }
+
+/// The next connection. An accept that fails is told, and tried again after a pause: most failures concern one connection only, and
+/// who was refused for want of descriptors is still there when some are free.
+///
+/// # Errors
+/// When the network is gone.
+#[allow(dead_code, reason = "not every example accepts")]
+pub(crate) async fn accept(name: &str, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    loop {
+        match listener.accept().await {
+            Err(error) if error.kind() != io::ErrorKind::NetworkDown => {
+                let advice = if is_too_many(&error) { ": close some, or allow more with `ulimit -n`" } else { "" };
+                eprintln!("{name}: accept: {error}{advice}");
+                wakeline::time::sleep(PAUSE).await;
+            }
+            accepted => return accepted,
+        }
+    }
+}
+
+/// `EMFILE` and `ENFILE`, which have no kind.
+fn is_too_many(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(24 | 23))
+}
+
+/// After an accept that failed for want of descriptors there are none at once.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An answer that is not the one that was expected.
 #[allow(dead_code, reason = "not every example compares")]

@@ -8,7 +8,7 @@ const WORD_BYTES_MAX: usize = 16 << 20;
 /// Of a request that is not all there yet.
 pub(crate) const REQUEST_BYTES_MAX: usize = WORD_BYTES_MAX + LINE_BYTES_MAX;
 /// Of a line that says a length, or of a request that is a line.
-const LINE_BYTES_MAX: usize = 64 << 10;
+pub(crate) const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// The first request in `input` and how many bytes it takes; `None` when it is not all there.
 ///

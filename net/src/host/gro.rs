@@ -15,7 +15,7 @@ use crate::wire::checksum::{Sum, is_valid};
 use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
-use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp::{TcpFlags, TcpHeader};
 use std::iter;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -24,6 +24,8 @@ use wakeline_runtime::clock::Instant;
 #[derive(Default)]
 pub(crate) struct Gro {
     buckets: [Vec<Held>; BUCKETS],
+    /// Where the segment before was put; what is there now may be another flow's.
+    last: (usize, usize),
     /// An emptied list, kept for its room.
     spare: Vec<PacketBuf>,
 }
@@ -45,6 +47,9 @@ struct Held {
     head: PacketBuf,
     rest: Vec<PacketBuf>,
     first: Candidate,
+    /// Of the pseudo-header and of what is the same in the TCP headers of [those alike](Gro::receive_alike); `None` where none
+    /// are expected.
+    alike: Option<Sum>,
     /// The IP packet's length with everything that was merged.
     len: usize,
     next_seq: u32,
@@ -76,6 +81,11 @@ const TCP_V4: usize = IP + Ipv4Header::LEN;
 const TCP_V6: usize = IP + Ipv6Header::LEN;
 /// Behind the start of the TCP header.
 const OPTIONS: usize = 20;
+/// All headers, if the options are timestamps behind two bytes of padding.
+const ALIKE: usize = TCP_V4 + OPTIONS + 12;
+
+/// What the last segment may have, and the others have not.
+const FIN_PSH: TcpFlags = TcpFlags::FIN.union(TcpFlags::PSH);
 
 impl Gro {
     /// Merges what can be merged among the frames of a poll. Every byte that went in comes out, once.
@@ -125,7 +135,31 @@ impl Gro {
         }
     }
 
-    fn receive(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
+    fn receive(&mut self, frame: PacketBuf, out: &mut Vec<PacketBuf>) {
+        if let Some(other) = self.receive_alike(frame, out) {
+            self.receive_any(other, out);
+        }
+    }
+
+    /// The short way of a segment that differs from the one before in nothing but its number and its text, over IPv4 and with
+    /// timestamps: what is known to be the same is not looked at twice. Gives back any other.
+    #[inline]
+    fn receive_alike(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) -> Option<PacketBuf> {
+        let (bucket, at) = self.last;
+        let Some(held) = self.buckets[bucket].get_mut(at).filter(|held| held.is_continued_alike(&mut frame)) else {
+            return Some(frame);
+        };
+        let is_last = TcpHeader::flags_of(&frame.data()[TCP_V4..]).intersects(FIN_PSH);
+        frame.pull(ALIKE);
+        held.push(frame, held.first.text_len, false);
+        if is_last {
+            self.complete(bucket, at, out);
+        }
+        None
+    }
+
+    #[inline(never)]
+    fn receive_any(&mut self, mut frame: PacketBuf, out: &mut Vec<PacketBuf>) {
         let Some(new) = Candidate::of(&mut frame) else { return out.push(frame) };
         let same = |held: &Held| held.first.tcp == new.tcp && is_same_flow(held.head.data(), frame.data(), new.tcp);
         let Some(at) = self.buckets[new.bucket].iter().position(same) else { return self.begin(frame, new, out) };
@@ -133,7 +167,8 @@ impl Gro {
         if held.continues_with(&frame, &new) {
             let is_last = new.text_len < held.first.text_len || new.is_final();
             frame.pull(new.text_at);
-            held.push(frame, &new);
+            held.push(frame, new.text_len, new.ident != held.first.ident);
+            self.last = (new.bucket, at);
             if is_last {
                 self.complete(new.bucket, at, out);
             }
@@ -154,7 +189,9 @@ impl Gro {
         }
         let len = frame.len() - IP;
         let next_seq = first.seq.wrapping_add(first.text_len as u32);
+        self.last = (first.bucket, self.buckets[first.bucket].len());
         self.buckets[first.bucket].push(Held {
+            alike: first.sum_of_alike(&frame),
             head: frame,
             rest: Vec::new(),
             first,
@@ -179,7 +216,7 @@ impl Held {
     /// `tcp_gro_receive`: whether nothing but FIN and PSH tells the new segment from the ones before it.
     fn continues_with(&self, frame: &PacketBuf, new: &Candidate) -> bool {
         let (old_bytes, new_bytes) = (self.head.data(), frame.data());
-        let changed = (self.first.flags ^ new.flags) - (TcpFlags::FIN | TcpFlags::PSH);
+        let changed = (self.first.flags ^ new.flags) - FIN_PSH;
         let tcp = new.tcp;
         changed.is_empty()
             && !new.is_merged
@@ -189,9 +226,9 @@ impl Held {
             && self.len + new.text_len < PACKET_MAX
             && self.ip_continues_with(new_bytes, new)
             // Acknowledgement; window; options.
-            && old_bytes[tcp + 8..tcp + 13] == new_bytes[tcp + 8..tcp + 13]
-            && old_bytes[tcp + 14..tcp + 16] == new_bytes[tcp + 14..tcp + 16]
-            && old_bytes[tcp + OPTIONS..self.first.text_at] == new_bytes[tcp + OPTIONS..new.text_at]
+            && (old_bytes[tcp + 12], chunk::<4>(old_bytes, tcp + 8)) == (new_bytes[tcp + 12], chunk(new_bytes, tcp + 8))
+            && chunk::<2>(old_bytes, tcp + 14) == chunk(new_bytes, tcp + 14)
+            && are_options_equal(&old_bytes[tcp + OPTIONS..self.first.text_at], &new_bytes[tcp + OPTIONS..new.text_at])
     }
 
     /// `inet_gro_flush`, `ipv6_gro_flush`
@@ -208,15 +245,48 @@ impl Held {
             None => steps <= 1,
         };
         ids_continue
-            // Type of service; DF; time to live.
+            // Type of service; DF and time to live.
             && old_bytes[IP + 1] == new_bytes[IP + 1]
-            && old_bytes[IP + 6..IP + 9] == new_bytes[IP + 6..IP + 9]
+            && (old_bytes[IP + 8], chunk::<2>(old_bytes, IP + 6)) == (new_bytes[IP + 8], chunk(new_bytes, IP + 6))
     }
 
-    fn push(&mut self, text: PacketBuf, new: &Candidate) {
-        self.counts_ids.get_or_insert(new.ident != self.first.ident);
-        self.len += new.text_len;
-        self.next_seq = self.next_seq.wrapping_add(new.text_len as u32);
+    /// [`continues_with`](Self::continues_with) for a segment of which everything is the same that may be: the headers, up to the
+    /// ports with the checksum of IP, and with it the length. What differs is summed, and with the text the rest of the headers.
+    #[inline]
+    fn is_continued_alike(&self, frame: &mut PacketBuf) -> bool {
+        let (Some(mut sum), Some(held), Some(new)) =
+            (self.alike, self.head.data().first_chunk::<ALIKE>(), frame.data().first_chunk::<ALIKE>())
+        else {
+            return false;
+        };
+        const PORTS_END: usize = TCP_V4 + 4;
+        let (flags, before) = (TcpHeader::flags_of(&new[TCP_V4..]), self.first.flags);
+        let is_alike = chunk::<PORTS_END>(held, 0) == chunk(new, 0)
+            && u32_at(new, TCP_V4 + 4) == self.next_seq
+            && (held[TCP_V4 + 12], chunk::<4>(held, TCP_V4 + 8)) == (new[TCP_V4 + 12], chunk(new, TCP_V4 + 8))
+            && chunk::<2>(held, TCP_V4 + 14) == chunk(new, TCP_V4 + 14)
+            && chunk::<12>(held, TCP_V4 + OPTIONS) == chunk(new, TCP_V4 + OPTIONS)
+            && frame.len() == self.first.text_at + self.first.text_len
+            && ((before ^ flags) - FIN_PSH).is_empty()
+            && !flags.contains(TcpFlags::CWR)
+            && self.counts_ids != Some(true)
+            && frame.rx.gso_size == 0
+            && self.len + self.first.text_len < PACKET_MAX;
+        if !is_alike || frame.rx.ip_summed != IpSummed::None {
+            return is_alike;
+        }
+        sum.add_words([4, 12, 16].iter().map(|at| u64::from(u32_at(new, TCP_V4 + at))).sum());
+        sum.add_pieces(iter::once(&frame.data()[ALIKE..]).chain(frame.frags().iter().map(Frag::bytes)));
+        if sum.is_valid() {
+            frame.rx.ip_summed = IpSummed::Unnecessary;
+        }
+        sum.is_valid()
+    }
+
+    fn push(&mut self, text: PacketBuf, text_len: usize, counts_ids: bool) {
+        self.counts_ids.get_or_insert(counts_ids);
+        self.len += text_len;
+        self.next_seq = self.next_seq.wrapping_add(text_len as u32);
         if self.rest.is_empty() {
             self.rest.reserve(PACKET_MAX / self.first.text_len.max(TYPICAL_TEXT));
         }
@@ -244,18 +314,35 @@ impl Candidate {
             is_merged: frame.rx.gso_size > 0,
         };
         if frame.rx.ip_summed == IpSummed::None {
-            // The addresses stand right before TCP's header in both families, and are as long as what is left of it.
+            // The addresses, which the pseudo-header has, stand right before TCP's header in both families.
             let mut sum = Sum::default();
-            sum.add(&data[tcp - 2 * address_len(tcp)..tcp]);
-            sum.add(&((len - tcp) as u16).to_be_bytes());
-            sum.add(&[0, protocol::TCP]);
-            sum.add_pieces(iter::once(&data[tcp..]).chain(frame.frags().iter().map(Frag::bytes)));
+            sum.add_field((len - tcp) as u16);
+            sum.add_field(protocol::TCP.into());
+            sum.add_pieces(
+                iter::once(&data[tcp - 2 * address_len(tcp)..]).chain(frame.frags().iter().map(Frag::bytes)),
+            );
             if !sum.is_valid() {
                 return None;
             }
             frame.rx.ip_summed = IpSummed::Unnecessary;
         }
         Some(new)
+    }
+
+    /// What [`Held::alike`] is for a frame that begins with it.
+    fn sum_of_alike(&self, frame: &PacketBuf) -> Option<Sum> {
+        let mut header: [u8; ALIKE] = *frame.data().first_chunk()?;
+        if (self.tcp, self.text_at) != (TCP_V4, ALIKE) {
+            return None;
+        }
+        // The number; length and flags, window, checksum and urgent pointer.
+        header[TCP_V4 + 4..TCP_V4 + 8].fill(0);
+        header[TCP_V4 + 12..TCP_V4 + OPTIONS].fill(0);
+        let mut sum = Sum::default();
+        sum.add_field((frame.len() - TCP_V4) as u16);
+        sum.add_field(protocol::TCP.into());
+        sum.add(&header[TCP_V4 - 8..]);
+        Some(sum)
     }
 
     /// Whether nothing may follow it in the same packet.
@@ -273,7 +360,8 @@ fn tcp_of(data: &[u8], len: usize) -> Option<usize> {
     match (u16_at(data, 12), data[IP]) {
         (0x0800, 0x45) => {
             let is_whole = usize::from(u16_at(data, IP + 2)) == len - IP && u16_at(data, IP + 6) & 0x3fff == 0;
-            (is_whole && data[IP + 9] == protocol::TCP && is_valid(&data[IP..TCP_V4])).then_some(TCP_V4)
+            (is_whole && data[IP + 9] == protocol::TCP && is_valid(&chunk::<{ Ipv4Header::LEN }>(data, IP)))
+                .then_some(TCP_V4)
         }
         (0x86dd, 0x60..=0x6f) => {
             let is_whole = data.len() >= TCP_V6 + OPTIONS && usize::from(u16_at(data, IP + 4)) == len - TCP_V6;
@@ -298,17 +386,39 @@ fn bucket_of(data: &[u8], tcp: usize) -> usize {
 
 /// Ethernet header, addresses and ports; of IPv6 the flow label, too. Both frames have TCP's header at `tcp`.
 fn is_same_flow(held: &[u8], new: &[u8], tcp: usize) -> bool {
-    let from = tcp - 2 * address_len(tcp);
+    if chunk::<12>(held, 0) != chunk(new, 0) {
+        return false;
+    }
+    if tcp == TCP_V4 {
+        return chunk::<12>(held, TCP_V4 - 8) == chunk(new, TCP_V4 - 8);
+    }
     let label = |data: &[u8]| u32_at(data, IP) & 0x000f_ffff;
-    held[from..tcp + 4] == new[from..tcp + 4] && held[..12] == new[..12] && (tcp == TCP_V4 || label(held) == label(new))
+    chunk::<36>(held, TCP_V6 - 32) == chunk(new, TCP_V6 - 32) && label(held) == label(new)
 }
 
+/// Mostly timestamps behind two bytes of padding, or none.
+#[inline]
+fn are_options_equal(held: &[u8], new: &[u8]) -> bool {
+    match (<&[u8; 12]>::try_from(held), <&[u8; 12]>::try_from(new)) {
+        (Ok(held), Ok(new)) => held == new,
+        _ => held == new,
+    }
+}
+
+/// So many bytes, whose number is known: they are compared in registers.
+#[inline(always)]
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    *bytes[at..].first_chunk().expect("a frame that is looked at has all headers")
+}
+
+#[inline(always)]
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+    u16::from_be_bytes(chunk(bytes, at))
 }
 
+#[inline(always)]
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_be_bytes(chunk(bytes, at))
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) const SMALL: usize = 256;
 pub(crate) const LARGE: usize = 2048;
 /// What Linux adds to the data area when it accounts for a buffer: `sk_buff` (256) and `skb_shared_info` (320).
 const OVERHEAD: usize = 576;
+/// How many references to text a packet has room for. More are possible, and cost an allocation.
+const FRAGS: usize = 2;
 
 /// How far the device has checked the transport checksum (`skb->ip_summed`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,6 +188,31 @@ impl PacketBuf {
         self.0.frags.push(frag);
     }
 
+    /// Refers to the text that `next` refers to, too, as far as that takes no more references than a packet has room for
+    /// (`skb_try_coalesce`): mostly it goes on where its own ends. Says whether it does; `next` is empty then.
+    #[inline]
+    pub(crate) fn absorb(&mut self, next: &mut PacketBuf) -> bool {
+        let (mine, theirs) = (&mut *self.0, &mut *next.0);
+        let (Some(last), Some(first)) = (mine.frags.last(), theirs.frags.first()) else { return false };
+        let joins = last.is_continued_by(first);
+        if theirs.len > 0 || mine.frags.len() + theirs.frags.len() > FRAGS + usize::from(joins) {
+            return false;
+        }
+        (mine.frags_len, mine.frags_truesize) =
+            (mine.frags_len + theirs.frags_len, mine.frags_truesize + theirs.frags_truesize);
+        (theirs.frags_len, theirs.frags_truesize) = (0, 0);
+        if joins {
+            let first = if theirs.frags.len() == 1 { theirs.frags.pop() } else { Some(theirs.frags.remove(0)) };
+            if let (Some(last), Some(first)) = (mine.frags.last_mut(), first) {
+                last.join(first);
+            }
+        }
+        if !theirs.frags.is_empty() {
+            mine.frags.append(&mut theirs.frags);
+        }
+        true
+    }
+
     /// What it refers to, in order.
     #[inline]
     pub(crate) fn frags(&self) -> &[Frag] {
@@ -328,7 +355,7 @@ pub(crate) struct Block {
     /// How many bytes of text it refers to, and how many it ever has.
     pub(super) frags_len: u32,
     pub(super) frags_truesize: u32,
-    pub(super) frags: SmallVec<[Frag; 2]>,
+    pub(super) frags: SmallVec<[Frag; FRAGS]>,
     pub(super) rest: Vec<PacketBuf>,
     account: Arc<Account>,
 }
@@ -402,6 +429,32 @@ mod tests {
         assert_eq!((packet.copy_to(&mut out), &out), (4, b"ck b"));
         assert!(packet.linearize(&mut cache));
         assert_eq!((packet.data(), packet.frags().len(), packet.truesize()), (&b"ck brown "[..], 0, 832));
+    }
+
+    #[test]
+    fn a_packet_absorbs_the_text_of_the_next_one() {
+        let mut cache = Pool::new(1 << 20).cache();
+        let (mut text, mut other) = (cache.alloc_text(20), cache.alloc_text(20));
+        text.append(b"the quick brown fox");
+        other.append(b"jumps over");
+        let mut with = |parts: &[(&Frag, usize, usize)]| {
+            let mut packet = cache.alloc(8, 8).unwrap();
+            parts.iter().for_each(|&(text, from, len)| packet.add_frag(text.part(from, len)));
+            packet
+        };
+        let mut first = with(&[(&text, 0, 4)]);
+        for (mut next, absorbed, text) in [
+            (with(&[(&text, 4, 6)]), true, &b"the quick "[..]),
+            (with(&[(&text, 10, 9), (&other, 0, 6)]), true, b"the quick brown foxjumps "),
+            (with(&[(&other, 6, 2), (&text, 0, 3)]), false, b"the quick brown foxjumps "),
+            (with(&[(&other, 6, 4)]), true, b"the quick brown foxjumps over"),
+            (with(&[(&text, 0, 3)]), false, b"the quick brown foxjumps over"),
+            (with(&[]), false, b"the quick brown foxjumps over"),
+        ] {
+            assert_eq!((first.absorb(&mut next), next.is_empty() || !absorbed), (absorbed, true));
+            assert_eq!((first.to_vec(), first.len(), first.frags().len() <= 2), (text.to_vec(), text.len(), true));
+        }
+        assert_eq!(first.truesize(), 832 + 29);
     }
 
     #[test]

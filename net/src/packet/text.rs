@@ -77,6 +77,18 @@ impl Frag {
         Frag { text: self.text.clone(), start: self.start + from as u32, len: len as u32 }
     }
 
+    /// Whether `next` refers to the bytes behind its own, in the same block.
+    #[inline]
+    pub(super) fn is_continued_by(&self, next: &Frag) -> bool {
+        Arc::ptr_eq(&self.text, &next.text) && self.start + self.len == next.start
+    }
+
+    /// Refers to what `next` does, too, which [continues](Self::is_continued_by) it.
+    #[inline]
+    pub(super) fn join(&mut self, next: Frag) {
+        self.len += next.len;
+    }
+
     /// Lets go of its first `n` bytes.
     #[inline]
     pub(crate) fn pull(&mut self, n: usize) {

@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071): a sum in ones-complement arithmetic, in whatever byte order the machine has.
 //!
-//! The sum is collected in wide words, whose overflows are counted, and folded once at the end.
+//! The sum is collected in wide numbers, whose overflows are counted, and folded once at the end.
 
 use std::net::IpAddr;
 
@@ -27,17 +27,7 @@ impl Sum {
     /// Adds bytes that start at an even offset.
     #[inline]
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        if bytes.len() <= SHORT {
-            return self.add_folded(sum_short(bytes));
-        }
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        let mut lanes = [Lane::default(); 2];
-        for block in blocks {
-            let (halves, _) = block.as_chunks::<16>();
-            lanes[0].add(halves[0]);
-            lanes[1].add(halves[1]);
-        }
-        self.add_folded(lanes[0].total() + lanes[1].total() + sum_rest(rest));
+        self.add_folded(if bytes.len() <= SHORT { sum_short(bytes) } else { sum_long(bytes) });
     }
 
     /// Adds a field of 16 bits.
@@ -145,29 +135,33 @@ pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     sum.is_valid()
 }
 
-/// A sum of 16 bytes at a time, and how often it has overflowed. An overflow counts one: 2^128 is 1 in this arithmetic.
-#[derive(Clone, Copy, Default)]
-struct Lane {
-    sum: u128,
-    overflows: u64,
+/// The sum of many bytes. A function of its own: a header's sum does not pay for its registers.
+#[inline(never)]
+fn sum_long(bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    // A number of 512 bits, and how often it has overflowed. An overflow counts one: 2^512 is 1 in this arithmetic.
+    let (mut total, mut overflows) = ([0; 8], 0);
+    for block in blocks {
+        let (words, _) = block.as_chunks::<8>();
+        let mut carry = false;
+        for (digit, &word) in total.iter_mut().zip(words) {
+            (*digit, carry) = add_with_carry(*digit, u64::from_ne_bytes(word), carry);
+        }
+        overflows += u64::from(carry);
+    }
+    let digits: u64 = total.iter().map(|digit| (digit & 0xffff_ffff) + (digit >> 32)).sum();
+    digits + overflows + sum_short(rest)
 }
 
-impl Lane {
-    #[inline(always)]
-    fn add(&mut self, bytes: [u8; 16]) {
-        let (sum, overflow) = self.sum.overflowing_add(u128::from_ne_bytes(bytes));
-        self.sum = sum;
-        self.overflows += u64::from(overflow);
-    }
-
-    #[inline(always)]
-    fn total(&self) -> u64 {
-        let words = |half: u64| (half & 0xffff_ffff) + (half >> 32);
-        words(self.sum as u64) + words((self.sum >> 64) as u64) + self.overflows
-    }
+/// One digit of a long addition.
+#[inline(always)]
+fn add_with_carry(a: u64, b: u64, carry: bool) -> (u64, bool) {
+    let (sum, first) = a.overflowing_add(b);
+    let (sum, second) = sum.overflowing_add(carry.into());
+    (sum, first | second)
 }
 
-/// Up to this length two lanes cost more than they save: headers and short messages.
+/// Up to this length digits cost more than they save: headers and short messages.
 const SHORT: usize = 128;
 
 /// The sum of a few bytes, eight at a time; of 2^64, which is 1 in this arithmetic, there are few.

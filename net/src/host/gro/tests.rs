@@ -105,19 +105,35 @@ impl Segment {
     }
 }
 
+/// What comes of a burst, the same by the short way of segments that are alike and by that of any.
 fn merged(segments: &[Segment]) -> Vec<PacketBuf> {
     let mut pool = Pool::new(8 << 20).cache();
-    let mut frames: Vec<_> = segments.iter().map(|segment| segment.frame(&mut pool)).collect();
-    Gro::default().merge(&mut frames);
-    frames
+    let mut frames = || -> Vec<_> { segments.iter().map(|segment| segment.frame(&mut pool)).collect() };
+    let (mut merged, mut gro, mut others) = (frames(), Gro::default(), Vec::new());
+    frames().into_iter().for_each(|frame| gro.receive_any(frame, &mut others));
+    gro.flush(&mut others, None);
+    Gro::default().merge(&mut merged);
+    let described = |frames: &[PacketBuf]| -> Vec<_> {
+        let pieces = |frame: &PacketBuf| frame.rest().iter().map(PacketBuf::to_vec).collect();
+        let describe = |frame: &PacketBuf| (frame.to_vec(), frame.rx.ip_summed, pieces(frame));
+        frames.iter().map(describe).collect::<Vec<(_, _, Vec<_>)>>()
+    };
+    assert_eq!(described(&merged), described(&others));
+    merged
 }
 
-/// Changes a burst of three, and compares the lengths of the IP packets that go up.
+/// Changes a burst, and compares the lengths of the IP packets that go up. Timestamps that are all the same change nothing else.
 fn check(name: &str, count: usize, change: impl FnOnce(&mut [Segment]), expected: &[usize]) {
     let mut segments = burst(count);
     change(&mut segments);
-    let lens: Vec<_> = merged(&segments).iter().map(|frame| frame.whole_len() - IP).collect();
-    assert_eq!(lens, expected, "{name}");
+    let lens =
+        |segments: &[Segment]| -> Vec<_> { merged(segments).iter().map(|frame| frame.whole_len() - IP).collect() };
+    assert_eq!(lens(&segments), expected, "{name}");
+    if segments.iter().all(|segment| segment.timestamp.is_none()) && expected.iter().all(|&len| len < 60_000) {
+        segments.iter_mut().for_each(|segment| segment.timestamp = Some(9));
+        let expected: Vec<_> = expected.iter().map(|len| len + 12).collect();
+        assert_eq!(lens(&segments), expected, "{name}, with timestamps");
+    }
 }
 
 #[test]

@@ -86,23 +86,17 @@ impl ControlBlock {
     fn take_plain_ack(&mut self, at: &mut Arrival<'_>, done: &mut Disposition) {
         let (ack, before) = (at.header.ack, self.snd_una);
         let prior_in_flight = self.snd_nxt - before;
-        let (mut oldest, mut newest, mut delivered) = (at.now, None, Amount { segments: 0, bytes: ack - before });
-        let mut marks = Marks::empty();
-        while let Some((start, front)) = self.sent.front() {
-            if front.end.is_after(ack) {
-                self.sent.trim_front(ack.max(start));
-                break;
-            }
-            let Some(sent) = self.sent.pop_front() else { break };
-            oldest = if delivered.segments == 0 { sent.sent_at } else { oldest };
-            delivered.segments += 1;
-            marks |= sent.marks;
-            newest = Some(sent);
+        let popped = self.sent.pop_through(ack);
+        if let Some((start, _)) = self.sent.front() {
+            self.sent.trim_front(ack.max(start));
         }
+        let delivered = Amount { segments: popped.map_or(0, |popped| popped.count), bytes: ack - before };
         self.note_acknowledged(at, done);
-        let times = newest.as_ref().filter(|_| !marks.contains(Marks::REPEATED)).map(|last| (oldest, last.sent_at));
+        let once = popped.filter(|popped| !popped.marks.contains(Marks::REPEATED));
+        let times = once.map(|popped| (popped.first.sent_at, popped.last.sent_at));
         let rtt = self.measure(at, (times, None), true);
         self.stats.delivered = self.stats.delivered.wrapping_add(delivered.segments);
+        let newest = popped.map(|popped| popped.last);
         let rate = self.delivery.sample(at.now, delivered, newest.as_ref(), self.min_rtt.us());
         if delivered.segments > 0 {
             self.set_transmission_timer(at.now);

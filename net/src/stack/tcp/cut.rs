@@ -95,7 +95,7 @@ impl Template {
             packet.leave_checksum_at(self.tcp, TcpHeader::CHECKSUM_OFFSET.into());
         } else {
             let mut sum = self.sum;
-            sum.add(&seq.0.to_be_bytes());
+            sum.add_words(seq.0.into());
             sum.add_at(0, text);
             TcpHeader::set_checksum(header, sum.checksum());
         }

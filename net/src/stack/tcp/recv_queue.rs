@@ -13,7 +13,7 @@ pub(crate) struct RecvQueue {
 }
 
 /// Texts up to this length are copied behind the previous one if there is room (`TCPRcvCoalesce`), so that a peer that
-/// sends single bytes cannot make us hold a block for each.
+/// sends single bytes cannot make us hold a block for each. Longer ones are merged if they refer to text that goes on.
 const COALESCE_MAX: usize = 512;
 
 impl RecvQueue {
@@ -34,13 +34,20 @@ impl RecvQueue {
         self.truesize
     }
 
-    /// Takes a packet that has been pulled to its text. Says whether it was merged into the previous one.
+    /// Takes a packet that has been pulled to its text. Says whether it was merged into the previous one (`tcp_try_coalesce`).
     #[inline]
-    pub(crate) fn push(&mut self, packet: PacketBuf, pool: &mut PoolCache) -> bool {
+    pub(crate) fn push(&mut self, mut packet: PacketBuf, pool: &mut PoolCache) -> bool {
         self.len += packet.len() as u32;
-        let alone = self.packets.is_empty();
-        if !alone && packet.len() <= COALESCE_MAX {
-            return self.coalesce(packet, pool);
+        if let Some(last) = self.packets.back_mut() {
+            let had = last.truesize();
+            if last.absorb(&mut packet) {
+                self.truesize += (last.truesize() - had) as u32;
+                pool.free(packet);
+                return true;
+            }
+            if packet.len() <= COALESCE_MAX {
+                return self.coalesce(packet, pool);
+            }
         }
         self.truesize += packet.truesize() as u32;
         self.packets.push_back(packet);
@@ -121,7 +128,7 @@ impl RecvQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Pool;
+    use crate::packet::{Frag, Pool};
     use proptest::prelude::*;
     use std::io::IoSliceMut;
 
@@ -143,15 +150,46 @@ mod tests {
         assert!(queue.truesize() < 3000, "{}", queue.truesize());
     }
 
+    /// A packet that refers to the next bytes of a sender's text, which it writes first.
+    fn reference(cache: &mut PoolCache, sent: &mut Frag, bytes: &[u8]) -> PacketBuf {
+        let mut packet = cache.alloc(54, 0).unwrap();
+        let mut left = bytes;
+        while !left.is_empty() {
+            let n = sent.append(left);
+            if n == 0 {
+                *sent = cache.alloc_text(4000);
+                continue;
+            }
+            packet.add_frag(sent.part(sent.len() - n, n));
+            left = &left[n..];
+        }
+        packet
+    }
+
+    #[test]
+    fn what_refers_to_text_that_goes_on_is_one_packet() {
+        let pool = Pool::new(1 << 20);
+        let (mut cache, mut queue) = (pool.cache(), RecvQueue::new());
+        let mut sent = cache.alloc_text(16_000);
+        sent.append(&[7; 16_000]);
+        for segment in 0..11 {
+            let mut packet = cache.alloc(54, 0).unwrap();
+            packet.add_frag(sent.part(segment * 1448, 1448.min(16_000 - segment * 1448)));
+            assert_eq!(queue.push(packet, &mut cache), segment > 0);
+        }
+        assert_eq!((queue.len(), queue.truesize()), (11 * 1448, 832 + 11 * 1448));
+    }
+
     proptest! {
         #[test]
-        fn reads_what_arrived(steps in prop::collection::vec((any::<bool>(), 1usize..1500), 1..80)) {
+        fn reads_what_arrived(steps in prop::collection::vec((0u8..3, 1usize..1500), 1..80)) {
             let pool = Pool::new(1 << 24);
             let (mut cache, mut queue, mut model) = (pool.cache(), RecvQueue::new(), Vec::new());
-            for (index, (arrives, n)) in steps.into_iter().enumerate() {
-                if arrives {
+            let mut sent = cache.alloc_text(4000);
+            for (index, (what, n)) in steps.into_iter().enumerate() {
+                if what > 0 {
                     let bytes: Vec<u8> = (0..n).map(|at| (at * 7 + index) as u8).collect();
-                    let packet = text(&mut cache, &bytes);
+                    let packet = if what == 1 { text(&mut cache, &bytes) } else { reference(&mut cache, &mut sent, &bytes) };
                     queue.push(packet, &mut cache);
                     model.extend(bytes);
                 } else {

@@ -37,6 +37,16 @@ pub(crate) struct Progress {
     pub(crate) first_sent_at: Instant,
 }
 
+/// Segments that were taken out together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Popped {
+    pub(crate) count: u32,
+    /// What any of them was marked with.
+    pub(crate) marks: Marks,
+    pub(crate) first: Sent,
+    pub(crate) last: Sent,
+}
+
 bitflags::bitflags! {
     /// What is known about a segment.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +115,21 @@ impl SentQueue {
         self.start = sent.end;
         self.base += 1;
         Some(sent)
+    }
+
+    /// Takes out all segments that end at `ack` or before it. Says how many they were, what marks any of them had, and which
+    /// were the first and the last.
+    pub(crate) fn pop_through(&mut self, ack: SeqNumber) -> Option<Popped> {
+        let first = *self.records.front().filter(|first| !first.end.is_after(ack))?;
+        let (mut count, mut marks, mut last) = (1, first.marks, &first);
+        while let Some(next) = self.records.get(count).filter(|next| !next.end.is_after(ack)) {
+            (count, marks, last) = (count + 1, marks | next.marks, next);
+        }
+        let last = *last;
+        self.records.discard_front(count);
+        self.start = last.end;
+        self.base += count as u64;
+        Some(Popped { count: count as u32, marks, first, last })
     }
 
     /// The first segment begins later now: a part of it was acknowledged.
@@ -214,7 +239,11 @@ mod tests {
         queue.trim_front(at(13));
         assert_eq!((queue.numbers(), queue.start_of(1), queue.len_of(1), queue.len_of(2)), ((1, 5), at(13), 7, 10));
         assert!(queue.get(0).is_none() && queue.get(5).is_none());
-        while queue.pop_front().is_some() {}
+        assert!(queue.pop_through(at(19)).is_none());
+        let popped = queue.pop_through(at(35)).unwrap();
+        assert_eq!((popped.count, popped.first.end, popped.last.end), (2, at(20), at(30)));
+        assert_eq!((queue.numbers(), queue.start), ((3, 5), at(30)));
+        assert_eq!(queue.pop_through(at(60)).map(|popped| popped.count), Some(2));
         assert_eq!((queue.numbers(), queue.start), ((5, 5), at(50)));
     }
 }

@@ -54,6 +54,20 @@ impl<T> ShortQueue<T> {
         Some(item)
     }
 
+    /// Drops the first `n`, or all.
+    #[inline]
+    pub(crate) fn discard_front(&mut self, n: usize) {
+        let Some(others) = n.checked_sub(1) else { return };
+        self.first = None;
+        if let Some(rest) = &mut self.rest {
+            drop(rest.drain(..others.min(rest.len())));
+            self.first = rest.pop_front();
+            if rest.is_empty() {
+                self.rest = None;
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn front(&self) -> Option<&T> {
         self.first.as_ref()
@@ -134,6 +148,11 @@ mod tests {
                     }
                     2 => prop_assert_eq!(queue.pop_front(), model.pop_front()),
                     _ if n < 5 => prop_assert!(queue.drain().eq(model.drain(..))),
+                    _ if n < 25 => {
+                        let n = n as usize % 5;
+                        queue.discard_front(n);
+                        model.drain(..n.min(model.len()));
+                    }
                     _ => {
                         let at = n as usize % 5;
                         prop_assert_eq!(queue.get_mut(at), model.get_mut(at));

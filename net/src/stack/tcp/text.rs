@@ -13,6 +13,7 @@ use crate::stack::tcp::input::Arrival;
 use crate::stack::tcp::out_of_order::Inserted;
 use crate::stack::tcp::state::{Cause, State};
 use crate::wire::tcp::{SeqNumber, TcpFlags};
+use std::iter;
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
@@ -30,9 +31,14 @@ impl ControlBlock {
             return self.accept_piece(at, seq, (text, fin), done);
         }
         // What GRO has put together: each piece is what it was, and the last has the FIN.
+        let len = text.whole_len();
         let rest = text.take_rest();
+        if !fin && self.is_next(seq, len) {
+            self.accept_list(at, (text, rest), len, done);
+            return *done;
+        }
         let mut left = rest.len();
-        for piece in std::iter::once(text).chain(rest) {
+        for piece in iter::once(text).chain(rest) {
             let (len, fin) = (piece.len() as u32, fin && left == 0);
             *done = self.accept_piece(at, seq, (piece, fin), done);
             if done.notice.contains(Notice::FAILED) {
@@ -42,6 +48,44 @@ impl ControlBlock {
             left = left.wrapping_sub(1);
         }
         *done
+    }
+
+    /// Whether so much text is what was to come next, with nothing to consider: it fits, will be read, and fills no hole. Room
+    /// is wanted for three times as much, which is what text in pieces may be charged for.
+    fn is_next(&self, seq: SeqNumber, len: usize) -> bool {
+        let has_room = self.recv.truesize().saturating_add(3 * len as u32) <= self.rcvbuf;
+        seq == self.rcv_nxt
+            && len <= self.receive_window() as usize
+            && has_room
+            && self.out_of_order.is_empty()
+            && self.state.may_receive()
+            && !self.flags.contains(Flags::FIN_SEEN)
+            && !self.has_no_reader()
+    }
+
+    /// What GRO has put together, and [is next](Self::is_next): one packet, as for the kernel.
+    fn accept_list(
+        &mut self,
+        at: &mut Arrival<'_>,
+        (text, rest): (PacketBuf, Vec<PacketBuf>),
+        len: usize,
+        done: &mut Disposition,
+    ) {
+        self.note_arrival(at.now, text.len());
+        if let Some(last) = rest.last() {
+            self.note_arrival(at.now, last.len());
+        }
+        let echo = at.header.options.timestamps.map(|(_, echo)| echo);
+        self.measure_receiver(at.now, echo, len);
+        self.note_mark(at);
+        self.advance_received(len as u32);
+        let mut merged = 0;
+        for piece in iter::once(text).chain(rest) {
+            merged += u64::from(self.recv.push(piece, at.pool));
+        }
+        at.counters.count_many(Mib::TcpExtTCPRcvCoalesce, merged);
+        done.notice |= Notice::READABLE;
+        self.schedule_ack(at.now);
     }
 
     fn accept_piece(

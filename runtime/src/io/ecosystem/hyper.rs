@@ -1,9 +1,10 @@
 //! hyper's `Read` and `Write`.
 
+use super::scratch;
 use futures_io::AsyncRead as Reads;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 pub use hyper::rt::{Read, ReadBufCursor, Write};
 
@@ -13,18 +14,8 @@ pub fn poll_read<R: Reads>(
     cx: &mut Context<'_>,
     mut buf: ReadBufCursor<'_>,
 ) -> Poll<io::Result<()>> {
-    // hyper offers much room, of which all has to be zeroed for a reader that takes bytes.
-    let room = buf.remaining().min(READ_BYTES_MAX);
-    let room = buf.initialize_unfilled_to(room);
-    let len = room.len();
-    let n = ready!(reader.poll_read(cx, room))?;
-    assert!(n <= len, "a reader said that it read more than there was room for");
-    // SAFETY: `advance` wants the `n` bytes initialized. So are the first `len`, by the call above, and `n` is at most that.
-    unsafe { buf.advance(n) };
-    Poll::Ready(Ok(()))
+    scratch::read(buf.remaining(), |room| reader.poll_read(cx, room), |bytes| buf.put_slice(bytes))
 }
-
-const READ_BYTES_MAX: usize = 64 << 10;
 
 #[doc(hidden)]
 #[macro_export]

@@ -8,6 +8,8 @@ pub mod hyper;
 #[cfg(not(feature = "hyper"))]
 #[path = "no_hyper.rs"]
 pub mod hyper;
+#[cfg(any(feature = "hyper", feature = "tokio"))]
+mod scratch;
 #[cfg(not(feature = "tokio"))]
 #[path = "no_tokio.rs"]
 pub mod tokio;

@@ -1,5 +1,6 @@
 //! tokio's `AsyncRead` and `AsyncWrite`.
 
+use super::scratch;
 use futures_io::AsyncRead as Reads;
 use std::io;
 use std::pin::Pin;
@@ -9,6 +10,9 @@ pub use tokio::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 /// Reads into what `buf` has left.
 pub fn poll_read<R: Reads>(reader: Pin<&mut R>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    if buf.initialized().len() < buf.capacity() {
+        return scratch::read(buf.remaining(), |room| reader.poll_read(cx, room), |bytes| buf.put_slice(bytes));
+    }
     let n = ready!(reader.poll_read(cx, buf.initialize_unfilled()))?;
     buf.advance(n);
     Poll::Ready(Ok(()))

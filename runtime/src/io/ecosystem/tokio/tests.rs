@@ -7,6 +7,7 @@ use crate::io::duplex;
 use crate::sync::test_support::now;
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -39,4 +40,24 @@ fn vectors_pass_through_and_shutting_down_is_closing() {
     let mut text = String::new();
     now(futures_lite::AsyncReadExt::read_to_string(&mut other, &mut text)).unwrap();
     assert_eq!(text, "abcd");
+}
+
+/// More comes than one read takes, into room that nobody has initialized.
+#[test]
+fn room_that_is_not_initialized_is_filled_in_order() {
+    let sent: Vec<u8> = (0..200_000u32).map(|i| (i % 251) as u8).collect();
+    let (mut one, mut other) = duplex(sent.len());
+    now(futures_lite::AsyncWriteExt::write_all(&mut one, &sent)).unwrap();
+    let mut room = vec![MaybeUninit::uninit(); sent.len()];
+    let mut buf = ReadBuf::uninit(&mut room);
+    let mut reads = 0;
+    while buf.remaining() > 0 {
+        let before = buf.filled().len();
+        now(poll_fn(|cx| AsyncRead::poll_read(Pin::new(&mut other), cx, &mut buf))).unwrap();
+        assert!(buf.filled().len() > before, "no byte came");
+        reads += 1;
+    }
+    assert!(reads > 1, "one read took all of it");
+    assert_eq!(buf.filled(), sent);
+    assert_eq!(buf.initialized().len(), sent.len());
 }

@@ -1,24 +1,11 @@
 //! The echo example as a program: what it prints, and how it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// Cargo builds the examples beside the tests.
-fn echo() -> Command {
-    let mut path: PathBuf = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("echo{}", std::env::consts::EXE_SUFFIX));
-    Command::new(path)
-}
-
 fn run(args: &[&str]) -> Output {
-    echo().args(args).output().expect("cargo has built the example")
+    Command::new(crate::example("echo")).args(args).output().expect("cargo has built the example")
 }
 
 fn json(args: &[&str]) -> Vec<serde_json::Value> {
@@ -109,7 +96,8 @@ fn wrong_input_gets_one_line_and_exit_code_2() {
 
 #[test]
 fn listen_gives_lines_back() {
-    let mut child = echo().args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        Command::new(crate::example("echo")).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
     let addr = first.trim_start_matches("listening on ").split(',').next().unwrap();
