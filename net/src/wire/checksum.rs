@@ -51,8 +51,11 @@ impl Sum {
 
     /// Adds bytes that stand in several pieces, the first at an even offset.
     #[inline]
-    pub(crate) fn add_pieces<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) {
-        let mut offset = 0;
+    pub(crate) fn add_pieces<'a>(&mut self, mut pieces: impl Iterator<Item = &'a [u8]>) {
+        // Mostly there is one.
+        let first = pieces.next().unwrap_or_default();
+        self.add(first);
+        let mut offset = first.len();
         for bytes in pieces {
             let mut piece = Sum::default();
             piece.add(bytes);
