@@ -111,6 +111,13 @@ impl Shard {
     }
 }
 
+/// Whether a call needs the present time, or the time of the stack's last entry will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    Now,
+    Recent,
+}
+
 /// What it takes to drain a transmit ring, of which there is one: so one drains it at a time.
 #[derive(Default)]
 struct Doorbell {
@@ -213,6 +220,22 @@ impl Works {
         self.run(cpu, shard, recent, f)
     }
 
+    /// The one or the other, in one place for whoever knows only when he calls.
+    #[inline]
+    pub(crate) fn with_stack_at<R>(
+        &self,
+        cpu: usize,
+        time: Time,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
+    ) -> R {
+        let now = (time == Time::Now).then(|| self.clock.now());
+        let shard = self.lock(cpu);
+        let now = now.unwrap_or(shard.recent);
+        self.run(cpu, shard, now, f)
+    }
+
+    // There is one for each kind of call, with the call in it.
+    #[inline(always)]
     fn run<R>(
         &self,
         cpu: usize,

@@ -179,7 +179,8 @@ fn sum_short(bytes: &[u8]) -> u64 {
     }
     words.iter().for_each(|&word| sum += u128::from(u64::from_ne_bytes(word)));
     let (low, high) = (sum as u64, (sum >> 64) as u64);
-    (low & 0xffff_ffff) + (low >> 32) + high + sum_rest(rest)
+    let total = (low & 0xffff_ffff) + (low >> 32) + high;
+    if rest.is_empty() { total } else { total + sum_rest(rest) }
 }
 
 /// The sum of less than a block.
