@@ -13,7 +13,7 @@ use wakeline_benches::samples::Samples;
 pub(crate) struct Plan {
     pub(crate) parts: Vec<Part>,
     pub(crate) servers: Vec<Who>,
-    pub(crate) rounds: u32,
+    pub(crate) rounds: usize,
     /// Of one measurement.
     pub(crate) time: Duration,
 }
@@ -42,7 +42,7 @@ impl Plan {
         for round in 0..self.rounds {
             eprintln!("{}: round {} of {}", part.what(), round + 1, self.rounds);
             for turn in 0..servers.len() {
-                let at = (turn + round as usize) % servers.len();
+                let at = (turn + round) % servers.len();
                 let Some(so_far) = &mut results[at] else { continue };
                 match self.ask(part, servers[at]) {
                     Ok(figures) => so_far.push(figures),
