@@ -310,7 +310,9 @@ fn check_way(to: Option<SocketAddr>) {
     };
     // The last frame, and how many there were.
     let sent = |world: &mut World, payload: &[u8]| {
-        (0..2).for_each(|_| drop(send(world, CLIENT, client, payload, to)));
+        for _ in 0..2 {
+            send(world, CLIENT, client, payload, to).unwrap();
+        }
         drop(world.take_log());
         send(world, CLIENT, client, payload, to).unwrap();
         (world.last_frame.clone(), world.take_log().len())
