@@ -83,7 +83,11 @@ fn rows(part: Part, servers: &[Who], results: &[Rounds]) -> Vec<Row> {
 
 fn row(part: Part, who: Who, of: &dyn Fn(Who, &str) -> Option<Samples>) -> Option<Row> {
     let (figure, unit) = part.figure();
-    let promised = if who.runtime == Runtime::Wakeline { part.promises(who.workers) } else { vec![] };
+    let promised = match who.runtime {
+        Runtime::Wakeline => part.promises(who.workers),
+        Runtime::WakelineRing => part.promises_of_ring(who.workers),
+        _ => vec![],
+    };
     let more = |&name: &&'static str| Some((name, of(who, name)?.median()));
     Some(Row {
         question: part.letter(),
