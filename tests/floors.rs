@@ -49,7 +49,7 @@ const LAW: Law = Law {
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
                 "fasync",                               // files with an owner, processes with signals
-                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward  iov_iter", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
+                "event  syscall  waking  halt  sockopt  tcp_info  extended_error  recv_meta  forward  iov_iter  growing", // the tracepoints, who wakes through what; what starts an engine again; what sockets are asked and tell
                 "atomic",                               // the standard library's atomics, or loom's
             ],
         },
@@ -143,6 +143,7 @@ const LAW: Law = Law {
         Listed { file: "net/src/irq/line.rs", why: "a line's masks, its latched cause, who runs its handler" },
         Listed { file: "net/src/irq/napi.rs", why: "the NAPI word" },
         Listed { file: "net/src/irq/softirq.rs", why: "the pending softirqs, and whether they may run" },
+        Listed { file: "net/src/nic/mod.rs", why: "how many queues are in use: one load a batch" },
         Listed { file: "net/src/link/capture.rs", why: "whether anybody captures: one load a batch" },
         Listed { file: "net/src/link/delay.rs", why: "whether a frame entered an idle line" },
         Listed { file: "net/src/epoll/sleepers.rs", why: "how many sleep on an epoll, asked under a socket's lock" },

@@ -46,6 +46,8 @@ mod forward;
 #[doc(hidden)]
 #[cfg(not(loom))]
 pub mod fuzzing;
+#[cfg(not(loom))]
+mod growing;
 mod halt;
 #[cfg(not(loom))]
 mod host;

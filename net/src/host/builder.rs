@@ -1,11 +1,12 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
+use crate::growing::Growing;
 use crate::host::cpu::CpuEngine;
 use crate::host::driver::Driver;
 use crate::host::gro::Gro;
 use crate::host::handle::Host;
-use crate::host::irq_desc::{Flow, IrqDesc};
+use crate::host::irq_desc::{Flow, IrqDesc, msix_chip};
 use crate::host::lan::{LanInner, Station};
 use crate::host::machine::{Machine, Parts, Shard};
 use crate::host::softnet::CpuShared;
@@ -340,7 +341,7 @@ impl HostBuilder {
         let secret = std::array::from_fn(|_| rng.next_u64());
         let shards = (0..self.cpus).map(|index| {
             let config = self.stack_config((station, &addrs, &routes), &nic, secret, index);
-            let stack = Stack::new(config, self.lan.pool.cache(), rng.fork());
+            let stack = Stack::new(config, self.lan.pool.cache_of(index), rng.fork());
             let tx = TxQueue::new(self.tx_ring.unwrap_or(self.model.limits().ring_default));
             Shard::new(stack, tx, tracer.clone(), now)
         });
@@ -458,7 +459,6 @@ impl HostBuilder {
         let lines = (0..queues).map(line).collect();
         let config = NicConfig {
             model: self.model,
-            hashes: queues > 1,
             rx_ring: self.rx_ring.unwrap_or(limits.ring_default),
             offloads: self.offloads,
             mtu: self.mtu,
@@ -469,20 +469,20 @@ impl HostBuilder {
     fn driver(&self, queues: usize) -> Driver {
         let merges = self.offloads.contains(Offloads::GENERIC_RECEIVE);
         let gros = (0..queues).map(|_| merges.then(Gro::default)).collect();
-        Driver::new(self.model.limits().is_legacy, gros)
+        Driver::new(self.model.limits(), gros)
     }
 
-    fn irqs(&self, nic: &Nic) -> Box<[IrqDesc]> {
+    fn irqs(&self, nic: &Nic) -> Growing<IrqDesc> {
         let desc = |queue: usize| {
             let line = nic.line(queue);
             let (flow, chip) = match (self.model.limits().is_legacy, self.irq_chip) {
-                (false, _) => (Flow::Edge, format!("PCI-MSIX-0000:00:03.0  {queue}-edge")),
+                (false, _) => (Flow::Edge, msix_chip(queue)),
                 (true, IrqChip::IoApic) => (Flow::Fasteoi, format!("IO-APIC  {}-fasteoi", line.number())),
                 (true, IrqChip::Pic) => (Flow::Level, format!("XT-PIC  {}-level", line.number())),
             };
             IrqDesc::new(queue, flow, chip, self.cpus, line.name().clone(), self.threadirqs)
         };
-        (0..nic.queue_count()).map(desc).collect()
+        Growing::new((0..nic.queue_count()).map(desc), self.model.limits().queues_max)
     }
 
     fn stack_config(

@@ -240,7 +240,7 @@ impl Cpu {
             Instance::Queue(queue) => !driver::give_up_disabled(host, queue.into()),
             Instance::Backlog => true,
         });
-        for queue in 0..host.nic.queue_count() {
+        for queue in 0..host.driver.vectors.len() {
             if host.driver.vectors[queue].napi.is_disable_pending() && shared.stop_thread(Kthread::Napi(queue as u16)) {
                 let _given_up = driver::give_up_disabled(host, queue);
             }

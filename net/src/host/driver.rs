@@ -5,6 +5,8 @@
 //! handler reads the cause register, and masks the device itself.
 
 use crate::event::Event;
+use crate::growing::Growing;
+use crate::host::counters::Counter;
 use crate::host::cpu::Own;
 use crate::host::gro::Gro;
 use crate::host::irq_desc::IrqReturn;
@@ -13,16 +15,25 @@ use crate::host::softnet::{CpuShared, Instance, Kthread};
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::napi::{Completed, Napi, Scheduled};
 use crate::irq::softirq::Softirq;
+use crate::nic::model::Limits;
 use crate::nic::rx_ring::Refill;
 use crate::packet::PacketBuf;
 use parking_lot::Mutex;
+use std::io;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 use wakeline_runtime::park::{might_sleep, non_block};
 
 /// The driver's side of the device: a vector for each queue pair.
 pub(crate) struct Driver {
-    pub(crate) vectors: Box<[Vector]>,
+    pub(crate) vectors: Growing<Vector>,
+    /// Held by whoever takes queues down or up (`rtnl_lock`).
+    rtnl: Mutex<()>,
+    /// How instances are set that there are not yet.
+    defaults: Mutex<NapiSettings>,
+    /// How often somebody has begun to take a queue down or up, and has ended. For assertions.
+    begun: Counter,
+    ended: Counter,
     /// It has one level line, and reads a cause register.
     is_legacy: bool,
     merges: bool,
@@ -43,7 +54,8 @@ enum Fault {
     NeverEnds,
 }
 
-/// What belongs to one queue pair (`q_vector`).
+/// What belongs to one queue pair (`q_vector`). Aligned, so that it has no cache line in common with another's.
+#[repr(align(128))]
 pub(crate) struct Vector {
     pub(crate) napi: Napi,
     /// Merges segments that arrive together. Whoever polls has it alone.
@@ -75,12 +87,16 @@ const REFILL_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Driver {
     /// A driver with a vector for each of `gros`, which merge or do not.
-    pub(crate) fn new(is_legacy: bool, gros: Vec<Option<Gro>>) -> Driver {
+    pub(crate) fn new(limits: &Limits, gros: Vec<Option<Gro>>) -> Driver {
         let merges = gros.iter().any(Option::is_some);
-        let vector = |gro| Vector { napi: Napi::default(), gro: Mutex::new(gro), tuning: Mutex::default() };
+        let vector = |gro| Vector::new(Napi::default(), gro);
         Driver {
-            vectors: gros.into_iter().map(vector).collect(),
-            is_legacy,
+            vectors: Growing::new(gros.into_iter().map(vector), limits.queues_max),
+            rtnl: Mutex::default(),
+            defaults: Mutex::default(),
+            begun: Counter::default(),
+            ended: Counter::default(),
+            is_legacy: limits.is_legacy,
             merges,
             #[cfg(test)]
             fault: Mutex::new(None),
@@ -94,12 +110,30 @@ impl Driver {
 
     /// Sets every queue's instance. It counts from the next completion on.
     pub(crate) fn set(&self, settings: NapiSettings) {
-        for vector in &self.vectors {
-            vector.tuning.lock().settings = settings;
-            let NapiSettings { defer_hard_irqs, gro_flush_timeout, threaded } = settings;
-            vector.napi.set_tuned(defer_hard_irqs > 0 || !gro_flush_timeout.is_zero());
-            vector.napi.set_threaded(threaded);
-        }
+        *self.defaults.lock() = settings;
+        self.vectors.iter().for_each(|vector| vector.set(settings));
+    }
+
+    /// Adds instances until there are `count`; they are disabled.
+    fn grow(&self, count: usize) {
+        self.vectors.grow(count, |_| {
+            let vector = Vector::new(Napi::added(), self.merges.then(Gro::default));
+            vector.set(*self.defaults.lock());
+            vector
+        });
+    }
+}
+
+impl Vector {
+    fn new(napi: Napi, gro: Option<Gro>) -> Vector {
+        Vector { napi, gro: Mutex::new(gro), tuning: Mutex::default() }
+    }
+
+    fn set(&self, settings: NapiSettings) {
+        self.tuning.lock().settings = settings;
+        let NapiSettings { defer_hard_irqs, gro_flush_timeout, threaded } = settings;
+        self.napi.set_tuned(defer_hard_irqs > 0 || !gro_flush_timeout.is_zero());
+        self.napi.set_threaded(threaded);
     }
 }
 
@@ -327,9 +361,12 @@ pub(crate) fn enable_irq(host: &Works, queue: usize) {
 /// frames wait for ever. For assertions.
 pub(crate) fn is_looked_after(host: &Works, queue: usize) -> bool {
     let (line, desc, napi) = (host.nic.line(queue), &host.irqs[queue], &host.driver.vectors[queue].napi);
+    // A queue that is taken down or up belongs to nobody meanwhile.
+    let (ended, begun) = (host.driver.ended.get(), host.driver.begun.get());
     // Another CPU may take the interrupt meanwhile, which masks it until that CPU is the owner; it is counted before.
     let taken = desc.total();
     let is_lost = !line.is_in_progress() && !napi.is_owned() && line.is_masked() && desc.total() == taken;
+    let is_lost = is_lost && ended == begun && host.driver.begun.get() == begun;
     // A timer looks after what has settings; a thread may be about to.
     !is_lost || napi.is_tuned() || !desc.is_plain()
 }
@@ -357,21 +394,92 @@ pub(crate) fn give_up_disabled(host: &Works, queue: usize) -> bool {
     disabled
 }
 
-/// `napi_enable`, and the queue may interrupt.
+/// `napi_enable`. The caller [opens](open) it once it has let go of `rtnl`: an interrupt may wake somebody.
 fn enable(host: &Works, queue: usize) {
     let vector = &host.driver.vectors[queue];
     vector.napi.enable();
     vector.napi.set_threaded(vector.tuning.lock().settings.threaded);
+}
+
+/// A queue that was enabled may interrupt; with this its change has ended.
+fn open(host: &Works, queue: usize) {
     enable_irq(host, queue);
+    host.driver.ended.add_shared(1);
 }
 
 /// `ethtool -G`: the device goes down for a moment, and what is in its receive rings is lost.
 pub(crate) fn resize_rings(host: &Works, count: usize) {
     for queue in 0..host.nic.queue_count() {
-        disable(host, queue);
-        host.nic.resize_rx(queue, count);
-        enable(host, queue);
+        {
+            let _rtnl = host.driver.rtnl.lock();
+            if queue >= host.nic.queue_count() {
+                return;
+            }
+            host.driver.begun.add_shared(1);
+            disable(host, queue);
+            host.nic.resize_rx(queue, count);
+            enable(host, queue);
+        }
+        open(host, queue);
     }
+}
+
+/// `ethtool -L`: uses `count` queues from here on. What stands in the rings of others goes up the stack.
+///
+/// # Errors
+/// `EINVAL` for more than the device has, and where the user's table of RSS names one that would go.
+pub(crate) fn set_channels(host: &Works, count: usize) -> io::Result<()> {
+    if !(1..=host.nic.model().limits().queues_max).contains(&count) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut left = Vec::new();
+    let before = {
+        let _rtnl = host.driver.rtnl.lock();
+        let before = host.nic.queue_count();
+        if count == before {
+            return Ok(());
+        }
+        // A frame's queue need not be that of its shard from here on.
+        host.steering.bend();
+        let ring = host.nic.rx_ring();
+        host.driver.grow(count);
+        host.nic.set_queue_count(count)?;
+        host.irqs.grow(count, |queue| host.irqs[0].sibling(queue, host.nic.line(queue).name().clone()));
+        for queue in before..count {
+            host.nic.resize_rx(queue, ring);
+            host.driver.begun.add_shared(1);
+            enable(host, queue);
+        }
+        for queue in count..before {
+            left.push((host.nic.line(queue).cpu(), take_down(host, queue)));
+        }
+        before
+    };
+    (before..count).for_each(|queue| open(host, queue));
+    let now = host.clock.now();
+    for (cpu, mut frames) in left.into_iter().filter(|(_, frames)| !frames.is_empty()) {
+        let _bh_disabled = non_block();
+        host.deliver(cpu, now, &mut frames);
+    }
+    Ok(())
+}
+
+/// Nobody polls the queue any more, to which no frame comes; what was in it.
+fn take_down(host: &Works, queue: usize) -> Vec<PacketBuf> {
+    host.driver.begun.add_shared(1);
+    disable(host, queue);
+    host.nic.line(queue).mask();
+    let mut frames = Vec::new();
+    // Without memory for its buffers the device keeps what is in its FIFO, which is lost with the ring.
+    let _refill = host.nic.clean_rx(queue, usize::MAX, &mut frames);
+    if let Some(gro) = host.driver.vectors[queue].gro.lock().as_mut() {
+        let mut held = Vec::new();
+        gro.flush(&mut held, None);
+        frames.splice(0..0, held);
+    }
+    host.nic.resize_rx(queue, host.nic.rx_ring());
+    host.driver.ended.add_shared(1);
+    frames
 }
 
 #[cfg(test)]

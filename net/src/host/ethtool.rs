@@ -39,9 +39,9 @@ pub struct Channels {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EthtoolStats {
-    /// Summed up.
+    /// Summed up, with what queues have counted that are not in use any more.
     pub total: NicStats,
-    /// Of each queue pair.
+    /// Of each queue pair that is in use.
     pub queues: Vec<NicStats>,
 }
 
@@ -78,6 +78,30 @@ impl Host {
         Channels { combined_max: nic.model().limits().queues_max, combined: nic.queue_count() }
     }
 
+    /// Uses `combined` queue pairs from here on, each with its vector and NAPI instance (`ethtool -L eth0 combined N`). Queue `n`
+    /// interrupts CPU `n`, and queues beyond the last CPU begin again with CPU 0.
+    ///
+    /// The table of RSS is dealt out anew, unless it was set by [`set_rxfh`](Host::set_rxfh). Nothing is lost: what stands in
+    /// the rings of queues that go is brought to the stack, as `virtio_net` does, where most drivers lose what is in all rings. A
+    /// connection's state stays with its CPU: if its queue goes, its packets come in by the queue that their hash has now, and the CPU
+    /// of that one works on them. Packets that follow in the new queue may overtake those that the old one still holds.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(host: wakeline_net::emulated::Host) -> std::io::Result<()> {
+    /// host.set_channels(2)?;
+    /// println!("{}", host.channels()); // ethtool -l eth0
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` (`InvalidInput`) for none and for more than the device can have, and where a table that was set names a queue that
+    /// would go; [`reset_rxfh`](Host::reset_rxfh) takes that back.
+    pub fn set_channels(&self, combined: usize) -> io::Result<()> {
+        driver::set_channels(self.machine(), combined)
+    }
+
     /// How the device moderates interrupts (`ethtool -c`).
     #[must_use]
     pub fn coalesce(&self) -> Coalesce {
@@ -106,16 +130,16 @@ impl Host {
     /// How the device spreads flows over its queues (`ethtool -x`).
     ///
     /// # Errors
-    /// `EOPNOTSUPP` (`Unsupported`) for a device with one queue.
+    /// `EOPNOTSUPP` (`Unsupported`) for a device that does not: an [`E1000`](NicModel::E1000).
     pub fn rxfh(&self) -> io::Result<Rxfh> {
         self.machine().nic.rxfh()
     }
 
     /// Spreads them otherwise (`ethtool -X`). A connection's state stays where it is: only the CPU changes that works on its
-    /// packets.
+    /// packets. A table that is not the present one is its user's from here on: [`set_channels`](Host::set_channels) keeps it.
     ///
     /// # Errors
-    /// `EOPNOTSUPP` (`Unsupported`) for a device with one queue; `EINVAL` (`InvalidInput`) for a key that has not 40 bytes, a
+    /// `EOPNOTSUPP` (`Unsupported`) for a device that does not spread them; `EINVAL` (`InvalidInput`) for a key that has not 40 bytes, a
     /// table of another size than the device's, and a queue that there is not.
     pub fn set_rxfh(&self, rxfh: &Rxfh) -> io::Result<()> {
         self.machine().nic.set_rxfh(rxfh)?;
@@ -123,12 +147,21 @@ impl Host {
         Ok(())
     }
 
+    /// Spreads them evenly over the queues, also when there are more or fewer of them (`ethtool -X eth0 default`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` (`Unsupported`) for a device that does not spread them.
+    pub fn reset_rxfh(&self) -> io::Result<()> {
+        self.machine().nic.reset_rxfh()
+    }
+
     /// `ethtool -S`.
     #[must_use]
     pub fn ethtool_stats(&self) -> EthtoolStats {
-        let queues = self.machine().queue_stats();
+        let mut queues = self.machine().queue_stats();
         let mut total = NicStats::default();
         queues.iter().for_each(|queue| total.add(queue));
+        queues.truncate(self.machine().nic.queue_count());
         EthtoolStats { total, queues }
     }
 

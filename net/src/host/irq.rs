@@ -29,7 +29,7 @@ impl Host {
     /// `EINVAL` (`InvalidInput`) when there is none.
     pub fn irq(&self, number: u32) -> io::Result<Irq> {
         let machine = self.machine().clone();
-        let index = (0..machine.irqs.len()).find(|&index| machine.nic.line(index).number() == number);
+        let index = (0..machine.nic.queue_count()).find(|&index| machine.nic.line(index).number() == number);
         let index = index.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         Ok(Irq { machine, index })
     }

@@ -39,7 +39,8 @@ pub(crate) enum Flow {
     Fasteoi,
 }
 
-/// One line's descriptor.
+/// One line's descriptor. Aligned, so that it has no cache line in common with another's.
+#[repr(align(128))]
 pub(crate) struct IrqDesc {
     /// The number of its line at the device.
     index: usize,
@@ -102,6 +103,11 @@ pub struct Spurious {
     pub disabled: bool,
 }
 
+/// The interrupt chip of vector `index`, and the name that the vector has there.
+pub(crate) fn msix_chip(index: usize) -> String {
+    format!("PCI-MSIX-0000:00:03.0  {index}-edge")
+}
+
 /// `note_interrupt`: the window, and how many of it may be nobody's.
 const WINDOW: u64 = 100_000;
 const UNHANDLED_MAX: u64 = 99_900;
@@ -126,6 +132,12 @@ impl IrqDesc {
             is_plain: Flag::new(is_plain),
             state: Mutex::new(State { actions: vec![Arc::new(driver)], next_action: 1, ..State::default() }),
         }
+    }
+
+    /// The descriptor of another vector of the same device (`pci_msix_alloc_irq_at`).
+    pub(crate) fn sibling(&self, index: usize, name: Arc<str>) -> IrqDesc {
+        let threaded = matches!(self.state.lock().actions[0].thread, Some(Thread::Driver));
+        IrqDesc::new(index, self.flow, msix_chip(index), self.counts.len(), name, threaded)
     }
 
     /// Whether nothing but its driver's handler is called for it, here and now.

@@ -10,6 +10,7 @@
 //! which serve it, hold only its [`Works`].
 
 use crate::event::{Drops, Event, Tracer};
+use crate::growing::Growing;
 use crate::host::counters::{Counter, Flag, HostCounters};
 use crate::host::driver::Driver;
 use crate::host::irq_desc::IrqDesc;
@@ -52,7 +53,7 @@ pub(crate) struct Works {
     pub(crate) nic: Arc<Nic>,
     pub(crate) driver: Driver,
     /// A descriptor for each of the device's lines.
-    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) irqs: Growing<IrqDesc>,
     pub(crate) steering: Steering,
     /// Whether the readers of any socket poll busily.
     pub(crate) polls_busily: Flag,
@@ -84,7 +85,9 @@ impl Loopback {
     }
 }
 
-/// One CPU's share of the stack, and what is kept with it under its lock.
+/// One CPU's share of the stack, and what is kept with it under its lock. Aligned, so that it has no cache line in common with
+/// another's.
+#[repr(align(128))]
 pub(crate) struct Shard {
     stack: Stack,
     /// The transmit ring of the CPU's queue, to which only this stack posts.
@@ -124,7 +127,7 @@ pub(crate) struct Parts {
     pub(crate) nic: Arc<Nic>,
     pub(crate) driver: Driver,
     /// A descriptor for each of the device's lines.
-    pub(crate) irqs: Box<[IrqDesc]>,
+    pub(crate) irqs: Growing<IrqDesc>,
     pub(crate) steering: Steering,
     pub(crate) core: Arc<NetCore>,
     pub(crate) clock: Clock,
@@ -329,6 +332,9 @@ impl Works {
             let (home, _) = self.steering.home_of(&frame);
             self.cpus[home].enqueue_to_backlog(&mut vec![frame]);
         }
+        for stray in inward.strays {
+            self.with_stack(stray.keeper as usize, |stack, now, fx| stack.udp_on_stray(now, stray, fx));
+        }
         for fact in inward.facts {
             self.teach(cpu, &fact);
         }
@@ -458,10 +464,11 @@ impl Works {
         self.lock(0).tx.len()
     }
 
-    /// What each queue pair of the device has counted. With fewer of them than CPUs, some CPUs share one.
+    /// What each queue pair of the device has counted, those that were in use once behind those that are. With fewer of them than
+    /// CPUs, some CPUs share one.
     pub(crate) fn queue_stats(&self) -> Vec<NicStats> {
         let mut queues = self.nic.rx_stats();
-        let count = queues.len();
+        let count = self.nic.queue_count();
         for (cpu, shard) in self.shards.iter().enumerate() {
             shard.lock().tx.add_stats(&mut queues[cpu % count]);
         }

@@ -104,7 +104,7 @@ fn interrupts(machine: &Works) -> String {
         let _ = write!(text, "       {:<4}", format!("CPU{cpu}"));
     });
     text.push('\n');
-    for (index, desc) in machine.irqs.iter().enumerate() {
+    for (index, desc) in machine.irqs.iter().enumerate().take(machine.nic.queue_count()) {
         let _ = write!(text, "{:3}: ", machine.nic.line(index).number());
         desc.counts().for_each(|count| {
             let _ = write!(text, "{count:10} ");

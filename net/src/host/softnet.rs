@@ -53,8 +53,9 @@ struct Input {
     limit: Option<FlowLimit>,
 }
 
-/// The part of a CPU that others see.
+/// The part of a CPU that others see. Aligned, so that it has no cache line in common with another CPU's.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct CpuShared {
     pub(crate) irq: Arc<IrqController>,
     pub(crate) counters: CpuCounters,

@@ -15,8 +15,10 @@ fn lone_poll() -> Option<u64> {
     None
 }
 
-/// Where a CPU's lines end, and what starts it when it has halted.
+/// Where a CPU's lines end, and what starts it when it has halted. Aligned, so that it has no cache line in common with
+/// another CPU's.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct IrqController {
     delivered: AtomicU64,
     pub(crate) halt: Halt,

@@ -81,6 +81,13 @@ impl IrqLine {
         IrqLine { auto_mask: MASKED, ..self }
     }
 
+    /// Another line of the same device, with its next numbers: bit `bit`, which interrupts the CPU of that number, beginning again
+    /// after the last.
+    pub(crate) fn sibling(&self, bit: u32, name: Arc<str>) -> IrqLine {
+        let (number, cpu) = (self.number - self.bit + bit, bit as usize % self.controllers.len());
+        IrqLine { auto_mask: self.auto_mask, ..IrqLine::new(number, name, bit, cpu, self.controllers.clone()) }
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.number
     }

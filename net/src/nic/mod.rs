@@ -21,6 +21,7 @@ pub(crate) mod rx_ring;
 pub(crate) mod segmentation;
 pub(crate) mod stats;
 
+use crate::growing::Growing;
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::line::IrqLine;
 use crate::packet::{IpSummed, PacketBuf, take_each};
@@ -36,6 +37,7 @@ use rx_ring::{Refill, RxQueue};
 use stats::NicStats;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
 
 /// One device with its queue pairs.
@@ -44,27 +46,30 @@ pub(crate) struct Nic {
     name: Arc<str>,
     model: NicModel,
     clock: Clock,
+    /// Not looked at while there is one queue in use, with which nobody needs the hash of a frame.
     rss: RwLock<Rss>,
-    /// Whether anybody needs the hash of a frame. With one queue and one CPU nobody does.
-    hashes: bool,
+    /// How many queues are in use. Changed after `rss`, so that who sees the old number does what was right before.
+    active: AtomicUsize,
     offloads: Offloads,
     /// The longest frame that it takes.
     frame_max: usize,
-    queues: Box<[QueuePair]>,
+    /// Those that are in use, and others that were.
+    queues: Growing<QueuePair>,
 }
 
 /// What a device is built with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NicConfig {
     pub(crate) model: NicModel,
-    pub(crate) hashes: bool,
     pub(crate) rx_ring: usize,
     pub(crate) offloads: Offloads,
     /// The largest IP packet that it takes, in bytes.
     pub(crate) mtu: usize,
 }
 
+/// Aligned, so that two CPUs that work on their own queues have no cache line in common.
 #[derive(Debug)]
+#[repr(align(128))]
 struct QueuePair {
     line: IrqLine,
     rx: Mutex<RxQueue>,
@@ -74,21 +79,19 @@ struct QueuePair {
 impl Nic {
     /// A device with one queue pair for each line in `lines`.
     pub(crate) fn new(name: Arc<str>, clock: Clock, lines: Vec<IrqLine>, config: NicConfig) -> Nic {
-        let NicConfig { model, hashes, rx_ring, offloads, mtu } = config;
-        let queues = u16::try_from(lines.len()).expect("a device has at most 64 queue pairs");
-        let entries = if hashes { model.limits().indirection } else { 0 };
-        let fifo_bytes = FIFO_BYTES / lines.len().max(1);
-        let pair =
-            |line| QueuePair { line, rx: Mutex::new(RxQueue::new(rx_ring, fifo_bytes)), moderation: Mutex::default() };
+        let NicConfig { model, rx_ring, offloads, mtu } = config;
+        let count = lines.len();
+        let queues = u16::try_from(count).expect("a device has at most 64 queue pairs");
+        let pair = |line| QueuePair::new(line, RxQueue::new(rx_ring, fifo_share(count)));
         Nic {
             name,
             model,
             clock,
-            rss: RwLock::new(Rss::new(&DEFAULT_KEY, queues, entries)),
-            hashes: entries > 0,
+            rss: RwLock::new(Rss::new(&DEFAULT_KEY, queues, model.limits().indirection)),
+            active: AtomicUsize::new(count),
             offloads,
             frame_max: mtu + EthernetHeader::LEN,
-            queues: lines.into_iter().map(pair).collect(),
+            queues: Growing::new(lines.into_iter().map(pair), model.limits().queues_max),
         }
     }
 
@@ -102,9 +105,37 @@ impl Nic {
         self.model
     }
 
-    /// How many queue pairs it has.
+    /// How many queue pairs are in use.
+    #[inline]
     pub(crate) fn queue_count(&self) -> usize {
-        self.queues.len()
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Uses `count` queue pairs from here on (`netif_set_real_num_rx_queues`); no frame comes to others once this returns. Those
+    /// that there were not yet are as the first one is set; their rings are empty.
+    ///
+    /// # Errors
+    /// `EINVAL` where the user's table of RSS names one that would go.
+    pub(crate) fn set_queue_count(&self, count: usize) -> io::Result<()> {
+        let (first, fifo) = (&self.queues[0], fifo_share(count));
+        self.queues.grow(count, |queue| {
+            let line = first.line.sibling(queue as u32, format!("{}-TxRx-{queue}", self.name).into());
+            line.mask();
+            line.set_moderated(first.line.is_moderated());
+            let pair = QueuePair::new(line, RxQueue::new(first.rx.lock().len(), fifo));
+            pair.moderation.lock().set(first.moderation.lock().get());
+            pair
+        });
+        // Whoever distributes frames holds it until they are in their rings.
+        let mut rss = self.rss.write();
+        if !rss.fits(count as u16) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        rss.set_queues(count as u16);
+        self.active.store(count, Ordering::Relaxed);
+        drop(rss);
+        self.queues.iter().for_each(|pair| pair.rx.lock().set_fifo(fifo));
+        Ok(())
     }
 
     /// How received flows are spread over the queues (`ethtool -x`).
@@ -125,8 +156,18 @@ impl Nic {
         self.rss.write().set(rxfh)
     }
 
+    /// Spreads them evenly again (`ethtool -X .. default`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where they are not spread.
+    pub(crate) fn reset_rxfh(&self) -> io::Result<()> {
+        self.rss_supported()?;
+        self.rss.write().reset();
+        Ok(())
+    }
+
     fn rss_supported(&self) -> io::Result<()> {
-        if self.hashes { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
+        if self.model.limits().indirection > 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) }
     }
 
     /// What it does for its driver.
@@ -146,7 +187,7 @@ impl Nic {
     /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
-        let (rss, mut flow) = (self.hashes.then(|| self.rss.read()), LastFlow::default());
+        let (rss, mut flow) = ((self.queue_count() > 1).then(|| self.rss.read()), LastFlow::default());
         // A run of frames for one queue takes its lock once.
         let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
         take_each(frames, |mut frame| {
@@ -242,7 +283,7 @@ impl Nic {
     /// `EINVAL` for what would never interrupt, or is beyond the device.
     pub(crate) fn set_coalesce(&self, coalesce: Coalesce) -> io::Result<()> {
         coalesce.check(self.model.limits())?;
-        for pair in &self.queues {
+        for pair in self.queues.iter() {
             pair.moderation.lock().set(coalesce);
             pair.line.set_moderated(!coalesce.is_off());
             let waits = {
@@ -317,7 +358,7 @@ impl Nic {
         self.queues.iter().for_each(|pair| pair.rx.lock().fail_allocations(times));
     }
 
-    /// What each queue has received; what was transmitted, their rings know.
+    /// What each queue has received, those that were in use once among them; what was transmitted, their rings know.
     pub(crate) fn rx_stats(&self) -> Vec<NicStats> {
         let count = |pair: &QueuePair| {
             let mut stats = NicStats::default();
@@ -330,11 +371,22 @@ impl Nic {
     /// What `ethtool -S` would print, summed over the queues; what was transmitted, their rings know.
     pub(crate) fn stats(&self) -> NicStats {
         let mut stats = NicStats::default();
-        for pair in &self.queues {
+        for pair in self.queues.iter() {
             pair.rx.lock().add_stats(&mut stats);
         }
         stats
     }
+}
+
+impl QueuePair {
+    fn new(line: IrqLine, rx: RxQueue) -> QueuePair {
+        QueuePair { line, rx: Mutex::new(rx), moderation: Mutex::default() }
+    }
+}
+
+/// The part of the FIFO that one of `queues` may fill.
+fn fifo_share(queues: usize) -> usize {
+    FIFO_BYTES / queues.max(1)
 }
 
 /// The on-chip packet buffer that all receive queues share, in bytes; an 82599 has this much.

@@ -16,6 +16,8 @@ pub(crate) struct Rss {
     indirection: Box<[u16]>,
     symmetric: RssSymmetry,
     queues: u16,
+    /// The table is its user's, and stays when there are more queues or fewer (`netif_is_rxfh_configured`).
+    is_configured: bool,
     /// `tables[i][b]` is what byte `b` at position `i` of the input adds to the hash. Empty where nobody hashes.
     tables: Vec<[u32; 256]>,
 }
@@ -57,14 +59,12 @@ pub(crate) const DEFAULT_KEY: [u8; 40] = [
 
 impl Rss {
     /// Spreads flows evenly over `queues` queues (1..=64) by a table of `entries`, a power of two. Without entries there is one
-    /// queue and no hash.
+    /// queue; with one queue there is no hash.
     pub(crate) fn new(key: &[u8; 40], queues: u16, entries: usize) -> Rss {
         assert!((1..=64).contains(&queues), "a device has 1 to 64 queue pairs");
         debug_assert!(entries.is_power_of_two() || entries == 0 && queues == 1);
-        let indirection = (0..queues).cycle().take(entries).collect();
-        let positions = if entries > 0 { TUPLE_BYTES } else { 0 };
-        let tables = (0..positions).map(|position| byte_table(key, position)).collect();
-        Rss { key: *key, indirection, symmetric: RssSymmetry::None, queues, tables }
+        let (indirection, tables) = (default_table(queues, entries), byte_tables(key, queues));
+        Rss { key: *key, indirection, symmetric: RssSymmetry::None, queues, is_configured: false, tables }
     }
 
     /// Another key, table or symmetry (`ethtool -X`).
@@ -80,10 +80,34 @@ impl Rss {
         let (Ok(key), true, true) = (key, rxfh.indirection.len() == self.indirection.len(), queues_exist) else {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         };
-        let tables = (0..TUPLE_BYTES).map(|position| byte_table(&key, position)).collect();
+        let (queues, tables) = (self.queues, byte_tables(&key, self.queues));
+        let is_configured = self.is_configured || rxfh.indirection[..] != self.indirection[..];
         let (indirection, symmetric) = (rxfh.indirection.clone().into(), rxfh.symmetric);
-        *self = Rss { key, indirection, symmetric, queues: self.queues, tables };
+        *self = Rss { key, indirection, symmetric, queues, is_configured, tables };
         Ok(())
+    }
+
+    /// The table that the device begins with, from here on (`ethtool -X .. default`).
+    pub(crate) fn reset(&mut self) {
+        self.is_configured = false;
+        self.indirection = default_table(self.queues, self.indirection.len());
+    }
+
+    /// Whether flows could be spread over `queues` queues with the table that the user has set (`ethtool_check_max_channel`).
+    pub(crate) fn fits(&self, queues: u16) -> bool {
+        !self.is_configured || self.indirection.iter().all(|&queue| queue < queues)
+    }
+
+    /// There are `queues` queues from here on, over which a table that is not the user's deals flows out anew.
+    pub(crate) fn set_queues(&mut self, queues: u16) {
+        debug_assert!(self.fits(queues), "this was looked at");
+        self.queues = queues;
+        if !self.is_configured {
+            self.reset();
+        }
+        if self.tables.is_empty() {
+            self.tables = byte_tables(&self.key, queues);
+        }
     }
 
     /// What [`set`](Rss::set) sets.
@@ -109,7 +133,7 @@ impl Rss {
 
     /// The queue and the hash of a frame.
     pub(crate) fn steer(&self, frame: &[u8]) -> (u16, u32) {
-        if self.indirection.is_empty() {
+        if self.tables.is_empty() {
             return (0, 0);
         }
         if self.symmetric == RssSymmetry::None
@@ -126,7 +150,7 @@ impl Rss {
     /// The queue in which frames of this flow will arrive.
     /// Both addresses are of one family.
     pub(crate) fn queue_of_flow(&self, src: (IpAddr, u16), dst: (IpAddr, u16)) -> u16 {
-        if self.indirection.is_empty() { 0 } else { self.queue_of(self.hash_of_flow(src, dst)) }
+        if self.tables.is_empty() { 0 } else { self.queue_of(self.hash_of_flow(src, dst)) }
     }
 
     /// The hash of this flow's frames.
@@ -193,6 +217,17 @@ impl fmt::Display for Rxfh {
         writeln!(f, "RSS input transformation:\n    symmetric-xor: {}", on(RssSymmetry::Xor))?;
         writeln!(f, "    symmetric-or-xor: {}", on(RssSymmetry::OrXor))
     }
+}
+
+/// Entry `i` is `i % queues`.
+fn default_table(queues: u16, entries: usize) -> Box<[u16]> {
+    (0..queues).cycle().take(entries).collect()
+}
+
+/// With one queue nobody hashes.
+fn byte_tables(key: &[u8; 40], queues: u16) -> Vec<[u32; 256]> {
+    let positions = if queues > 1 { TUPLE_BYTES } else { 0 };
+    (0..positions).map(|position| byte_table(key, position)).collect()
 }
 
 /// For every value of the byte at `position`: the key windows of its set bits, XORed.
@@ -426,6 +461,26 @@ mod tests {
         assert_eq!(errno(&mut rss, &all_to_three), None);
         assert_eq!((rss.get(), rss.queue_of(12345)), (all_to_three.clone(), 3));
         assert_eq!(errno(&mut Rss::new(&DEFAULT_KEY, 1, 0), &all_to_three), Some(libc::EOPNOTSUPP));
+    }
+
+    /// `ethtool -L`: a table that nobody has set is dealt out anew; one that somebody has stays, and forbids what it can not bear.
+    #[test]
+    fn a_table_follows_the_queues_unless_it_is_its_users() {
+        let mut rss = Rss::new(&DEFAULT_KEY, 1, 8);
+        assert_eq!(rss.steer(&[0; 60]), (0, 0), "nobody hashes");
+        rss.set_queues(3);
+        assert_eq!((rss.get().indirection, rss.get().queues), (vec![0, 1, 2, 0, 1, 2, 0, 1], 3));
+        rss.set(&Rxfh { key: vec![9; 40], ..rss.get() }).unwrap();
+        assert!(rss.fits(2), "another key is no other table");
+        let users = vec![2, 2, 2, 2, 0, 0, 0, 0];
+        rss.set(&Rxfh { indirection: users.clone(), ..rss.get() }).unwrap();
+        assert_eq!((rss.fits(1), rss.fits(2), rss.fits(3)), (false, false, true));
+        rss.set_queues(4);
+        assert_eq!(rss.get().indirection, users);
+        rss.reset();
+        assert!(rss.fits(1));
+        rss.set_queues(2);
+        assert_eq!(rss.get().indirection, [0, 1, 0, 1, 0, 1, 0, 1]);
     }
 
     /// As `ethtool` 6.x prints it.

@@ -96,6 +96,11 @@ impl RxQueue {
         *self = RxQueue { failing: self.failing, stats, ..RxQueue::new(count, self.fifo_bytes_max) };
     }
 
+    /// How much may wait in the FIFO from here on; what waits there stays.
+    pub(crate) fn set_fifo(&mut self, bytes: usize) {
+        self.fifo_bytes_max = bytes;
+    }
+
     /// How many descriptors it has.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

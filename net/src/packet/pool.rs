@@ -1,14 +1,15 @@
 //! Where buffers come from: one bound for all that exist, and free blocks that are used again.
 //!
 //! The pool hands buffers out through a [`PoolCache`] per shard, which works without atomics and trades with the shared [`Pool`] in
-//! batches.
+//! batches. The pool keeps what is free in a *store* for each CPU, so that a buffer mostly stays in the cache of the processor
+//! that has used it last: who sends to a host finds there what the CPU of the same number on that host has freed.
 
 use super::account::Account;
 use super::buf::{Block, LARGE, PacketBuf, SMALL};
 use super::text::{Frag, Text};
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A bound on the bytes of all buffers, and free lists of each class. Clones are the same pool.
 #[derive(Clone)]
@@ -16,8 +17,17 @@ pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
     account: Arc<Account>,
-    free: Mutex<FreeLists>,
+    /// There since a cache has asked for it.
+    stores: [OnceLock<Store>; STORES],
 }
+
+/// Free blocks, near to one CPU. Aligned, so that two of them have no cache line in common.
+#[derive(Default)]
+#[repr(align(128))]
+struct Store(Mutex<FreeLists>);
+
+/// How many there are; CPUs beyond share them.
+const STORES: usize = 16;
 
 /// Boxed, because a packet is a box: taking one out of a list and putting it back moves a pointer.
 type FreeBlocks = [Vec<Box<Block>>; CLASSES.len()];
@@ -37,7 +47,7 @@ const CLASSES: [usize; 7] = [SMALL, LARGE, 4 << 10, 8 << 10, 16 << 10, 32 << 10,
 /// As many classes has text: longer text takes several blocks, so that what is acknowledged is soon used again.
 const TEXT_CLASSES: usize = 5;
 
-/// How many free blocks of a class a cache keeps, how many move between it and its pool at once, and how many the pool keeps
+/// How many free blocks of a class a cache keeps, how many move between it and its pool at once, and how many a store keeps
 /// for other caches; what exceeds that goes back to the allocator.
 struct Stock {
     cache_max: usize,
@@ -70,12 +80,19 @@ impl Pool {
     /// TCP send queue holds: its bound is the socket's own.
     pub(crate) fn new(max_bytes: usize) -> Pool {
         let account = Arc::new(Account::new(max_bytes));
-        Pool(Arc::new(Shared { account, free: Mutex::default() }))
+        Pool(Arc::new(Shared { account, stores: Default::default() }))
     }
 
-    /// A new, empty cache in front of this pool, for one shard.
+    /// A new, empty cache in front of this pool.
     pub(crate) fn cache(&self) -> PoolCache {
-        PoolCache { pool: self.clone(), free: FreeLists::default() }
+        self.cache_of(0)
+    }
+
+    /// The same for the shard of a CPU.
+    pub(crate) fn cache_of(&self, cpu: usize) -> PoolCache {
+        let store = cpu % STORES;
+        self.0.stores[store].get_or_init(Store::default);
+        PoolCache { pool: self.clone(), free: FreeLists::default(), store }
     }
 
     /// The bytes of all buffers that exist, those in free lists included.
@@ -88,15 +105,22 @@ impl Pool {
         self.0.account.max_bytes()
     }
 
-    fn free(&self) -> MutexGuard<'_, FreeLists> {
-        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn store(&self, index: usize) -> MutexGuard<'_, FreeLists> {
+        let Store(free) = self.0.stores[index].get_or_init(Store::default);
+        free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that there are, the nearest one first.
+    fn stores_from(&self, nearest: usize) -> impl Iterator<Item = MutexGuard<'_, FreeLists>> {
+        let stores = (0..STORES).filter_map(move |step| self.0.stores[(nearest + step) % STORES].get());
+        stores.map(|Store(free)| free.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Charges `size` bytes; when the bound is reached, free blocks of other sizes make room.
     fn charge(&self, size: usize) -> bool {
         let account = &self.0.account;
         account.charge(size) || {
-            drop(mem::take(&mut *self.free()));
+            self.stores_from(0).for_each(|mut free| drop(mem::take(&mut *free)));
             account.charge(size)
         }
     }
@@ -128,6 +152,8 @@ impl fmt::Debug for Pool {
 pub(crate) struct PoolCache {
     pool: Pool,
     free: FreeLists,
+    /// Where it trades.
+    store: usize,
 }
 
 impl PoolCache {
@@ -167,7 +193,7 @@ impl PoolCache {
         let mine = &mut self.free.blocks[class];
         mine.push(buffer);
         if mine.len() > STOCKS[class].cache_max {
-            let left = spill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
+            let left = spill(mine, &mut self.pool.store(self.store).blocks[class], &STOCKS[class]);
             drop(left);
         }
     }
@@ -178,7 +204,8 @@ impl PoolCache {
         let class = class_of(wanted).unwrap_or(TEXT_CLASSES).min(TEXT_CLASSES - 1);
         let mine = &mut self.free.texts[class];
         if mine.is_empty() {
-            refill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
+            let mut stores = self.pool.stores_from(self.store);
+            let _found = stores.any(|mut free| refill(mine, &mut free.texts[class], &STOCKS[class]));
         }
         Frag::empty(mine.pop().unwrap_or_else(|| self.pool.allocate_text(CLASSES[class])))
     }
@@ -191,7 +218,7 @@ impl PoolCache {
         let mine = &mut self.free.texts[class];
         mine.push(text);
         if mine.len() > STOCKS[class].cache_max {
-            let left = spill(mine, &mut self.pool.free().texts[class], &STOCKS[class]);
+            let left = spill(mine, &mut self.pool.store(self.store).texts[class], &STOCKS[class]);
             drop(left);
         }
     }
@@ -199,7 +226,7 @@ impl PoolCache {
     /// Hands everything back to the pool, for a cache that was only needed for a moment.
     pub(crate) fn give_back(mut self) {
         {
-            let mut shared = self.pool.free();
+            let mut shared = self.pool.store(self.store);
             for (class, stock) in STOCKS.iter().enumerate() {
                 hand_back(&mut self.free.blocks[class], &mut shared.blocks[class], stock);
             }
@@ -213,7 +240,8 @@ impl PoolCache {
     #[cold]
     fn refill(&mut self, class: usize) -> Option<Box<Block>> {
         let mine = &mut self.free.blocks[class];
-        refill(mine, &mut self.pool.free().blocks[class], &STOCKS[class]);
+        let mut stores = self.pool.stores_from(self.store);
+        let _found = stores.any(|mut free| refill(mine, &mut free.blocks[class], &STOCKS[class]));
         mine.pop().or_else(|| self.pool.allocate(CLASSES[class]))
     }
 }
@@ -253,14 +281,15 @@ pub(crate) fn copy(packet: &PacketBuf, pool: &Pool) -> Option<PacketBuf> {
     Some(copy)
 }
 
-/// Takes a batch out of the pool.
+/// Takes a batch out of a store; says whether there was anything.
 #[cold]
-fn refill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
+fn refill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) -> bool {
     mine.extend(shared.drain(shared.len().saturating_sub(stock.batch)..));
+    !mine.is_empty()
 }
 
-/// Gives the pool a batch, as far as it has use for it; what is left beyond the cache's own bound is returned, to be dropped
-/// when the pool's lock is not held.
+/// Gives a store a batch, as far as it has use for it; what is left beyond the cache's own bound is returned, to be dropped
+/// when the store's lock is not held.
 #[cold]
 fn spill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) -> Vec<T> {
     let n = stock.shared_max.saturating_sub(shared.len()).min(stock.batch).min(mine.len());
@@ -268,7 +297,7 @@ fn spill<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) -> Vec<T> {
     mine.split_off(stock.cache_max.min(mine.len()))
 }
 
-/// Gives the pool all, as far as it has use for it.
+/// Gives a store all, as far as it has use for it.
 fn hand_back<T>(mine: &mut Vec<T>, shared: &mut Vec<T>, stock: &Stock) {
     let room = stock.shared_max.saturating_sub(shared.len()).min(mine.len());
     shared.extend(mine.drain(..room));

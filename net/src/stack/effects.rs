@@ -2,6 +2,7 @@
 
 use crate::event::Tracer;
 use crate::packet::PacketBuf;
+use crate::stack::demux::FourTuple;
 use crate::stack::neighbour::Word;
 use crate::stack::report::Report;
 use crate::wire::ndp::RouterAdvert;
@@ -17,6 +18,8 @@ pub(crate) struct Effects {
     pub(crate) loopback: Vec<PacketBuf>,
     /// Complete Ethernet frames that another CPU may have to receive, as its device would have had it.
     pub(crate) steered: Vec<PacketBuf>,
+    /// Datagrams that another CPU keeps.
+    pub(crate) strays: Vec<Stray>,
     /// Who is to be woken.
     pub(crate) wakes: WakeBatch,
     /// By which functions, while somebody listens.
@@ -56,10 +59,23 @@ pub(crate) enum Fact {
     Duplicate(Ipv6Addr),
 }
 
+/// A datagram, pulled to its payload, that came to a member of a connected socket which does not keep any.
+#[derive(Debug)]
+pub(crate) struct Stray {
+    /// The CPU whose member does.
+    pub(crate) keeper: u32,
+    /// Of the socket.
+    pub(crate) flow: FourTuple,
+    /// Type of service, or traffic class.
+    pub(crate) tos: u8,
+    pub(crate) packet: PacketBuf,
+}
+
 /// What stays within the host; mostly there is nothing.
 pub(crate) struct Inward {
     pub(crate) loopback: Vec<PacketBuf>,
     pub(crate) steered: Vec<PacketBuf>,
+    pub(crate) strays: Vec<Stray>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -67,11 +83,11 @@ impl Effects {
     /// Takes out what stays within the host, if there is anything.
     #[inline]
     pub(crate) fn take_inward(&mut self) -> Option<Inward> {
-        if self.loopback.len() | self.steered.len() | self.facts.len() == 0 {
+        if self.loopback.len() | self.steered.len() | self.strays.len() | self.facts.len() == 0 {
             return None;
         }
-        let Effects { loopback, steered, facts, .. } = self;
-        Some(Inward { loopback: take(loopback), steered: take(steered), facts: take(facts) })
+        let Effects { loopback, steered, strays, facts, .. } = self;
+        Some(Inward { loopback: take(loopback), steered: take(steered), strays: take(strays), facts: take(facts) })
     }
 
     /// Those who were added to the wake-ups since there were `before` have come about like this. Told only to who listens.
@@ -85,7 +101,7 @@ impl Effects {
     /// Nothing to do yet.
     pub(crate) fn new(tracer: Tracer) -> Effects {
         let (tx, loopback, facts) = (Vec::new(), Vec::new(), Vec::new());
-        let (steered, wakes, causes) = (Vec::new(), WakeBatch::new(), Vec::new());
-        Effects { tx, loopback, steered, wakes, causes, facts, tracer }
+        let (steered, strays, wakes, causes) = (Vec::new(), Vec::new(), WakeBatch::new(), Vec::new());
+        Effects { tx, loopback, steered, strays, wakes, causes, facts, tracer }
     }
 }

@@ -160,19 +160,19 @@ impl Stack {
     /// A router's word, or the other host's, about a packet of ours: it comes to whichever shard its own ends lead to.
     #[cold]
     fn hear_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
-        // A connected UDP socket stands on every shard, and hears of it once.
-        if self.ip.config.shard.count > 1 && report.about != About::Udp {
+        if self.ip.config.shard.count > 1 {
             fx.facts.push(Fact::Report(report));
         }
-        self.on_report(now, report, fx);
+        self.on_report(now, report, true, fx);
     }
 
-    pub(super) fn on_report(&mut self, now: Instant, report: Report, fx: &mut Effects) {
+    /// `first`: no other shard has heard of it before.
+    pub(super) fn on_report(&mut self, now: Instant, report: Report, first: bool, fx: &mut Effects) {
         let Report { flow, said, about, .. } = report;
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         match about {
             About::Tcp(seq) => self.tcp.on_error(&mut self.sockets, &flow, seq, said, lower),
-            About::Udp => self.udp.on_error(&mut self.sockets, &report, lower),
+            About::Udp => self.udp.on_error(&mut self.sockets, &report, first, lower),
         }
     }
 
@@ -205,7 +205,7 @@ impl Stack {
             // `arp_error_report`: as if a router had said that the host cannot be reached.
             let report = undelivered_report(packet.data());
             match report {
-                Some(report) if self.ip.is_own(report.flow.local.ip()) => self.on_report(now, report, fx),
+                Some(report) if self.ip.is_own(report.flow.local.ip()) => self.on_report(now, report, true, fx),
                 _ => tell_sender(&packet, &mut Lower { now, ip: &mut self.ip, fx }),
             }
             self.ip.drop_packet(packet, DropReason::NeighFailed, fx);

@@ -7,6 +7,7 @@ use crate::stack::complain::{Complaint, complain};
 use crate::stack::counters::Mib;
 use crate::stack::demux::{Binding, Demux, FourTuple};
 use crate::stack::dst::Dst;
+use crate::stack::effects::Stray;
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
@@ -26,6 +27,7 @@ use crate::wire::ipv4::protocol;
 use crate::wire::malformed::Malformed;
 use crate::wire::udp::UdpHeader;
 use std::collections::VecDeque;
+use std::mem::take;
 use std::net::{IpAddr, SocketAddr};
 use wakeline_runtime::wait_queue::Events;
 
@@ -43,6 +45,8 @@ pub(crate) struct UdpSocket {
     pub(crate) binding: Binding,
     pub(crate) options: UdpOptions,
     pub(crate) peer: Option<Endpoint>,
+    /// Once it has a peer, the CPU whose member keeps all that comes for the socket, where that is another one.
+    pub(crate) keeper: Option<u32>,
     way: Option<Box<Way>>,
     pub(crate) wq: SocketWq,
     pub(crate) error: Option<SocketError>,
@@ -64,6 +68,13 @@ struct Way {
     /// The largest payload.
     room: usize,
     v4: bool,
+}
+
+/// What a member has kept that is another one's to keep from now on.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    queue: VecDeque<Datagram>,
+    errors: ErrorQueue,
 }
 
 /// A datagram that has been pulled to its payload, and who sent it.
@@ -264,14 +275,20 @@ impl UdpLayer {
 
     /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
     /// of one that means that trying again is in vain; with IP_RECVERR all do, and of everything.
-    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, report: &Report, lower: &mut Lower<'_>) {
+    ///
+    /// Every shard hears of it, and only one member of the socket: of a connected one that which keeps what comes, of any other
+    /// one the `first` that heard.
+    pub(crate) fn on_error(&mut self, sockets: &mut Sockets, report: &Report, first: bool, lower: &mut Lower<'_>) {
         let Report { flow, said, .. } = report;
         let connected = self.exact(sockets, flow);
+        if !first && connected.is_none() {
+            return;
+        }
         let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
         if let Some(mtu) = said.mtu {
             let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
         }
-        let Some(socket) = sockets.udp_at(index) else { return };
+        let Some(socket) = sockets.udp_at(index).filter(|socket| socket.keeper.is_none()) else { return };
         // Who lets datagrams be cut does not want to know how large they may be.
         let is_moot = said.mtu.is_some() && socket.options.fragments == Fragments::Freely;
         let is_told = socket.options.recverr || (said.is_hard && connected.is_some());
@@ -304,6 +321,7 @@ impl UdpLayer {
             binding,
             options,
             peer: None,
+            keeper: None,
             way: None,
             wq: SocketWq::new(),
             error: None,
@@ -315,14 +333,15 @@ impl UdpLayer {
         sockets.insert(Socket::Udp(Box::new(socket)))
     }
 
-    /// From now on datagrams go to `peer` and only its own come in. What is queued stays.
+    /// From now on datagrams go to `peer` and only its own come in. What is queued stays, unless the member of another CPU is the
+    /// `keeper` of what comes: then it is returned.
     pub(crate) fn connect(
         &mut self,
         sockets: &mut Sockets,
         id: SocketId,
-        peer: Endpoint,
+        (peer, keeper): (Endpoint, Option<u32>),
         source: IpAddr,
-    ) -> Result<(), SocketError> {
+    ) -> Result<Leftovers, SocketError> {
         let socket = sockets.udp(id)?;
         if let Some(old) = socket.flow() {
             self.demux.remove(&old, id.index());
@@ -349,7 +368,41 @@ impl UdpLayer {
         // Whoever else is bound there has what does not come from the peer.
         self.demux.hush(socket.local, id.index(), socket.binding.family);
         self.demux.insert(&flow, id.index());
+        socket.keeper = keeper;
+        if keeper.is_none() {
+            return Ok(Leftovers::default());
+        }
+        socket.charged = 0;
+        Ok(Leftovers { queue: take(&mut socket.queue), errors: take(&mut socket.errors) })
+    }
+
+    /// What another member has kept before this one was the keeper.
+    pub(crate) fn take_over(
+        sockets: &mut Sockets,
+        id: SocketId,
+        left: Leftovers,
+        lower: &mut Lower<'_>,
+    ) -> Result<(), SocketError> {
+        let socket = sockets.udp(id)?;
+        for Datagram { from, tos, packet } in left.queue {
+            keep(socket, (from, tos), packet, lower);
+        }
+        if socket.errors.append(left.errors) {
+            socket.wq.error_report(lower.fx);
+        }
         Ok(())
+    }
+
+    /// A datagram that came to another member of its socket.
+    #[cold]
+    pub(crate) fn on_stray(&mut self, sockets: &mut Sockets, stray: Stray, lower: &mut Lower<'_>) {
+        let Stray { flow, tos, packet, .. } = stray;
+        let index = self.exact(sockets, &flow);
+        match index.and_then(|index| sockets.udp_at(index)) {
+            Some(socket) => keep(socket, (flow.remote, tos), packet, lower),
+            // It was closed meanwhile, or has another peer.
+            None => lower.ip.drop_packet(packet, DropReason::NoSocket, lower.fx),
+        }
     }
 
     /// Sends one datagram, to the peer unless `to` is given.
@@ -613,7 +666,18 @@ const UDP_MAX_SEGMENTS: usize = 128;
 /// A queue that was longer gives its memory back when it is empty.
 const IDLE_CAPACITY: usize = 64;
 
+#[inline]
 fn enqueue(socket: &mut UdpSocket, (from, tos): (Endpoint, u8), packet: PacketBuf, lower: &mut Lower<'_>) {
+    match socket.keeper {
+        None => keep(socket, (from, tos), packet, lower),
+        Some(keeper) => {
+            let flow = FourTuple { local: socket.local, remote: from };
+            lower.fx.strays.push(Stray { keeper, flow, tos, packet });
+        }
+    }
+}
+
+fn keep(socket: &mut UdpSocket, (from, tos): (Endpoint, u8), packet: PacketBuf, lower: &mut Lower<'_>) {
     let (truesize, v4) = (packet.truesize(), from.ip().is_ipv4());
     if !socket.accepts(truesize) {
         socket.drops += 1;

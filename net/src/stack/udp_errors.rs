@@ -61,6 +61,14 @@ impl ErrorQueue {
         }
     }
 
+    /// What another queue holds comes behind this one's. Says whether there was anything.
+    pub(crate) fn append(&mut self, other: ErrorQueue) -> bool {
+        let Some(others) = other.errors else { return false };
+        let errors = self.errors.get_or_insert_default();
+        errors.extend(others.into_iter().take(ERRORS_MAX - errors.len()));
+        true
+    }
+
     /// Takes the oldest. What ICMP says next is what is `pending` on the socket from now on (`sock_dequeue_err_skb`).
     pub(crate) fn pop(&mut self, pending: &mut Option<SocketError>) -> Option<ExtendedError> {
         let errors = self.errors.as_mut()?;

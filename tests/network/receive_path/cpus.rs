@@ -1,11 +1,13 @@
 //! What stands before and between CPUs: the backlog, RPS and RFS, the kernel's files about them, and how they bear load.
 
 use crate::receive_path::bench::{Bench, names, round, settle, start_echo, us};
+use std::sync::Arc;
 use std::time::Duration;
 use wakeline::net::emulated::{Host, Lan, Rxfh};
 use wakeline::net::event::DropReason;
 use wakeline::net::{TcpStream, UdpSocket};
-use wakeline::time::{Instant, sleep};
+use wakeline::task::JoinHandle;
+use wakeline::time::{Instant, sleep, timeout};
 
 /// Row 24: the backlog's bound is a sysctl, and the second column of `softnet_stat` counts what exceeds it.
 #[wakeline::test]
@@ -175,6 +177,65 @@ async fn steering_may_change_under_a_connection() {
         round(&mut stream, 1).await;
     }
     assert_eq!(server.counters().drops.total(), 0, "{:?}", server.counters());
+}
+
+type Reader = JoinHandle<std::io::Result<Vec<u8>>>;
+
+/// A datagram socket with a peer is looked at on one CPU only: there its reader hears of all that comes, wherever it comes.
+#[wakeline::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_datagram_socket_with_a_peer_is_one_cpus() {
+    let lan = Lan::with_seed(1);
+    let server = lan.host("server").cpus(4).build().unwrap();
+    let client = lan.host("client").cpus(2).build().unwrap();
+    let on = async |host: &Host| Arc::new(host.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap());
+    let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+    let connect = async |host: &Host, socket: &UdpSocket, to: (&Host, u16)| {
+        host.run(socket.connect((to.0.addr(), to.1))).await.unwrap();
+    };
+    let recv = |socket: &Arc<UdpSocket>| {
+        let socket = socket.clone();
+        wakeline::spawn(async move {
+            let mut buf = vec![0; 9000];
+            let len = socket.recv(&mut buf).await?;
+            buf.truncate(len);
+            Ok::<_, std::io::Error>(buf)
+        })
+    };
+    let arrives = async |reader: Reader| timeout(Duration::from_secs(5), reader).await.expect("it is told").unwrap();
+    for n in 0..16 {
+        let (receiver, first, second) = (on(&server).await, on(&client).await, on(&client).await);
+        for sender in [&first, &second] {
+            connect(&client, sender, (&server, port(&receiver))).await;
+        }
+        // What came while it had no peer.
+        first.send(&[n, 1]).await.unwrap();
+        timeout(Duration::from_secs(5), receiver.readable()).await.expect("it is told").unwrap();
+        connect(&server, &receiver, (&client, port(&first))).await;
+        assert_eq!(arrives(recv(&receiver)).await.unwrap(), [n, 1]);
+        // RSS spreads pieces by their addresses.
+        let reader = recv(&receiver);
+        first.send(&[n; 5000]).await.unwrap();
+        assert!(arrives(reader).await.unwrap() == [n; 5000]);
+        // It waits at the CPU of its first peer.
+        let reader = recv(&receiver);
+        settle().await;
+        connect(&server, &receiver, (&client, port(&second))).await;
+        second.send(&[n, 2]).await.unwrap();
+        assert_eq!(arrives(reader).await.unwrap(), [n, 2]);
+        // And ICMP by addresses, too; it may complain six times in a row.
+        if n < 6 {
+            connect(&client, &second, (&server, 1)).await;
+            let reader = recv(&second);
+            second.send(b"nobody").await.unwrap();
+            assert_eq!(arrives(reader).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        // What a host sends to itself has no RSS.
+        connect(&client, &second, (&client, port(&first))).await;
+        connect(&client, &first, (&client, port(&second))).await;
+        let reader = recv(&second);
+        first.send(&[n, 3]).await.unwrap();
+        assert_eq!(arrives(reader).await.unwrap(), [n, 3]);
+    }
 }
 
 /// Eight CPUs share many flows within a sixth of evenly.

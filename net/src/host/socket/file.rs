@@ -41,6 +41,8 @@ pub(crate) struct Places {
     slots: SmallVec<[WaitSlot; 1]>,
     /// The member to try first: each in turn, so that none starves.
     first: usize,
+    /// The place in the queue of the one member that matters, and which that is.
+    only: (usize, WaitSlot),
 }
 
 impl Places {
@@ -51,7 +53,7 @@ impl Places {
 
     /// Whether the waiter has joined a queue and has not left it since, nor been told and looked.
     pub(crate) fn is_set(&self) -> bool {
-        self.slots.iter().any(WaitSlot::is_set)
+        self.only.1.is_set() || self.slots.iter().any(WaitSlot::is_set)
     }
 }
 
@@ -95,9 +97,34 @@ impl SocketFile {
         Poll::Pending
     }
 
+    /// The same where nothing comes to any other member than that of `cpu`.
+    pub(crate) fn attempt_at<R>(
+        &self,
+        cpu: usize,
+        (time, mode): (Time, Mode),
+        waker: &Waker,
+        places: &mut Places,
+        interest: Events,
+        call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
+    ) -> Poll<io::Result<R>> {
+        if places.only.0 != cpu {
+            self.release(places);
+            places.only.0 = cpu;
+        }
+        let place = Place { host: &self.host, cpu, id: self.heads[cpu].1 };
+        let waiting = Waiting { waker, slot: &mut places.only.1, interest, mode };
+        let polled = attempt(place, time, waiting, call);
+        if polled.is_ready() {
+            self.release(places);
+        }
+        polled
+    }
+
     /// Leaves every queue. Where the waiter had been told and something is still there, the next one is told.
     pub(crate) fn release(&self, places: &mut Places) {
-        for (&(cpu, id), slot) in self.heads.iter().zip(&mut places.slots).filter(|(_, slot)| slot.is_set()) {
+        let Places { slots, only: (at, only), .. } = places;
+        let all = self.heads.iter().zip(slots).chain(self.heads.get(*at).zip(Some(only)));
+        for (&(cpu, id), slot) in all.filter(|(_, slot)| slot.is_set()) {
             let removed = self.host.with_stack_recent(cpu, |stack, _, fx| {
                 let removed = stack.wait_list(id).map(|list| list.remove(slot));
                 *slot = WaitSlot::new();

@@ -14,7 +14,6 @@ use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
-use crate::stack::socket_wq::IN_POLL;
 use std::io;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -53,23 +52,26 @@ impl Spread {
     /// Tries `call` on each member; when all would block, the caller waits in all their queues. Gives the CPU as well.
     pub(crate) fn attempt<R>(
         &self,
+        mode: Mode,
         waker: &Waker,
         places: &mut Places,
         interest: Events,
         call: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
     ) -> Poll<io::Result<(usize, R)>> {
-        self.file.attempt((Time::Recent, Mode::Exclusive), waker, places, interest, call)
+        self.file.attempt((Time::Recent, mode), waker, places, interest, call)
     }
 
-    /// Ready when a member is, for some of `interest`. Who only asks takes nothing, so it waits beside the others.
-    pub(crate) fn poll_ready(&self, waker: &Waker, places: &mut Places, interest: Events) -> Poll<io::Result<Events>> {
-        let interest = interest | Events::ERR | Events::HUP;
-        let call = |stack: &mut Stack, id, _, _: &mut Effects| {
-            let ready = stack.readiness(id) & interest;
-            if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
-        };
-        let ready = self.file.attempt((Time::Recent, Mode::Shared), waker, places, interest | IN_POLL, call);
-        ready.map_ok(|(_, ready)| ready)
+    /// The same on the member of `cpu` alone.
+    pub(crate) fn attempt_at<R>(
+        &self,
+        cpu: usize,
+        mode: Mode,
+        waker: &Waker,
+        places: &mut Places,
+        interest: Events,
+        call: impl FnOnce(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
+    ) -> Poll<io::Result<R>> {
+        self.file.attempt_at(cpu, (Time::Recent, mode), waker, places, interest, call)
     }
 
     /// Calls `f` on the first member: for what all members agree on.

@@ -408,7 +408,7 @@ impl TcpListener {
 
     fn try_accept(&self, waker: &Waker, slots: &mut Places) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.sockets
-            .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
+            .attempt(Mode::Exclusive, waker, slots, Events::READABLE, |stack, id, _, _| stack.tcp_accept(id))
             .map_ok(|(cpu, (id, peer))| (TcpStream::accepted(self.sockets.host().clone(), cpu, id), peer))
     }
 

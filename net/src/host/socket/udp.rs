@@ -3,6 +3,7 @@
 use crate::extended_error::ExtendedError;
 use crate::fasync::AsFile;
 use crate::host::busy_poll::busy_loop;
+use crate::host::counters::Setting;
 use crate::host::machine::Machine;
 use crate::host::socket::attempt::{Place, Time, Waiting, attempt, block, tell_would_block, told, told_blocking};
 use crate::host::socket::file::{Places, SocketFile};
@@ -15,31 +16,70 @@ use crate::stack::endpoint::INTERFACE;
 use crate::stack::endpoint::Proto;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
+use crate::stack::socket::SocketId;
+use crate::stack::socket_wq::IN_POLL;
 use crate::syscall::Syscall;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use wakeline_runtime::clock::Instant;
 use wakeline_runtime::wait_queue::{Events, Mode, WaitSlot};
 
 /// A bound UDP socket. Dropping it closes it.
+///
+/// Once it has a peer, all its datagrams are of one flow, and so arrive at one CPU: its member there is the *keeper*, which
+/// nobody needs to look beyond. What comes to another member all the same, the stack brings to the keeper.
 pub(crate) struct UdpSocket {
     sockets: Spread,
     peer: Mutex<Option<SocketAddr>>,
+    /// The keeper's CPU, or [`NOBODY`].
+    keeper: Setting,
+    /// Where the last datagram went that was for somebody else, and by which CPU.
+    last: Mutex<Option<(SocketAddr, usize)>>,
 }
+
+/// No keeper: there is no peer, or only one CPU.
+const NOBODY: u32 = u32::MAX;
 
 impl UdpSocket {
     pub(crate) fn bind(host: Arc<Machine>, addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
         let addr = with_port(&host, Proto::Udp, addr)?;
         let sockets = Spread::open(host, |stack| stack.udp_open(addr, sharing))?;
-        Ok(UdpSocket { sockets, peer: Mutex::new(None) })
+        Ok(UdpSocket { sockets, peer: Mutex::new(None), keeper: Setting::new(NOBODY), last: Mutex::new(None) })
     }
 
     /// Only datagrams from `peer` are received from here on, and `send` goes there.
     pub(crate) fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        self.sockets.each(|stack, id, now| stack.udp_connect(now, id, peer))?;
-        *self.peer() = Some(peer);
+        let host = self.sockets.host();
+        let mut left = Vec::new();
+        let keeper = {
+            // Two who connect it do so one after the other, and nobody is woken meanwhile.
+            let mut known = self.peer();
+            let keeper = self.cpu_towards(peer)?;
+            let others = (0..host.cpu_count()).filter(|&cpu| cpu != keeper);
+            // The keeper first, so that it takes what the others no longer do.
+            for cpu in [keeper].into_iter().chain(others) {
+                let connect = |stack: &mut Stack, now, _: &mut Effects| {
+                    stack.udp_connect(now, self.sockets.member(cpu), peer, keeper as u32)
+                };
+                left.push(host.with_stack_recent(cpu, connect)?);
+            }
+            if host.cpu_count() > 1 {
+                self.keeper.set(keeper as u32);
+            }
+            *known = Some(peer);
+            keeper
+        };
+        for left in left {
+            host.with_stack(keeper, |stack, now, fx| stack.udp_take_over(now, self.sockets.member(keeper), left, fx))?;
+        }
+        // Whoever waits where nothing comes any more looks again.
+        for cpu in (0..host.cpu_count()).filter(|&cpu| cpu != keeper) {
+            let id = self.sockets.member(cpu);
+            host.with_stack_recent(cpu, |stack, _, fx| stack.wait_list(id).map(|list| list.wake_all(&mut fx.wakes)));
+        }
         Ok(())
     }
 
@@ -86,7 +126,7 @@ impl UdpSocket {
         buf: &mut [u8],
     ) -> Poll<io::Result<RecvMeta>> {
         let call = |stack: &mut Stack, id, _, _: &mut Effects| stack.udp_recv_msg(id, buf);
-        self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, meta)| meta)
+        self.attempt(Mode::Exclusive, cx.waker(), slots, Events::READABLE, call)
     }
 
     /// Sends to the peer what fits, in one entry into the stack. An error about a datagram that is not the first is kept for
@@ -124,7 +164,7 @@ impl UdpSocket {
             let bufs = bufs.iter_mut().map(AsMut::as_mut);
             stack.udp_recv_many(id, bufs, received)
         };
-        let recv = || self.sockets.attempt(cx.waker(), slots, Events::READABLE, call).map_ok(|(_, count)| count);
+        let recv = || self.attempt(Mode::Exclusive, cx.waker(), slots, Events::READABLE, call);
         told(self.sockets.host(), (Syscall::Recvmmsg, vlen), is_new, recv, |&n| n)
     }
 
@@ -136,28 +176,81 @@ impl UdpSocket {
         to: Option<SocketAddr>,
     ) -> io::Result<(Place<'a>, Waiting<'a>)> {
         let host = self.sockets.host();
-        let cpu = match host.cpu_count() {
-            1 => 0,
-            _ => to.or(*self.peer()).map_or(Ok(0), |to| self.cpu_towards(to))?,
+        let cpu = match (host.cpu_count(), self.keeper(), to) {
+            (1, ..) | (_, None, None) => 0,
+            (_, Some(keeper), _) => keeper,
+            (_, None, Some(to)) => self.cpu_towards_again(to)?,
         };
         let place = Place { host, cpu, id: self.sockets.member(cpu) };
         Ok((place, Waiting { waker, slot, interest: Events::WRITABLE, mode: Mode::Shared }))
     }
 
-    /// The CPU at which answers from `to` arrive.
+    /// The same as [`cpu_towards`](UdpSocket::cpu_towards), which mostly has the answer of the last time. Should the host have
+    /// other addresses by now, another CPU than the answer's sends, which does no harm.
+    fn cpu_towards_again(&self, to: SocketAddr) -> io::Result<usize> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, cpu)) = last.filter(|(last, _)| *last == to) {
+            return Ok(cpu);
+        }
+        let cpu = self.cpu_towards(to)?;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((to, cpu));
+        Ok(cpu)
+    }
+
+    /// The CPU at which answers from `to` arrive. What the host sends to itself stays on one.
     fn cpu_towards(&self, to: SocketAddr) -> io::Result<usize> {
-        let (host, far, port) = (self.sockets.host(), to.ip().to_canonical(), self.local_addr()?.port());
-        let local = host.with_stack_recent(0, |stack, now, _| stack.source_towards(now, far));
+        let (host, id, far) = (self.sockets.host(), self.sockets.member(0), to.ip().to_canonical());
+        let (port, local) = host.with_stack_recent(0, |stack, now, _| {
+            Ok::<_, SocketError>((stack.local_addr(id)?.port(), stack.udp_source_towards(now, id, far)))
+        })?;
         Ok(local.map_or(0, |local| host.cpu_of_flow((far, to.port()), (local, port))))
     }
 
+    /// Ready for some of `interest`. Who only asks takes nothing, so it waits beside the others.
     pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
         slots: &mut Places,
         interest: Events,
     ) -> Poll<io::Result<Events>> {
-        self.sockets.poll_ready(cx.waker(), slots, interest)
+        let interest = interest | Events::ERR | Events::HUP;
+        let call = |stack: &mut Stack, id, _, _: &mut Effects| stack.ready_for(id, interest);
+        self.attempt(Mode::Shared, cx.waker(), slots, interest | IN_POLL, call)
+    }
+
+    /// Tries `call` on the member that keeps what comes, or on each while there is no peer; when it would block, the caller
+    /// waits there.
+    fn attempt<R>(
+        &self,
+        mode: Mode,
+        waker: &Waker,
+        places: &mut Places,
+        interest: Events,
+        mut call: impl FnMut(&mut Stack, SocketId, Instant, &mut Effects) -> Result<R, SocketError>,
+    ) -> Poll<io::Result<R>> {
+        let Some(mut keeper) = self.keeper() else {
+            return self.sockets.attempt(mode, waker, places, interest, call).map_ok(|(_, value)| value);
+        };
+        loop {
+            let mut other = None;
+            let polled = self.sockets.attempt_at(keeper, mode, waker, places, interest, |stack, id, now, fx| {
+                let result = call(stack, id, now, fx);
+                if matches!(result, Err(SocketError::WouldBlock)) {
+                    other = stack.udp_keeper(id);
+                }
+                // It has another peer now, and nobody may wait here.
+                if other.is_some() { Err(SocketError::Stale) } else { result }
+            });
+            match other {
+                Some(other) => keeper = other as usize,
+                None => return polled,
+            }
+        }
+    }
+
+    /// The CPU whose member keeps what comes, once there is a peer; the same CPU sends.
+    fn keeper(&self) -> Option<usize> {
+        Some(self.keeper.get()).filter(|&cpu| cpu != NOBODY).map(|cpu| cpu as usize)
     }
 
     pub(crate) fn poll_recv_from(
@@ -179,9 +272,8 @@ impl UdpSocket {
         buf: &mut [u8],
         peek: bool,
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.sockets
-            .attempt(waker, slots, Events::READABLE, |stack, id, _, _| stack.udp_recv_from(id, buf, peek))
-            .map_ok(|(_, received)| received)
+        let call = |stack: &mut Stack, id, _, _: &mut Effects| stack.udp_recv_from(id, buf, peek);
+        self.attempt(Mode::Exclusive, waker, slots, Events::READABLE, call)
     }
 
     pub(crate) fn send_to_blocking(&self, buf: &[u8], to: Option<SocketAddr>) -> io::Result<usize> {

@@ -62,7 +62,7 @@ impl Stack {
     pub(crate) fn on_fact(&mut self, now: Instant, fact: &Fact, fx: &mut Effects) {
         match fact {
             Fact::Neighbour(ip, word) => self.ip.learn_neighbour(*ip, *word, now, fx),
-            Fact::Report(report) => self.on_report(now, *report, fx),
+            Fact::Report(report) => self.on_report(now, *report, false, fx),
             Fact::Router(router, advert) => self.ip.on_router_advert(*router, advert, now, fx),
             Fact::Duplicate(addr) => self.ip.on_duplicate(*addr),
             Fact::PathMtu(dst, mtu) => {

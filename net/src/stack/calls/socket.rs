@@ -139,6 +139,15 @@ impl Stack {
         }
     }
 
+    /// What of `interest` holds.
+    ///
+    /// # Errors
+    /// `WouldBlock` for nothing.
+    pub(crate) fn ready_for(&mut self, id: SocketId, interest: Events) -> Result<Events, SocketError> {
+        let ready = self.readiness(id) & interest;
+        if ready.is_empty() { Err(SocketError::WouldBlock) } else { Ok(ready) }
+    }
+
     /// Who waits for a socket (`socket_wq.wait`): to be joined under the lock under which the condition was tested.
     pub(crate) fn wait_list(&mut self, id: SocketId) -> Option<&mut WaitList> {
         self.wq(id).map(|wq| &mut wq.wait)

@@ -4,14 +4,14 @@ use crate::extended_error::ExtendedError;
 use crate::recv_meta::RecvMeta;
 use crate::sockopt::Sharing;
 use crate::stack::demux::Binding;
-use crate::stack::effects::Effects;
+use crate::stack::effects::{Effects, Stray};
 use crate::stack::endpoint::{Endpoint, Family, destination};
 use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::ip_output::PACKET_MAX;
 use crate::stack::shard::Stack;
 use crate::stack::socket::SocketId;
-use crate::stack::udp::UdpLayer;
+use crate::stack::udp::{Leftovers, UdpLayer};
 use crate::stack::udp_options::UdpOptions;
 use crate::wire::ip::Fragments;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -89,15 +89,57 @@ impl Stack {
         Ok(if largest == PACKET_MAX && peer.ip().is_ipv6() { PACKET_MAX + 1 } else { largest })
     }
 
-    /// Sets the peer of a UDP socket.
+    /// Sets the peer of a UDP socket, of which the member of the CPU `keeper` keeps what comes; what this one has kept, if it is
+    /// another, is the result, for [`udp_take_over`](Self::udp_take_over).
     ///
     /// # Errors
     /// `NetworkUnreachable`, `AddrFamilyNotSupported`, `AddrInUse`.
-    pub(crate) fn udp_connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), SocketError> {
+    pub(crate) fn udp_connect(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        peer: SocketAddr,
+        keeper: u32,
+    ) -> Result<Leftovers, SocketError> {
         let family = self.sockets.udp(id)?.binding.family;
         let peer = destination(family, peer)?;
         let source = self.ip.source_for(peer.ip(), now)?;
-        self.udp.connect(&mut self.sockets, id, peer, source)
+        let keeper = Some(keeper).filter(|&keeper| keeper != self.ip.config.shard.index);
+        self.udp.connect(&mut self.sockets, id, (peer, keeper), source)
+    }
+
+    /// Takes what another member of the socket has kept.
+    ///
+    /// # Errors
+    /// `Stale`.
+    pub(crate) fn udp_take_over(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        left: Leftovers,
+        fx: &mut Effects,
+    ) -> Result<(), SocketError> {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        UdpLayer::take_over(&mut self.sockets, id, left, lower)
+    }
+
+    /// A datagram that came to another member of its socket.
+    pub(crate) fn udp_on_stray(&mut self, now: Instant, stray: Stray, fx: &mut Effects) {
+        let lower = &mut Lower { now, ip: &mut self.ip, fx };
+        self.udp.on_stray(&mut self.sockets, stray, lower);
+    }
+
+    /// The CPU whose member keeps what comes for the socket, where that is not this one.
+    pub(crate) fn udp_keeper(&mut self, id: SocketId) -> Option<u32> {
+        self.sockets.udp(id).ok()?.keeper
+    }
+
+    /// The address from which the socket sends to another host; none towards this one, or without a way.
+    pub(crate) fn udp_source_towards(&mut self, now: Instant, id: SocketId, to: IpAddr) -> Option<IpAddr> {
+        let source = self.source_towards(now, to)?;
+        let local = self.sockets.udp(id).ok()?.local.ip();
+        let is_one = self.ip.is_own(local) && local.is_ipv4() == to.is_ipv4();
+        Some(if is_one { local } else { source })
     }
 
     /// Sends one datagram, to the socket's peer unless `to` is given.

@@ -270,7 +270,7 @@ impl World {
     }
 
     pub(crate) fn udp_connect(&mut self, host: usize, id: SocketId, to: SocketAddr) -> Result<(), SocketError> {
-        self.stacks[host].udp_connect(self.now, id, to)
+        self.stacks[host].udp_connect(self.now, id, to, 0).map(drop)
     }
 
     pub(crate) fn send(&mut self, host: usize, id: SocketId, bytes: &[u8]) -> Result<usize, SocketError> {
