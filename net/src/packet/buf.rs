@@ -1,7 +1,7 @@
 //! A packet: a block of bytes, the text that it refers to, and what continues it.
 
 use super::account::Account;
-use super::text::Frag;
+use super::text::{Frag, copy};
 use smallvec::SmallVec;
 use std::fmt;
 use std::iter;
@@ -231,7 +231,7 @@ impl PacketBuf {
         let mut done = 0;
         for piece in self.pieces() {
             let n = piece.len().min(out.len() - done);
-            out[done..done + n].copy_from_slice(&piece[..n]);
+            copy(&mut out[done..done + n], &piece[..n]);
             done += n;
         }
         done

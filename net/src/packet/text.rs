@@ -65,7 +65,7 @@ impl Frag {
             return 0;
         }
         let Some(text) = Arc::get_mut(&mut self.text) else { return 0 };
-        text.bytes[end..end + n].copy_from_slice(&bytes[..n]);
+        copy(&mut text.bytes[end..end + n], &bytes[..n]);
         self.len += n as u32;
         n
     }
@@ -110,6 +110,19 @@ impl Frag {
         (Arc::strong_count(&self.text) == 1).then_some(self.text)
     }
 }
+
+/// Copies text. Long text goes in runs, for which the C library does not take the processor's string instructions: on Zen 3 those
+/// are twenty times slower where the target stands less than 32 bytes further in its page than the source.
+#[inline]
+pub(super) fn copy(to: &mut [u8], from: &[u8]) {
+    debug_assert_eq!(to.len(), from.len(), "as much as there is room for");
+    for (to, from) in to.chunks_mut(RUN).zip(from.chunks(RUN)) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// A little less than glibc's lowest `rep_movsb_threshold`.
+const RUN: usize = (2 << 10) - 64;
 
 impl fmt::Debug for Frag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ use crate::stack::tcp::out_of_order::Inserted;
 use crate::stack::tcp::state::{Cause, State};
 use crate::wire::tcp::{SeqNumber, TcpFlags};
 use std::iter;
+use std::mem::replace;
 use wakeline_runtime::clock::Instant;
 
 impl ControlBlock {
@@ -79,10 +80,16 @@ impl ControlBlock {
         self.measure_receiver(at.now, echo, len);
         self.note_mark(at);
         self.advance_received(len as u32);
-        let mut merged = 0;
-        for piece in iter::once(text).chain(rest) {
-            merged += u64::from(self.recv.push(piece, at.pool));
+        let (mut merged, mut last) = (0, text);
+        for mut piece in rest {
+            if last.absorb(&mut piece) {
+                merged += 1;
+                at.pool.free(piece);
+            } else {
+                merged += u64::from(self.recv.push(replace(&mut last, piece), at.pool));
+            }
         }
+        merged += u64::from(self.recv.push(last, at.pool));
         at.counters.count_many(Mib::TcpExtTCPRcvCoalesce, merged);
         done.notice |= Notice::READABLE;
         self.schedule_ack(at.now);
