@@ -19,7 +19,7 @@ pub mod runtime {
         BlockedPoll, Builder, EnterGuard, Handle, Runtime, RuntimeFlavor, RuntimeId as Id, RuntimeMetrics,
         TryCurrentError, UnhandledPanic, WorkerMetrics,
     };
-    pub use wakeline_runtime::{LocalOptions, LocalRuntime};
+    pub use wakeline_runtime::{IoDriver, LocalOptions, LocalRuntime};
 }
 
 /// Tasks: spawning them, waiting for them, ending them.

@@ -11,6 +11,7 @@
 //! The transport: `src/bin/transport_numbers` measures its [work](transport) on both networks and by smoltcp's bare loop.
 
 pub mod child;
+pub mod command_line;
 pub mod contestant;
 pub mod crowd;
 pub mod emulated_echo;
@@ -22,7 +23,6 @@ pub mod row;
 pub mod run;
 pub mod runtime_rows;
 pub mod samples;
-pub mod servers;
 pub mod signal;
 pub mod smoltcp_loop;
 pub mod stream;

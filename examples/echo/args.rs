@@ -35,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) workers: usize,
 
+    /// By what the runtime hears of the operating system's sockets; io-uring needs the feature of that name.
+    #[arg(long, value_enum, default_value_t = Driver::Mio)]
+    pub(crate) driver: Driver,
+
     /// Probability that the client's link loses a frame, in each direction (emulated network).
     #[arg(long, default_value_t = 0.0, value_name = "0..1")]
     pub(crate) loss: f64,
@@ -62,6 +66,14 @@ pub(crate) enum Backend {
     Emulated,
     /// Loopback of the operating system.
     Os,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Driver {
+    /// Readiness, by epoll, kqueue or what the system has.
+    Mio,
+    /// Completions, by Linux's io_uring; where the kernel refuses it, mio.
+    IoUring,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

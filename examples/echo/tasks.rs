@@ -1,6 +1,6 @@
 //! The asynchronous mode: server and clients are tasks.
 
-use crate::args::{Args, Backend};
+use crate::args::{Args, Backend, Driver};
 use crate::measure::{Latencies, Outcome, PROGRESS_STEP, Request, Start, Watch, addresses, progress};
 use indicatif::ProgressBar;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::io;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::emulated::{Host, Lan, Netem};
 use wakeline::net::{TcpListener, TcpStream};
-use wakeline::runtime::{Builder, Runtime};
+use wakeline::runtime::{Builder, IoDriver, Runtime};
 use wakeline::task::JoinHandle;
 
 /// Accepts for ever, and gives each connection a task that sends back what it reads.
@@ -92,10 +92,18 @@ pub(crate) fn hosts(args: &Args, threaded: bool) -> io::Result<(Lan, [Host; 2])>
 }
 
 pub(crate) fn runtime(args: &Args) -> io::Result<Runtime> {
-    match args.workers {
-        1 => Builder::new_current_thread().enable_all().build(),
-        n => Builder::new_multi_thread().worker_threads(n).enable_all().build(),
+    let mut builder = match args.workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if args.workers > 1 {
+        builder.worker_threads(args.workers);
     }
+    let driver = match args.driver {
+        Driver::Mio => IoDriver::Mio,
+        Driver::IoUring => IoDriver::IoUring,
+    };
+    builder.enable_all().io_driver(driver).build()
 }
 
 pub(crate) fn run(args: &Args) -> io::Result<Outcome> {

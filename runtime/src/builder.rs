@@ -2,7 +2,7 @@
 
 use crate::blocking_pool::{BlockingPool, PoolConfig, ThreadLife};
 use crate::clock::{Clock, PausableClock, VirtualClock};
-use crate::driver::{self, DriverConfig};
+use crate::driver::{self, DriverConfig, IoDriver};
 use crate::handle::Handle;
 use crate::rng::Rng;
 use crate::runtime::Runtime;
@@ -24,6 +24,7 @@ pub struct Builder {
     blocking_threads_max: usize,
     blocking_keep_alive: Duration,
     io: bool,
+    io_driver: IoDriver,
     time: bool,
     virtual_clock: Option<VirtualClock>,
     start_paused: bool,
@@ -72,6 +73,7 @@ impl Builder {
             blocking_threads_max: 512,
             blocking_keep_alive: Duration::from_secs(10),
             io: false,
+            io_driver: IoDriver::Mio,
             time: false,
             virtual_clock: None,
             start_paused: false,
@@ -179,6 +181,16 @@ impl Builder {
     /// Lets sources of the operating system be waited for.
     pub fn enable_io(&mut self) -> &mut Builder {
         self.io = true;
+        self
+    }
+
+    /// By what the runtime hears of sources; [`IoDriver::Mio`] unless set. It does not enable I/O.
+    ///
+    /// Where the kernel refuses what [`IoDriver::IoUring`] needs (Linux 6.0 at least, no sandbox that forbids it), or the crate
+    /// was built without the feature `io-uring`, the runtime goes by `mio` and says why on standard error, and in
+    /// [`Handle::io_driver_refusal`].
+    pub fn io_driver(&mut self, io_driver: IoDriver) -> &mut Builder {
+        self.io_driver = io_driver;
         self
     }
 
@@ -307,8 +319,12 @@ impl Builder {
             RuntimeFlavor::MultiThread => self.workers.unwrap_or_else(cpus),
         };
         let clock = self.clock();
-        let driver_config = DriverConfig { io: self.io, time: self.time, clock: clock.clone(), workers };
+        let driver_config =
+            DriverConfig { io: self.io, io_driver: self.io_driver, time: self.time, clock: clock.clone(), workers };
         let (driver, driver_handle) = driver::new(driver_config)?;
+        if let Some(why) = driver_handle.io_driver_refusal() {
+            eprintln!("wakeline: no io_uring driver, mio takes its place: {why}");
+        }
         let config = Config {
             flavor: self.kind,
             name: self.name.clone(),

@@ -13,6 +13,7 @@
 //! By a clock that stands it does not sleep while a timer is pending, but moves the clock to the next deadline: see
 //! [`Driver::park_standing`].
 
+mod io_driver;
 mod slack;
 mod sleep_word;
 mod unpark;
@@ -23,6 +24,8 @@ use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
 use crate::timer::Timers;
 use crate::timer::shard::Precision;
 use crate::wait_queue::WakeBatch;
+use io_driver::Choice;
+pub use io_driver::IoDriver;
 pub(crate) use slack::let_this_thread_wake_in_time;
 use sleep_word::{Begin, How};
 use std::io;
@@ -36,6 +39,8 @@ use unpark::DriverUnpark;
 pub(crate) struct DriverConfig {
     /// Whether OS sources can be registered.
     pub(crate) io: bool,
+    /// By what it should hear of them.
+    pub(crate) io_driver: IoDriver,
     /// Whether timers can be set.
     pub(crate) time: bool,
     /// Whose time it is.
@@ -62,6 +67,8 @@ pub(crate) struct DriverHandle {
     clock: Clock,
     timers: Option<Timers>,
     reactor: Option<ReactorHandle>,
+    /// By what the reactor goes, when there is one.
+    io: Option<Choice>,
 }
 
 /// How much the driver has to look after.
@@ -81,14 +88,24 @@ const PATIENCE: u32 = 16;
 /// # Errors
 /// When the operating system refuses a poller, for want of file descriptors mostly.
 pub(crate) fn new(config: DriverConfig) -> io::Result<(Driver, DriverHandle)> {
-    let (poller, reactor) = if config.io { Some(Poller::new()?).unzip() } else { (None, None) };
+    let mut io = None;
+    let (poller, reactor) = if config.io {
+        let ring = |poll: &mio::Poll| {
+            let (choice, ring) = Choice::make(config.io_driver, poll, config.workers == 1);
+            io = Some(choice);
+            ring
+        };
+        Some(Poller::new(ring)?).unzip()
+    } else {
+        (None, None)
+    };
     let parker = Parker::new();
     let poll_waker = reactor.as_ref().map(|reactor: &ReactorHandle| reactor.waker().clone());
     let unpark = Arc::new(DriverUnpark::new(parker.unparker(), poll_waker));
     let waker = Waker::from(unpark.clone());
     config.clock.set_driver(&waker);
     let timers = config.time.then(|| Timers::new(config.workers, config.clock.clone(), waker));
-    let handle = DriverHandle { unpark, clock: config.clock, timers, reactor };
+    let handle = DriverHandle { unpark, clock: config.clock, timers, reactor, io };
     Ok((Driver { parker, poller, impatience: 0, wakes: WakeBatch::new() }, handle))
 }
 
@@ -270,6 +287,16 @@ impl DriverHandle {
     /// The reactor; `None` when the runtime was built without.
     pub(crate) fn reactor(&self) -> Option<&ReactorHandle> {
         self.reactor.as_ref()
+    }
+
+    /// By what it hears of sources; `None` when the runtime was built without.
+    pub(crate) fn io_driver(&self) -> Option<IoDriver> {
+        self.io.as_ref().map(|choice| choice.driver)
+    }
+
+    /// Why that is not what was asked for.
+    pub(crate) fn io_driver_refusal(&self) -> Option<&str> {
+        self.io.as_ref()?.refusal.as_deref()
     }
 
     /// Carries out what a registration with the reactor asks for.

@@ -3,7 +3,7 @@
 //! What needs the thread's ambient runtime (`current`, `enter`, `block_on`, `spawn_blocking`) is in [`crate::context`].
 
 use crate::clock::Clock;
-use crate::driver::DriverHandle;
+use crate::driver::{DriverHandle, IoDriver};
 use crate::namespace;
 use crate::scheduler::{RuntimeFlavor, RuntimeId, RuntimeMetrics, Shared};
 use crate::task::{JoinHandle, Origin};
@@ -63,6 +63,18 @@ impl Handle {
     #[must_use]
     pub fn id(&self) -> RuntimeId {
         self.shared.id()
+    }
+
+    /// By what the runtime hears of the operating system's sources; `None` when it was built without I/O.
+    #[must_use]
+    pub fn io_driver(&self) -> Option<IoDriver> {
+        self.driver().io_driver()
+    }
+
+    /// Why that is not what [`Builder::io_driver`](crate::Builder::io_driver) asked for; `None` when it is.
+    #[must_use]
+    pub fn io_driver_refusal(&self) -> Option<&str> {
+        self.driver().io_driver_refusal()
     }
 
     /// The clock by which this runtime's timers go.

@@ -68,6 +68,7 @@ pub use wakeline_macros::{main, test};
 pub use self::{
     builder::{Builder, UnhandledPanic},
     context::{EnterGuard, TryCurrentError},
+    driver::IoDriver,
     handle::Handle,
     join_set::JoinSet,
     local_runtime::{LocalOptions, LocalRuntime},

@@ -5,20 +5,26 @@ use std::pin::Pin;
 use std::time::Duration;
 use wakeline::net::emulated::Lan;
 use wakeline::net::{TcpListener, TcpStream};
-use wakeline::runtime::Builder;
+use wakeline::runtime::{Builder, IoDriver};
 use wakeline::time::timeout;
 
 pub(crate) type Body = fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `body` with the address to bind on each network, on one worker and on two. A body that hangs fails.
+///
+/// With the feature `io-uring` the operating system's network is there once more, by io_uring; where the kernel refuses that, it
+/// is the same again.
 pub(crate) fn on_both_networks(body: Body) {
     for workers in [1, 2] {
-        let runtime = match workers {
-            1 => Builder::new_current_thread().enable_all().build().unwrap(),
-            n => Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap(),
-        };
-        runtime.block_on(async {
-            let limit = Duration::from_secs(30);
+        let limit = Duration::from_secs(30);
+        if cfg!(feature = "io-uring") {
+            let runtime = builder(workers).io_driver(IoDriver::IoUring).build().unwrap();
+            runtime.block_on(async {
+                timeout(limit, wakeline::spawn(body("127.0.0.1:0"))).await.expect("hangs on io_uring").unwrap();
+                timeout(limit, wakeline::spawn(body("[::1]:0"))).await.expect("hangs on io_uring with IPv6").unwrap();
+            });
+        }
+        builder(workers).build().unwrap().block_on(async {
             timeout(limit, wakeline::spawn(body("127.0.0.1:0"))).await.expect("hangs on the OS").unwrap();
             let lan = Lan::with_seed(1);
             let host = lan.host("host").build().unwrap();
@@ -32,6 +38,18 @@ pub(crate) fn on_both_networks(body: Body) {
             timeout(limit, host.spawn(body("[fd00::3]:0"))).await.expect("hangs on a host's IPv6 address").unwrap();
         });
     }
+}
+
+fn builder(workers: usize) -> Builder {
+    let mut builder = match workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all();
+    builder
 }
 
 pub(crate) async fn pair(bind: &str) -> (TcpStream, TcpStream) {

@@ -12,6 +12,7 @@ mod emulated;
 mod fasync;
 mod flood;
 mod frames;
+mod io_uring;
 mod multiplex;
 mod offloads;
 mod options;

@@ -25,6 +25,8 @@ macro_rules! conversions {
             ///
             /// # Errors
             /// `Unsupported` for a socket of an emulated host, which is closed then; when the reactor does not know it.
+            /// `InvalidInput` in a runtime that goes by io_uring, for a stream for which bytes were received that nobody has
+            /// read: they would be lost, and it is closed.
             pub fn into_std(self) -> io::Result<$std> {
                 let $this = self;
                 match $inner {

@@ -88,7 +88,8 @@ impl TcpStream {
     /// system's socket.
     ///
     /// # Errors
-    /// `WouldBlock` when it is not ready; those of `op`, whose `WouldBlock` clears what is known.
+    /// `WouldBlock` when it is not ready; those of `op`, whose `WouldBlock` clears what is known. `InvalidInput` in a runtime
+    /// that goes by io_uring, when bytes were received for the stream that nobody has read: they come first, by `try_read`.
     pub fn try_io<R>(&self, interest: Events, mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         match &self.socket {
             Connection::Os(stream) => stream.try_io(interest, op),

@@ -8,7 +8,7 @@ use crate::api::tcp::TcpStream;
 use crate::completion::entry::Completion;
 use crate::completion::shared::Shared;
 use crate::completion::turn::{Rested, Turn};
-use crate::host::socket::attempt::Time;
+use crate::host::machine::Time;
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
 use crate::stack::effects::Effects;

@@ -120,7 +120,8 @@ impl Drop for Nested {
     }
 }
 
-/// The CPU itself.
+/// The CPU itself. Aligned, so that it has no cache line in common with another one.
+#[repr(align(128))]
 struct Cpu {
     index: usize,
     shared: Arc<CpuShared>,

@@ -12,6 +12,7 @@ use crate::host::softnet::{CpuShared, Kthread};
 use crate::irq::hrtimer::TimerFor;
 use crate::irq::line::{Ended, IrqLine};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +48,8 @@ pub(crate) struct IrqDesc {
     pub(crate) flow: Flow,
     /// The interrupt chip, and the name that the line has there.
     pub(crate) chip: Box<str>,
-    /// How often each CPU has taken it (`kstat_irqs`).
-    counts: Box<[Counter]>,
+    /// How often each CPU has taken it (`kstat_irqs`). In place, where no other line's counts lie beside them.
+    counts: SmallVec<[Counter; 8]>,
     /// There is nothing but its driver's handler.
     is_plain: Flag,
     state: Mutex<State>,

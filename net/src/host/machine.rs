@@ -96,8 +96,9 @@ pub(crate) struct Shard {
     doorbell: Option<Box<Doorbell>>,
     /// The time of the last entry that read the clock.
     recent: Instant,
-    /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it.
-    armed: Option<Instant>,
+    /// What the CPU's timer is set to, or will be once it has run the TIMER softirq that was raised for it;
+    /// [`Instant::FAR_FUTURE`] for nothing.
+    armed: Instant,
     wakeups: u64,
     /// What the stack wants done; empty but while somebody is in the stack, and kept for its room.
     fx: Effects,
@@ -106,8 +107,15 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(stack: Stack, tx: TxQueue, tracer: Tracer, now: Instant) -> Shard {
         let (doorbell, fx) = (Some(Box::default()), Effects::new(tracer));
-        Shard { stack, tx, doorbell, recent: now, armed: None, wakeups: 0, fx }
+        Shard { stack, tx, doorbell, recent: now, armed: Instant::FAR_FUTURE, wakeups: 0, fx }
     }
+}
+
+/// Whether a call needs the present time, or the time of the stack's last entry will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    Now,
+    Recent,
 }
 
 /// What it takes to drain a transmit ring, of which there is one: so one drains it at a time.
@@ -212,6 +220,22 @@ impl Works {
         self.run(cpu, shard, recent, f)
     }
 
+    /// The one or the other, in one place for whoever knows only when he calls.
+    #[inline]
+    pub(crate) fn with_stack_at<R>(
+        &self,
+        cpu: usize,
+        time: Time,
+        f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
+    ) -> R {
+        let now = (time == Time::Now).then(|| self.clock.now());
+        let shard = self.lock(cpu);
+        let now = now.unwrap_or(shard.recent);
+        self.run(cpu, shard, now, f)
+    }
+
+    // There is one for each kind of call, with the call in it.
+    #[inline(always)]
     fn run<R>(
         &self,
         cpu: usize,
@@ -219,11 +243,15 @@ impl Works {
         now: Instant,
         f: impl FnOnce(&mut Stack, Instant, &mut Effects) -> R,
     ) -> R {
-        let Shard { stack, fx, recent, .. } = &mut *shard;
+        let Shard { stack, fx, recent, armed, .. } = &mut *shard;
         // Two callers may have read the clock in one order and come here in the other: the stack's time only goes forward.
         *recent = (*recent).max(now);
         let now = *recent;
         let result = f(stack, now, fx);
+        // So most reads end: nothing goes out, nobody is to be woken, no deadline has come nearer.
+        if fx.is_empty() && stack.next_due() >= *armed {
+            return result;
+        }
         if self.leave(cpu, shard, now) {
             self.complete_tx(cpu);
         }
@@ -264,12 +292,10 @@ impl Works {
                 }
             }
         }
-        let deadline = stack.next_deadline();
-        let rearm = deadline.is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
-        if rearm {
-            // The CPU will set its timer anew; until then nobody else needs to tell it.
-            *armed = deadline;
-        }
+        let due = stack.next_due();
+        let rearm = due < *armed;
+        // The CPU will set its timer anew; until then nobody else needs to tell it.
+        *armed = due.min(*armed);
         // What is empty, as most of it mostly is, stays where it is.
         let wakes = (!fx.wakes.is_empty()).then(|| {
             *wakeups += fx.wakes.len() as u64;
@@ -441,8 +467,9 @@ impl Works {
         let shard = self.lock(cpu);
         self.run(cpu, shard, now, |stack, now, fx| stack.on_timer(now, fx));
         let mut shard = self.lock(cpu);
-        shard.armed = shard.stack.next_deadline();
-        shard.armed
+        let deadline = shard.stack.next_deadline();
+        shard.armed = deadline.unwrap_or(Instant::FAR_FUTURE);
+        deadline
     }
 
     /// The host goes down: its sockets fail with `ENETDOWN`, its waiters wake, its CPUs poll no more.

@@ -48,7 +48,7 @@ pub(crate) struct Nic {
     model: NicModel,
     clock: Clock,
     /// Not looked at while there is one queue in use, with which nobody needs the hash of a frame.
-    rss: RwLock<Rss>,
+    rss: Spreading,
     /// How many queues are in use. Changed after `rss`, so that who sees the old number does what was right before.
     active: AtomicUsize,
     offloads: Offloads,
@@ -57,6 +57,11 @@ pub(crate) struct Nic {
     /// Those that are in use, and others that were.
     queues: Growing<QueuePair>,
 }
+
+/// How flows are spread. Aligned: every batch writes to the lock, and what it reads of the device lies elsewhere.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Spreading(RwLock<Rss>);
 
 /// What a device is built with.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +93,7 @@ impl Nic {
             name,
             model,
             clock,
-            rss: RwLock::new(Rss::new(&DEFAULT_KEY, queues, model.limits().indirection)),
+            rss: Spreading(RwLock::new(Rss::new(&DEFAULT_KEY, queues, model.limits().indirection))),
             active: AtomicUsize::new(count),
             offloads,
             frame_max: mtu + EthernetHeader::LEN,
@@ -128,7 +133,7 @@ impl Nic {
             pair
         });
         // Whoever distributes frames holds it until they are in their rings.
-        let mut rss = self.rss.write();
+        let mut rss = self.rss.0.write();
         if !rss.fits(count as u16) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
@@ -145,7 +150,7 @@ impl Nic {
     /// `EOPNOTSUPP` where they are not.
     pub(crate) fn rxfh(&self) -> io::Result<Rxfh> {
         self.rss_supported()?;
-        Ok(self.rss.read().get())
+        Ok(self.rss.0.read().get())
     }
 
     /// The queue in which frames of this flow arrive. Both addresses are of one family.
@@ -159,7 +164,7 @@ impl Nic {
     /// `EOPNOTSUPP` where they are not spread; `EINVAL` for what does not fit the device.
     pub(crate) fn set_rxfh(&self, rxfh: &Rxfh) -> io::Result<()> {
         self.rss_supported()?;
-        self.rss.write().set(rxfh)
+        self.rss.0.write().set(rxfh)
     }
 
     /// Spreads them evenly again (`ethtool -X .. default`).
@@ -168,7 +173,7 @@ impl Nic {
     /// `EOPNOTSUPP` where they are not spread.
     pub(crate) fn reset_rxfh(&self) -> io::Result<()> {
         self.rss_supported()?;
-        self.rss.write().reset();
+        self.rss.0.write().reset();
         Ok(())
     }
 
@@ -193,7 +198,7 @@ impl Nic {
     /// behind, the interrupt preempts the caller. Called without a lock.
     pub(crate) fn receive(&self, now: Instant, frames: &mut Vec<PacketBuf>) {
         let (mut touched, mut pressing): (u64, u64) = (0, 0);
-        let (rss, mut flow) = ((self.queue_count() > 1).then(|| self.rss.read()), LastFlow::default());
+        let (rss, mut flow) = ((self.queue_count() > 1).then(|| self.rss.0.read()), LastFlow::default());
         // A run of frames for one queue takes its lock once.
         let mut held: Option<(usize, MutexGuard<'_, RxQueue>)> = None;
         take_each(frames, |mut frame| {

@@ -62,7 +62,7 @@ impl TcpListener {
     /// Outside a runtime, or in one that was built without `enable_io`.
     #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        let source = Source::new(mio::net::TcpListener::from_std(listener), Events::READABLE)?;
+        let source = Source::new_socket(mio::net::TcpListener::from_std(listener), Events::READABLE)?;
         Ok(TcpListener { source })
     }
 

@@ -23,7 +23,8 @@ macro_rules! raw {
             /// Does `op` on the socket's descriptor if it is known to be ready for `interest`.
             ///
             /// # Errors
-            /// `WouldBlock` when it is not ready; those of `op`, whose `WouldBlock` clears the readiness.
+            /// `WouldBlock` when it is not ready; those of `op`, whose `WouldBlock` clears the readiness. `InvalidInput` in a
+            /// runtime that goes by io_uring, when bytes were received for a stream that nobody has read: they come first.
             pub fn try_io<R>(&self, interest: Events, mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
                 self.source.try_io(interest, |_| op())
             }
@@ -31,7 +32,7 @@ macro_rules! raw {
             /// Waits and does `op` on the socket's descriptor, until it does anything but fail with `WouldBlock`.
             ///
             /// # Errors
-            /// Those of `op`, or that the runtime is shutting down.
+            /// Those of `op`, or that the runtime is shutting down; `InvalidInput` as for `try_io`.
             ///
             /// # Cancel safety
             /// When the future is dropped before it is ready, `op` has done nothing but fail with `WouldBlock`.

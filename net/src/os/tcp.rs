@@ -1,7 +1,7 @@
 //! TCP connections over the operating system.
 
 use super::options;
-use super::transfer::{retry, sum, transfer};
+use super::transfer::{copy_out, copy_out_to_all, retry, sum, transfer};
 use crate::sockopt::{Opt, Value};
 use futures_io::{AsyncRead, AsyncWrite};
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use wakeline_runtime::io::Source;
+use wakeline_runtime::io::{Inlet, Source, Transfer};
 use wakeline_runtime::wait_queue::{Events, WaitSlot};
 
 /// A TCP connection.
@@ -98,7 +98,7 @@ impl TcpStream {
     #[track_caller]
     fn of_mio(stream: mio::net::TcpStream) -> io::Result<TcpStream> {
         Ok(TcpStream {
-            source: Source::new(stream, BOTH)?,
+            source: Source::new_socket(stream, BOTH)?,
             reader: WaitSlot::new(),
             writer: WaitSlot::new(),
             linger: Mutex::new(None),
@@ -118,7 +118,9 @@ impl TcpStream {
     /// Gives the connection back to the standard library; it stays in non-blocking mode.
     ///
     /// # Errors
-    /// When the reactor does not know it.
+    /// When the reactor does not know it. `InvalidInput` in a runtime that goes by io_uring, when bytes have been received that
+    /// nobody has read: they would be lost, and the connection is closed instead. A task that has read until it would have to
+    /// wait, or that has not read at all, need not fear that: receiving begins where a read waits, and ends here.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         Ok(self.source.into_inner()?.into())
     }
@@ -129,8 +131,10 @@ impl TcpStream {
     /// Those of `recv(2)`.
     pub fn poll_read(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let asked = buf.len();
-        self.source
-            .poll_transfer(cx, slot, Events::READABLE, |mut io| retry(|| io.read(buf)).map(|n| transfer(n, asked)))
+        self.source.poll_receive(cx, slot, |inlet| match inlet {
+            Inlet::Socket(mut io) => retry(|| io.read(buf)).map(|n| transfer(n, asked)),
+            Inlet::Received(bytes) => Ok(Transfer::Partial(copy_out(bytes, buf))),
+        })
     }
 
     /// As [`poll_read`](TcpStream::poll_read), into several buffers in turn.
@@ -144,8 +148,9 @@ impl TcpStream {
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let asked = sum(bufs.iter().map(|buf| buf.len()));
-        self.source.poll_transfer(cx, slot, Events::READABLE, |mut io| {
-            retry(|| io.read_vectored(bufs)).map(|n| transfer(n, asked))
+        self.source.poll_receive(cx, slot, |inlet| match inlet {
+            Inlet::Socket(mut io) => retry(|| io.read_vectored(bufs)).map(|n| transfer(n, asked)),
+            Inlet::Received(bytes) => Ok(Transfer::Partial(copy_out_to_all(bytes, bufs))),
         })
     }
 
@@ -179,7 +184,7 @@ impl TcpStream {
     /// # Errors
     /// Those of `recv(2)`.
     pub fn poll_peek(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.source.poll_io(cx, slot, Events::READABLE, |io| retry(|| io.peek(buf)))
+        self.source.poll_peek(cx, slot, |inlet| peek(inlet, buf))
     }
 
     /// As [`poll_peek`](TcpStream::poll_peek).
@@ -190,7 +195,7 @@ impl TcpStream {
     /// # Cancel safety
     /// Nothing is taken from the socket.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.io(Events::READABLE, |io| retry(|| io.peek(buf))).await
+        self.source.peek(|inlet| peek(inlet, buf)).await
     }
 
     /// Waits until there is something to read, or the end of the stream, or an error.
@@ -229,7 +234,10 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when nothing is; those of `recv(2)`.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.try_io(Events::READABLE, |mut io| retry(|| io.read(buf)))
+        self.source.try_receive(|inlet| match inlet {
+            Inlet::Socket(mut io) => retry(|| io.read(buf)).map(Transfer::Partial),
+            Inlet::Received(bytes) => Ok(Transfer::Partial(copy_out(bytes, buf))),
+        })
     }
 
     /// As [`try_read`](TcpStream::try_read), into several buffers in turn.
@@ -237,7 +245,10 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when there is nothing to read; those of `readv(2)`.
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.source.try_io(Events::READABLE, |mut io| retry(|| io.read_vectored(bufs)))
+        self.source.try_receive(|inlet| match inlet {
+            Inlet::Socket(mut io) => retry(|| io.read_vectored(bufs)).map(Transfer::Partial),
+            Inlet::Received(bytes) => Ok(Transfer::Partial(copy_out_to_all(bytes, bufs))),
+        })
     }
 
     /// Writes what there is room for, without waiting.
@@ -399,6 +410,13 @@ impl AsyncWrite for TcpStream {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         })
+    }
+}
+
+fn peek(inlet: Inlet<'_, mio::net::TcpStream>, buf: &mut [u8]) -> io::Result<Transfer<usize>> {
+    match inlet {
+        Inlet::Socket(io) => retry(|| io.peek(buf)).map(Transfer::Partial),
+        Inlet::Received(bytes) => Ok(Transfer::Partial(copy_out(bytes, buf))),
     }
 }
 

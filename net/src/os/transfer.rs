@@ -1,6 +1,6 @@
 //! What every socket's operations have in common.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use wakeline_runtime::io::Transfer;
 
 /// What a transfer of `n` bytes out of `asked` tells of its socket.
@@ -19,6 +19,22 @@ pub(super) fn transfer(n: usize, asked: usize) -> Transfer<usize> {
 /// The bytes that several buffers hold together.
 pub(super) fn sum(lengths: impl Iterator<Item = usize>) -> usize {
     lengths.fold(0, usize::saturating_add)
+}
+
+/// Copies what fits, and says how much.
+pub(super) fn copy_out(bytes: &[u8], buf: &mut [u8]) -> usize {
+    let n = bytes.len().min(buf.len());
+    buf[..n].copy_from_slice(&bytes[..n]);
+    n
+}
+
+/// As [`copy_out`], into several buffers in turn.
+pub(super) fn copy_out_to_all(bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) -> usize {
+    let mut done = 0;
+    for buf in bufs {
+        done += copy_out(&bytes[done..], buf);
+    }
+    done
 }
 
 /// An operation that was interrupted by a signal before it did anything is done again.

@@ -8,7 +8,7 @@ use crate::packet::PacketBuf;
 use crate::stack::counters::Mib;
 use crate::stack::effects::Effects;
 use crate::stack::ip::{Hop, IpLayer};
-use crate::stack::ip_output::PACKET_MAX;
+use crate::stack::ip_output::{PACKET_MAX, header_len};
 use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ip::{Envelope, Fragments};
@@ -91,10 +91,50 @@ impl IpLayer {
     /// Sends `packet`, a transport's header and payload that are not too large together, the way that [holds](Self::holds).
     #[inline]
     pub(crate) fn send_along(&mut self, dst: &Dst, mut packet: PacketBuf, fx: &mut Effects) {
+        self.counters.count(dst.push_headers(&mut packet));
+        self.hand_over(packet, fx);
+    }
+
+    /// Sends `packet` the way of the last one that went in such an `envelope`, as it is while a connection has the word; or
+    /// gives it back. Who comes the second time has its way remembered: those who take turns only look for theirs.
+    #[inline]
+    pub(crate) fn send_as_last(
+        &mut self,
+        mut packet: PacketBuf,
+        envelope: &Envelope,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Option<PacketBuf> {
+        let known = self.last_dst.as_ref().filter(|(last, _)| last == envelope);
+        match known.and_then(|(_, dst)| dst.as_ref()).filter(|dst| self.holds(dst, now)) {
+            Some(dst) if packet.len() + header_len(envelope.dst.is_ipv4()) <= dst.largest => {
+                let requests = dst.push_headers(&mut packet);
+                self.counters.count(requests);
+                self.hand_over(packet, fx);
+                return None;
+            }
+            // One of the few that are cut.
+            Some(_) => {}
+            None => self.remember(known.is_some(), envelope, now),
+        }
+        Some(packet)
+    }
+
+    /// A packet has to look for its way.
+    #[cold]
+    fn remember(&mut self, again: bool, envelope: &Envelope, now: Instant) {
+        let dst = if again && !envelope.loops { self.dst(envelope, now) } else { None };
+        self.last_dst = Some((*envelope, dst));
+    }
+}
+
+impl Dst {
+    /// Writes the headers of a packet in front of it. Says what it counts as.
+    #[inline]
+    fn push_headers(&self, packet: &mut PacketBuf) -> Mib {
         let len = packet.len();
-        match &dst.headers {
+        match &self.headers {
             Headers::V4(headers, sum) => {
-                self.counters.count(Mib::IpOutRequests);
                 let out: &mut [u8; LEN_V4] =
                     packet.push(LEN_V4).first_chunk_mut().expect("as many bytes as were pushed");
                 *out = *headers;
@@ -103,17 +143,17 @@ impl IpLayer {
                 sum.add_field(total_len);
                 out[EthernetHeader::LEN + Ipv4Header::TOTAL_LEN_AT..][..2].copy_from_slice(&total_len.to_be_bytes());
                 out[EthernetHeader::LEN + Ipv4Header::CHECKSUM_AT..][..2].copy_from_slice(&sum.checksum());
+                Mib::IpOutRequests
             }
             Headers::V6(headers) => {
-                self.counters.count(Mib::Ip6OutRequests);
                 let out: &mut [u8; LEN_V6] =
                     packet.push(LEN_V6).first_chunk_mut().expect("as many bytes as were pushed");
                 *out = *headers;
                 let at = EthernetHeader::LEN + Ipv6Header::PAYLOAD_LEN_AT;
                 out[at..at + 2].copy_from_slice(&(len as u16).to_be_bytes());
+                Mib::Ip6OutRequests
             }
         }
-        self.hand_over(packet, fx);
     }
 }
 

@@ -80,6 +80,12 @@ pub(crate) struct Inward {
 }
 
 impl Effects {
+    /// Whether there is nothing to do.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tx.len() | self.loopback.len() | self.steered.len() | self.facts.len() == 0 && self.wakes.is_empty()
+    }
+
     /// Takes out what stays within the host, if there is anything.
     #[inline]
     pub(crate) fn take_inward(&mut self) -> Option<Inward> {

@@ -10,6 +10,7 @@ use crate::stack::addresses::{Addresses, Cidr};
 use crate::stack::autoconf::{Autoconf, Ipv6Sysctls};
 use crate::stack::config::StackConfig;
 use crate::stack::counters::Counters;
+use crate::stack::dst::Dst;
 use crate::stack::effects::{Effects, Fact};
 use crate::stack::error::SocketError;
 use crate::stack::fragment::Idents;
@@ -21,7 +22,7 @@ use crate::stack::rate_limit::{PeerLimits, RateLimit};
 use crate::stack::reassembly::{Expired, Reassembly};
 use crate::stack::route::{METRIC_LINK, Route, RouteTo, Routes};
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{Envelope, IpHeader};
 use crate::wire::ipv6::Ipv6Header;
 use std::net::IpAddr;
 use wakeline_runtime::clock::Instant;
@@ -48,6 +49,8 @@ pub(crate) struct IpLayer {
     pub(crate) memberships: Memberships,
     /// The last destination that was looked up, its hop, and until when that holds.
     last_route: Option<(IpAddr, Hop, Instant)>,
+    /// In what the last packet went that had to look for its way, and that way once a second one goes in the same.
+    pub(super) last_dst: Option<(Envelope, Option<Dst>)>,
     /// How often addresses or routes have changed.
     changes: u64,
     pub(crate) addresses: Addresses,
@@ -88,6 +91,7 @@ impl IpLayer {
             idents: Idents::new(config.secret),
             memberships: Memberships::default(),
             last_route: None,
+            last_dst: None,
             changes: 0,
             config,
             pool,

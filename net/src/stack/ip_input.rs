@@ -110,6 +110,7 @@ impl IpLayer {
     }
 
     /// Whether a packet is for this host. Loopback addresses only mean something within it.
+    #[inline]
     fn accepts_v4(&self, header: &Ipv4Header, from_self: bool) -> bool {
         let ours = self.addresses.is_own_v4(header.dst) || (header.dst.is_loopback() && from_self);
         let everybodys =

@@ -23,6 +23,21 @@ impl IpLayer {
     #[inline]
     pub(crate) fn send(
         &mut self,
+        packet: PacketBuf,
+        envelope: &Envelope,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> Result<(), SocketError> {
+        match self.send_as_last(packet, envelope, now, fx) {
+            None => Ok(()),
+            Some(packet) => self.send_slowly(packet, envelope, now, fx),
+        }
+    }
+
+    /// The same for whom no way is known, or no longer.
+    #[inline(never)]
+    fn send_slowly(
+        &mut self,
         mut packet: PacketBuf,
         envelope: &Envelope,
         now: Instant,

@@ -167,7 +167,8 @@ impl Reassembly {
     /// When the next packet's time is over.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Instant {
-        if self.order.iter().all(VecDeque::is_empty) {
+        let [v4, v6] = &self.order;
+        if v4.len() | v6.len() == 0 {
             return Instant::FAR_FUTURE;
         }
         self.order.iter().filter_map(|order| order.front().map(|&(_, _, at)| at)).min().unwrap_or(Instant::FAR_FUTURE)

@@ -218,10 +218,14 @@ impl Stack {
     }
 
     /// When [`on_timer`](Self::on_timer) is to be called. It may turn out that nothing is due yet.
-    #[inline(always)]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let next = self.tcp.next_deadline().min(self.ip.next_deadline());
-        (next != Instant::FAR_FUTURE).then_some(next)
+        Some(self.next_due()).filter(|&next| next != Instant::FAR_FUTURE)
+    }
+
+    /// The same, [`Instant::FAR_FUTURE`] for never.
+    #[inline(always)]
+    pub(crate) fn next_due(&self) -> Instant {
+        self.tcp.next_deadline().min(self.ip.next_deadline())
     }
 }
 

@@ -51,8 +51,11 @@ impl Sum {
 
     /// Adds bytes that stand in several pieces, the first at an even offset.
     #[inline]
-    pub(crate) fn add_pieces<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) {
-        let mut offset = 0;
+    pub(crate) fn add_pieces<'a>(&mut self, mut pieces: impl Iterator<Item = &'a [u8]>) {
+        // Mostly there is one.
+        let first = pieces.next().unwrap_or_default();
+        self.add(first);
+        let mut offset = first.len();
         for bytes in pieces {
             let mut piece = Sum::default();
             piece.add(bytes);
@@ -176,7 +179,8 @@ fn sum_short(bytes: &[u8]) -> u64 {
     }
     words.iter().for_each(|&word| sum += u128::from(u64::from_ne_bytes(word)));
     let (low, high) = (sum as u64, (sum >> 64) as u64);
-    (low & 0xffff_ffff) + (low >> 32) + high + sum_rest(rest)
+    let total = (low & 0xffff_ffff) + (low >> 32) + high;
+    if rest.is_empty() { total } else { total + sum_rest(rest) }
 }
 
 /// The sum of less than a block.

@@ -8,7 +8,13 @@ use loom::thread;
 
 fn world() -> (Driver, Arc<DriverHandle>, PausableClock) {
     let clock = PausableClock::paused();
-    let config = DriverConfig { io: false, time: true, clock: Clock::Pausable(clock.clone()), workers: 1 };
+    let config = DriverConfig {
+        io: false,
+        io_driver: IoDriver::Mio,
+        time: true,
+        clock: Clock::Pausable(clock.clone()),
+        workers: 1,
+    };
     let (driver, handle) = new(config).unwrap();
     (driver, Arc::new(handle), clock)
 }

@@ -30,7 +30,7 @@ impl Wake for Counted {
 }
 
 fn driver(clock: Clock) -> (Driver, DriverHandle) {
-    new(DriverConfig { io: true, time: true, clock, workers: 2 }).unwrap()
+    new(DriverConfig { io: true, io_driver: IoDriver::Mio, time: true, clock, workers: 2 }).unwrap()
 }
 
 fn set_timer(handle: &DriverHandle, deadline: Instant, waker: &Waker) -> WheelKey {

@@ -15,9 +15,11 @@ pub(crate) mod offload;
 pub(crate) mod source;
 mod stdio;
 
+#[doc(hidden)]
+pub use crate::reactor::ring::Descriptor;
 #[cfg(unix)]
 pub use async_fd::{AsyncFd, AsyncFdGuard, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdTryNewError, TryIoError};
 pub use copy_bidirectional::{copy_bidirectional, copy_bidirectional_with_sizes};
 pub use duplex::{DuplexStream, SimplexReader, SimplexWriter, duplex, simplex};
-pub use source::{Source, Transfer};
+pub use source::{Inlet, Source, Transfer};
 pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};

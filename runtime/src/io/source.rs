@@ -4,7 +4,8 @@ use crate::context;
 use crate::coop;
 use crate::handle::Handle;
 use crate::reactor::readiness::Ready;
-use crate::reactor::{ReactorHandle, Registration};
+use crate::reactor::ring::{Await, Descriptor, Quiet, Take, Taken};
+use crate::reactor::{ReactorHandle, Registered, Registration};
 use crate::wait_queue::{Events, WaitSlot};
 use mio::Interest;
 use std::future::poll_fn;
@@ -42,6 +43,15 @@ pub struct Source<S: mio::event::Source> {
     handle: Handle,
 }
 
+/// Where a reader finds the bytes of a socket.
+#[derive(Debug)]
+pub enum Inlet<'a, S> {
+    /// Here they are: they have been received already. There are more than none.
+    Received(&'a [u8]),
+    /// In the socket.
+    Socket(&'a S),
+}
+
 /// What an operation tells of its source beside its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer<R> {
@@ -69,12 +79,38 @@ impl<S: mio::event::Source> Source<S> {
 
     /// As [`new`](Source::new), but gives `io` back when it can not be registered.
     #[track_caller]
-    pub(crate) fn try_new(mut io: S, interest: Events) -> Result<Self, (S, io::Error)> {
+    pub(crate) fn try_new(io: S, interest: Events) -> Result<Self, (S, io::Error)> {
+        Source::registered(io, interest, |reactor, io, interest| reactor.register(io, interest))
+    }
+
+    /// As [`new`](Source::new), for a stream or a listener: an io_uring, where the runtime has one, watches it and receives
+    /// for it. Read from a stream with [`poll_receive`](Source::poll_receive) and its neighbours then.
+    ///
+    /// # Errors
+    /// As [`new`](Source::new).
+    ///
+    /// # Panics
+    /// As [`new`](Source::new).
+    #[track_caller]
+    pub fn new_socket(io: S, interest: Events) -> io::Result<Self>
+    where
+        S: Descriptor,
+    {
+        Source::registered(io, interest, |reactor, io, interest| reactor.register_socket(io, interest))
+            .map_err(|(_, error)| error)
+    }
+
+    #[track_caller]
+    fn registered(
+        mut io: S,
+        interest: Events,
+        register: impl FnOnce(&ReactorHandle, &mut S, Interest) -> io::Result<Registered>,
+    ) -> Result<Self, (S, io::Error)> {
         let handle = context::current();
         let Some(reactor) = handle.driver().reactor() else {
             panic!("this runtime has no I/O driver: call `enable_io()` or `enable_all()` on its Builder");
         };
-        match mio_interest(interest).and_then(|interest| reactor.register(&mut io, interest)) {
+        match mio_interest(interest).and_then(|interest| register(reactor, &mut io, interest)) {
             Ok(registered) => {
                 let registration = handle.driver().after_register(registered);
                 Ok(Source { io: Some(io), registration, handle })
@@ -98,6 +134,8 @@ impl<S: mio::event::Source> Source<S> {
     ///
     /// # Errors
     /// When the operating system does not know the source, which has been closed behind its owner's back then.
+    /// `InvalidInput` when an io_uring has received bytes for it that nobody has read: they would be lost, and the source is
+    /// closed instead.
     pub fn into_inner(self) -> io::Result<S> {
         let (io, deregistered) = self.into_parts();
         deregistered.map(|()| io)
@@ -106,8 +144,8 @@ impl<S: mio::event::Source> Source<S> {
     /// As [`into_inner`](Source::into_inner), and gives the source back in any case.
     pub(crate) fn into_parts(mut self) -> (S, io::Result<()>) {
         let mut io = self.io.take().expect("only `into_parts` and `drop` take the source, and they own it");
-        let deregistered = self.reactor().deregister(&self.registration, &mut io);
-        (io, deregistered)
+        let released = self.reactor().release(&self.registration, &mut io);
+        (io, released)
     }
 
     /// Presumes that the source is ready for `events`, so that the next operation is tried without waiting to be told.
@@ -135,7 +173,7 @@ impl<S: mio::event::Source> Source<S> {
         interest: Events,
     ) -> Poll<io::Result<Ready>> {
         let progress = ready!(coop::poll_proceed(cx));
-        let ready = ready!(self.poll_look(cx, slot, interest))?;
+        let ready = ready!(self.poll_look(cx, slot, interest, Await::Readiness))?;
         progress.made();
         Poll::Ready(Ok(ready))
     }
@@ -148,7 +186,12 @@ impl<S: mio::event::Source> Source<S> {
 
     /// What of `interest` is known, without waiting.
     pub(crate) fn look(&self, interest: Events) -> io::Result<Option<Ready>> {
-        self.registration.state().look(interest)
+        let looked = self.registration.state().look(interest)?;
+        if looked.is_none() {
+            // Who does not wait looks again, and is to find what has changed.
+            self.reactor().before_wait(&self.registration, interest, Await::Readiness)?;
+        }
+        Ok(looked)
     }
 
     /// An operation for `interest` would have blocked.
@@ -200,7 +243,7 @@ impl<S: mio::event::Source> Source<S> {
     ) -> Poll<io::Result<R>> {
         let progress = ready!(coop::poll_proceed(cx));
         loop {
-            let ready = ready!(self.poll_look(cx, slot, interest))?;
+            let ready = ready!(self.poll_look(cx, slot, interest, Await::Readiness))?;
             if let Some(result) = self.attempt(ready, interest, &mut op) {
                 progress.made();
                 return Poll::Ready(result);
@@ -240,11 +283,108 @@ impl<S: mio::event::Source> Source<S> {
     /// # Errors
     /// `WouldBlock` when the source is not ready, else those of `op`.
     pub fn try_io<R>(&self, interest: Events, mut op: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
-        let result = match self.registration.state().look(interest)? {
+        let result = match self.look(interest)? {
             Some(ready) => self.attempt(ready, interest, &mut |io| op(io).map(Transfer::Partial)),
             None => None,
         };
         result.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Reads from a [socket](Source::new_socket) when there is something: `read` is given bytes that have been received, or
+    /// the socket to read from.
+    ///
+    /// # Errors
+    /// Those of `read`, those of `recv(2)`, or that the runtime is shutting down.
+    pub fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        read: impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_taking(cx, slot, Take::Out, Await::Bytes, read)
+    }
+
+    /// As [`poll_receive`](Source::poll_receive), for a `read` that leaves the bytes where they are.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        read: impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_taking(cx, slot, Take::Peek, Await::Readiness, read)
+    }
+
+    /// As [`poll_peek`](Source::poll_peek), for who awaits.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken from the source.
+    pub async fn peek(&self, mut read: impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>) -> io::Result<usize> {
+        let mut place = Place { source: self, slot: WaitSlot::new() };
+        poll_fn(|cx| self.poll_peek(cx, &mut place.slot, &mut read)).await
+    }
+
+    /// As [`poll_receive`](Source::poll_receive), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is known to be there; otherwise as there.
+    pub fn try_receive(&self, mut read: impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>) -> io::Result<usize> {
+        let result = match self.look(Events::READABLE)? {
+            Some(ready) => self.take(ready, Take::Out, &mut read),
+            None => None,
+        };
+        result.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    fn poll_taking(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        how: Take,
+        what: Await,
+        mut read: impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let progress = ready!(coop::poll_proceed(cx));
+        loop {
+            let ready = ready!(self.poll_look(cx, slot, Events::READABLE, what))?;
+            if let Some(result) = self.take(ready, how, &mut read) {
+                progress.made();
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// One try, from what has been received if there is or will be something, else from the socket; `None` when it would have
+    /// blocked.
+    fn take(
+        &self,
+        ready: Ready,
+        how: Take,
+        read: &mut impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>,
+    ) -> Option<io::Result<usize>> {
+        let taken = match self.reactor().in_ring(&self.registration) {
+            None => Taken::Ask,
+            Some((_, socket)) => socket
+                .take(how, |bytes| read(Inlet::Received(bytes)).map(|(Transfer::Partial(n) | Transfer::Drained(n))| n)),
+        };
+        match taken {
+            Taken::Got(result, emptied) => {
+                if emptied {
+                    self.clear_drained(ready, Events::READABLE);
+                }
+                Some(result)
+            }
+            Taken::Nothing => {
+                self.clear(ready, Events::READABLE);
+                None
+            }
+            Taken::Ask => self.attempt_unguarded(ready, Events::READABLE, &mut |io| read(Inlet::Socket(io))),
+        }
     }
 
     /// Empties a slot whose owner goes away, or waits no more.
@@ -252,16 +392,49 @@ impl<S: mio::event::Source> Source<S> {
         self.registration.state().release(slot);
     }
 
-    fn poll_look(&self, cx: &mut Context<'_>, slot: &mut WaitSlot, interest: Events) -> Poll<io::Result<Ready>> {
+    fn poll_look(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut WaitSlot,
+        interest: Events,
+        what: Await,
+    ) -> Poll<io::Result<Ready>> {
         match self.registration.state().look_or_wait(cx.waker(), slot, interest) {
             Ok(Some(ready)) => Poll::Ready(Ok(ready)),
-            Ok(None) => Poll::Pending,
+            Ok(None) => match self.reactor().before_wait(&self.registration, interest, what) {
+                Ok(()) => Poll::Pending,
+                Err(refused) => {
+                    self.release(slot);
+                    Poll::Ready(Err(refused))
+                }
+            },
             Err(gone) => Poll::Ready(Err(gone)),
         }
     }
 
-    /// One try; `None` when it would have blocked.
+    /// One try; `None` when it would have blocked, or when what has been received has to be seen to first.
     fn attempt<R>(
+        &self,
+        ready: Ready,
+        interest: Events,
+        op: &mut impl FnMut(&S) -> io::Result<Transfer<R>>,
+    ) -> Option<io::Result<R>> {
+        if interest.intersects(Events::READABLE)
+            && let Some((ring, socket)) = self.reactor().in_ring(&self.registration)
+        {
+            match socket.quiet(ring) {
+                Ok(Quiet::Yes) => {}
+                Ok(Quiet::Soon) => {
+                    self.clear(ready, interest);
+                    return None;
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.attempt_unguarded(ready, interest, op)
+    }
+
+    fn attempt_unguarded<R>(
         &self,
         ready: Ready,
         interest: Events,

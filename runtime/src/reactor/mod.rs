@@ -9,12 +9,15 @@
 //! only a token: the place in the table and a generation. An event that was on its way when its source was deregistered
 //! finds another generation there, or nobody, and is dropped.
 //!
+//! With a [`ring`] the driver sleeps there, and the poller is one of the things that the ring watches.
+//!
 //! # Locks
 //! The table's lock is held while one batch of events is handed out, and is taken before the lock of a source's wait
 //! queue. Wakers are collected, and called by the driver when both are free.
 
 mod alarm;
 pub(crate) mod readiness;
+pub(crate) mod ring;
 
 use crate::atomic::{AtomicUsize, Mutex, Ordering};
 use crate::wait_queue::{Events, WakeBatch};
@@ -22,6 +25,7 @@ use alarm::Alarm;
 use mio::event::Source;
 use mio::{Interest, Token};
 use readiness::SourceState;
+use ring::{Await, Descriptor, Ring, Socket};
 use slab::Slab;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +47,8 @@ pub(crate) struct ReactorHandle {
     /// The length of `sources.table`, written under its lock; read by a driver that chooses how to sleep.
     count: AtomicUsize,
     sources: Mutex<Sources>,
+    /// Where streams and listeners are watched, if not by the poller.
+    ring: Option<Ring>,
 }
 
 /// Makes a poll return; cheap to clone.
@@ -60,6 +66,7 @@ struct Sources {
 struct Slot {
     generation: usize,
     state: Arc<SourceState>,
+    socket: Option<Arc<Socket>>,
 }
 
 /// A source's place in the reactor. Its owner gives it back with [`ReactorHandle::deregister`].
@@ -67,6 +74,8 @@ struct Slot {
 pub(crate) struct Registration {
     index: usize,
     state: Arc<SourceState>,
+    /// What of it is in the ring; then the poller does not know it.
+    socket: Option<Arc<Socket>>,
 }
 
 /// What whoever registered a source has to do.
@@ -85,6 +94,8 @@ const WAKE: Token = Token(usize::MAX);
 const ALARM: Token = Token(usize::MAX - 1);
 /// How many events one turn takes from the operating system.
 const EVENTS_MAX: usize = 1024;
+/// How many looks a source that leaves the ring waits for its receive to end.
+const LEAVING_MAX: u32 = 1000;
 /// A token is a generation above an index, of half a word each.
 const INDEX_BITS: u32 = usize::BITS / 2;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
@@ -92,21 +103,37 @@ const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 const GENERATIONS: usize = INDEX_MASK;
 
 impl Poller {
+    /// A poller; `ring` makes one that watches it, if there is to be one.
+    ///
     /// # Errors
     /// When the operating system has no file descriptors left.
-    pub(crate) fn new() -> io::Result<(Poller, ReactorHandle)> {
+    pub(crate) fn new(ring: impl FnOnce(&mio::Poll) -> Option<Ring>) -> io::Result<(Poller, ReactorHandle)> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = PollWaker(Arc::new(mio::Waker::new(&registry, WAKE)?));
         let alarm = Alarm::new(&registry, ALARM)?;
         let sources = Sources { table: Slab::new(), next_generation: 0, closed: false };
-        let handle = ReactorHandle { registry, waker, count: AtomicUsize::new(0), sources: Mutex::new(sources) };
+        let ring = ring(&poll);
+        let handle = ReactorHandle { registry, waker, count: AtomicUsize::new(0), sources: Mutex::new(sources), ring };
         Ok((Poller { poll, events: mio::Events::with_capacity(EVENTS_MAX), alarm }, handle))
     }
 
     /// Waits at most `wait` (`None`: without limit) for events, and collects who waits for them.
     pub(crate) fn poll(&mut self, reactor: &ReactorHandle, wait: Option<Duration>, out: &mut WakeBatch) {
-        let wait = self.alarm.set(wait);
+        if let Some(ring) = &reactor.ring {
+            ring.enter(wait);
+            reactor.hand_out_completed(ring, out);
+            // What is more than one look takes makes the ring tell of the poller again.
+            if ring.take_polled() {
+                self.poll_for(reactor, Some(Duration::ZERO), out);
+            }
+        } else {
+            let wait = self.alarm.set(wait);
+            self.poll_for(reactor, wait, out);
+        }
+    }
+
+    fn poll_for(&mut self, reactor: &ReactorHandle, wait: Option<Duration>, out: &mut WakeBatch) {
         match self.poll.poll(&mut self.events, wait) {
             Ok(()) => reactor.hand_out(&self.events, out),
             // A signal; the driver comes back.
@@ -134,30 +161,56 @@ impl ReactorHandle {
         &self.waker
     }
 
-    /// Registers a source.
+    /// Registers a source with the poller.
     ///
     /// # Errors
     /// Those of the operating system, or that the runtime is shutting down.
     pub(crate) fn register(&self, source: &mut impl Source, interest: Interest) -> io::Result<Registered> {
-        let state = Arc::new(SourceState::new());
-        let (index, token, first) = {
-            let mut sources = self.sources.lock();
-            if sources.closed {
-                return Err(readiness::gone());
-            }
-            let generation = sources.next_generation;
-            sources.next_generation = (generation + 1) % GENERATIONS;
-            let index = sources.table.insert(Slot { generation, state: state.clone() });
-            self.count.store(sources.table.len(), Ordering::Release);
-            (index, Token(generation << INDEX_BITS | index), sources.table.len() == 1)
-        };
+        let (registered, token) = self.insert(|_, _| None)?;
         // From here events may come, and they find the source in the table.
         if let Err(error) = self.registry.register(source, token, interest) {
-            self.forget(index);
+            self.forget(registered.index());
             return Err(error);
         }
-        let registration = Registration { index, state };
-        Ok(if first { Registered::First(registration) } else { Registered::Another(registration) })
+        Ok(registered)
+    }
+
+    /// Registers a stream or a listener: with the ring, if there is one. Until it is waited for, the kernel is not told of it.
+    ///
+    /// # Errors
+    /// As [`register`](ReactorHandle::register).
+    pub(crate) fn register_socket<S: Source + Descriptor>(
+        &self,
+        source: &mut S,
+        interest: Interest,
+    ) -> io::Result<Registered> {
+        match &self.ring {
+            None => self.register(source, interest),
+            Some(ring) => {
+                self.insert(|index, generation| Some(Arc::new(ring.socket(source, index, generation)))).map(|(r, _)| r)
+            }
+        }
+    }
+
+    fn insert(&self, socket: impl FnOnce(usize, usize) -> Option<Arc<Socket>>) -> io::Result<(Registered, Token)> {
+        let state = Arc::new(SourceState::new());
+        let mut sources = self.sources.lock();
+        if sources.closed {
+            return Err(readiness::gone());
+        }
+        let generation = sources.next_generation;
+        sources.next_generation = (generation + 1) % GENERATIONS;
+        let place = sources.table.vacant_entry();
+        let index = place.key();
+        let socket = socket(index, generation);
+        place.insert(Slot { generation, state: state.clone(), socket: socket.clone() });
+        self.count.store(sources.table.len(), Ordering::Release);
+        let registration = Registration { index, state, socket };
+        let registered = match sources.table.len() {
+            1 => Registered::First(registration),
+            _ => Registered::Another(registration),
+        };
+        Ok((registered, Token(generation << INDEX_BITS | index)))
     }
 
     /// Takes a source out. Its waiters are not told: only its owner could have made them.
@@ -165,9 +218,61 @@ impl ReactorHandle {
     /// # Errors
     /// Those of the operating system; the reactor has forgotten the source in any case.
     pub(crate) fn deregister(&self, registration: &Registration, source: &mut impl Source) -> io::Result<()> {
-        let result = self.registry.deregister(source);
+        let result = match self.in_ring(registration) {
+            None => self.registry.deregister(source),
+            Some((ring, socket)) => {
+                if socket.leave(ring) {
+                    // What has come by now counts as received.
+                    let mut wakes = WakeBatch::new();
+                    self.hand_out_completed(ring, &mut wakes);
+                    wakes.wake_all();
+                }
+                socket.reset_if_unread();
+                Ok(())
+            }
+        };
         self.forget(registration.index);
         result
+    }
+
+    /// As [`deregister`](ReactorHandle::deregister), for a source that lives on: when this returns nothing is received for it.
+    ///
+    /// # Errors
+    /// As there; and when bytes have been received that nobody has read.
+    pub(crate) fn release(&self, registration: &Registration, source: &mut impl Source) -> io::Result<()> {
+        let settled = match self.in_ring(registration) {
+            None => Ok(()),
+            Some((ring, socket)) => self.settle(ring, socket),
+        };
+        self.deregister(registration, source).and(settled)
+    }
+
+    /// Waits until nothing is received for a source any more. What is fetched meanwhile goes to whom it belongs.
+    fn settle(&self, ring: &Ring, socket: &Socket) -> io::Result<()> {
+        socket.leave(ring);
+        let mut wakes = WakeBatch::new();
+        for _ in 0..LEAVING_MAX {
+            self.hand_out_completed(ring, &mut wakes);
+            wakes.wake_all();
+            if socket.is_quiet() {
+                return socket.nothing_unread();
+            }
+            ring.enter_beside();
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel does not end the receive"))
+    }
+
+    /// Somebody is about to wait for `interest`: a source in the ring has to be watched for it.
+    ///
+    /// # Errors
+    /// When the kernel takes no requests.
+    pub(crate) fn before_wait(&self, registration: &Registration, interest: Events, what: Await) -> io::Result<()> {
+        self.in_ring(registration).map_or(Ok(()), |(ring, socket)| socket.wait(ring, interest, what))
+    }
+
+    /// The ring and what of the source is in it.
+    pub(crate) fn in_ring<'a>(&'a self, registration: &'a Registration) -> Option<(&'a Ring, &'a Socket)> {
+        self.ring.as_ref().zip(registration.socket.as_deref())
     }
 
     /// Tells every waiter of every source that the runtime is shutting down, and refuses new ones.
@@ -188,6 +293,23 @@ impl ReactorHandle {
         };
         // Waiters that were left behind drop here, outside the lock.
         drop(slot);
+    }
+
+    fn hand_out_completed(&self, ring: &Ring, out: &mut WakeBatch) {
+        if !ring.has_completions() {
+            return;
+        }
+        let sources = self.sources.lock();
+        ring.fetch(|done| {
+            if let Some(Slot { state, socket: Some(socket), .. }) = sources.table.get(done.index())
+                && socket.owns(&done)
+            {
+                let events = socket.on_done(ring, &done);
+                if !events.is_empty() {
+                    state.set(events, out);
+                }
+            }
+        });
     }
 
     fn hand_out(&self, events: &mio::Events, out: &mut WakeBatch) {
@@ -213,6 +335,14 @@ impl PollWaker {
         self.0
             .wake()
             .expect("writing to an eventfd that is open fails only when its counter is full, which mio resets");
+    }
+}
+
+impl Registered {
+    fn index(&self) -> usize {
+        match self {
+            Registered::First(registration) | Registered::Another(registration) => registration.index,
+        }
     }
 }
 

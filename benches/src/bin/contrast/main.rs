@@ -62,6 +62,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use wakeline_benches::child::{answer_parent, give_up_after, tell};
+use wakeline_benches::command_line::{exit_code, invalid};
 use workload::Workload;
 
 /// Blocking, select, poll, epoll, SIGIO, completion and Wakers, over the operating system's network and the emulated one
@@ -164,13 +165,7 @@ fn main() -> ExitCode {
         Some(Part::CrossCheck { models }) => models_named(&models).and_then(|models| cross_check::run(&models)),
         Some(Part::Serve { model }) => serve(&model),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("contrast: {error}");
-            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
-        }
-    }
+    exit_code("contrast", result)
 }
 
 fn list() {
@@ -209,10 +204,6 @@ fn models_named(names: &[String]) -> io::Result<Vec<&'static Model>> {
     }
     let is_wanted = |model: &&Model| names.is_empty() || names.iter().any(|name| is_called(model, name));
     Ok(MODELS.iter().filter(is_wanted).collect())
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// The time of a run of a cell.

@@ -3,111 +3,72 @@
 //! Every measurement is a process of its own (this program again), and every round runs all contestants, in turned order.
 //! `--help` tells how to run it; README.md beside the sources tells how to read it.
 
-mod args;
 mod one_connection;
 mod plan;
 
-use args::{invalid, parse};
+use clap::{Parser, Subcommand};
 use one_connection::OneConnection;
-use plan::Plan;
+use plan::{Plan, QUESTIONS};
 use std::io;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
-use wakeline_benches::child::{self, give_up_after, tell};
+use wakeline_benches::child::{give_up_after, tell};
+use wakeline_benches::command_line::{TableOptions, exit_code, invalid, until};
 use wakeline_benches::crowd::{self, Crowd, REQUESTS_EACH};
-use wakeline_benches::load;
-use wakeline_benches::run::Until;
-use wakeline_benches::servers::Server;
 
-const HELP: &str = "\
-usage: echo_numbers [--quick] [--rounds N] [--only a,b,c,d]
-       echo_numbers once CONTESTANT REQUESTS
-       echo_numbers serve SERVER
-       echo_numbers load ADDR CONNECTIONS SECONDS
-       echo_numbers crowd tasks|threads CONNECTIONS
+/// The echo's figures: wakeline's emulated network beside threads and smoltcp, interleaved in one run
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    options: TableOptions,
+}
 
-Questions, all answered unless --only chooses:
-  a  one emulated connection, 64 B, one worker: against threads on the kernel's loopback, and smoltcp's bare loop
-  b  the same beside 10,000 idle connections
-  c  the OS's network, 64 connections, 64 B, load from another process: against tokio, 1 and 2 workers
-  d  10,000 emulated connections at once: every answer checked; memory of one, by tasks and by threads
-
-  --quick     3 short rounds, to see that it works; do not quote them
-  --rounds N  how many rounds (7)
-
-The other forms are what a round runs, for a profiler:
-  once    one contestant of a or b:
-          emulated-tasks, emulated-tasks-beside-idle, emulated-threads,
-          os-threads, os-tasks, os-tokio, smoltcp
-  serve   one server of c until its input ends: wakeline-ct, wakeline-mt2, tokio-ct, tokio-mt2, epoll
-  load    the load of c
-  crowd   one crowd of d
-";
+/// What a round is made of, for a profiler
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// One contestant of a or b in this process
+    Once {
+        contestant: String,
+        /// A number of requests behind a tenth as warm-up, or milliseconds with `ms` behind
+        amount: String,
+    },
+    /// One crowd of c: `tasks` or `threads`
+    Crowd { who: String, connections: usize },
+}
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let result = match args.as_slice() {
-        ["--help" | "-h"] => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
+    let arguments = Arguments::parse();
+    let result = match arguments.part {
+        None if arguments.options.list => {
+            QUESTIONS.iter().for_each(|(letter, what)| println!("{letter}  {what}"));
+            OneConnection::ALL
+                .iter()
+                .for_each(|contestant| println!("{:<27} {}", contestant.name(), contestant.what()));
+            Ok(())
         }
-        ["once", name, amount] => once(name, amount),
-        ["serve", name] => serve(name),
-        ["load", addr, connections, seconds] => put_load(addr, connections, seconds),
-        ["crowd", who, connections] => one_crowd(who, connections),
-        options => Plan::parse(options).and_then(|plan| plan.carry_out()),
+        None => Plan::new(&arguments.options).and_then(|plan| plan.carry_out(&arguments.options)),
+        Some(Part::Once { contestant, amount }) => once(&contestant, &amount),
+        Some(Part::Crowd { who, connections }) => one_crowd(&who, connections),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("echo_numbers: {error}");
-            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
-        }
-    }
+    exit_code("echo_numbers", result)
 }
 
 /// More than any measurement takes on a machine that can be used at all.
 const CHILD_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// `amount` is a number of requests, or milliseconds with `ms` behind.
 fn once(name: &str, amount: &str) -> io::Result<()> {
     let contestant =
-        OneConnection::by_name(name).ok_or_else(|| invalid(format!("there is no contestant {name}; see --help")))?;
-    let until = match amount.strip_suffix("ms") {
-        Some(millis) => Until::Elapsed(Duration::from_millis(parse(millis, "time")?)),
-        None => Until::Requests(parse(amount, "number of requests")?),
-    };
-    if matches!(until, Until::Elapsed(_)) {
-        give_up_after(CHILD_TIME_MAX);
-    }
-    let measured = contestant.measure(until)?;
+        OneConnection::by_name(name).ok_or_else(|| invalid(format!("there is no contestant {name}; see --list")))?;
+    let measured = contestant.measure(until(amount, CHILD_TIME_MAX)?)?;
     tell("rate", measured.rate());
     Ok(())
 }
 
-fn serve(name: &str) -> io::Result<()> {
-    let server = Server::by_name(name).ok_or_else(|| invalid(format!("there is no server {name}; see --help")))?;
-    child::end_with_parent();
-    server.serve(|addr| println!("{addr}"))
-}
-
-fn put_load(addr: &str, connections: &str, seconds: &str) -> io::Result<()> {
+fn one_crowd(who: &str, connections: usize) -> io::Result<()> {
     give_up_after(CHILD_TIME_MAX);
-    let addr: SocketAddr = parse(addr, "address")?;
-    let time = Duration::try_from_secs_f64(parse(seconds, "time")?).map_err(|error| invalid(error.to_string()))?;
-    let load = load::run(addr, parse(connections, "number of connections")?, time)?;
-    tell("rate", load.requests as f64 / load.elapsed.as_secs_f64());
-    tell("requests_with_warm_up", load.requests_with_warm_up as f64);
-    tell("p50_us", load.latency_ns.value_at_quantile(0.50) as f64 / 1e3);
-    tell("p99_us", load.latency_ns.value_at_quantile(0.99) as f64 / 1e3);
-    Ok(())
-}
-
-fn one_crowd(who: &str, connections: &str) -> io::Result<()> {
-    give_up_after(CHILD_TIME_MAX);
-    let connections = parse(connections, "number of connections")?;
     let crowd = match who {
         "tasks" => crowd::tasks(connections)?,
         "threads" => crowd::threads(connections)?,

@@ -1,13 +1,12 @@
 //! What a run measures, and which rows come of it.
 
-use crate::args::{invalid, parse};
 use crate::one_connection::OneConnection;
 use std::io;
 use std::time::Duration;
-use wakeline_benches::child::{Figures, ServerProcess, call};
+use wakeline_benches::child::{Figures, call};
+use wakeline_benches::command_line::{TableOptions, invalid};
 use wakeline_benches::row::{Bound, Promise, Row};
 use wakeline_benches::samples::Samples;
-use wakeline_benches::servers::Server;
 
 /// What is to be measured, and how long.
 pub(crate) struct Plan {
@@ -20,47 +19,47 @@ pub(crate) struct Plan {
 /// What answers one question or two.
 type Answer = fn(&Plan) -> io::Result<Vec<Row>>;
 
+/// What is asked.
+pub(crate) const QUESTIONS: [(char, &str); 3] = [
+    (
+        'a',
+        "one emulated connection, 64 B, one worker: against threads on the kernel's loopback, and smoltcp's bare loop",
+    ),
+    ('b', "the same beside 10,000 idle connections"),
+    ('c', "10,000 emulated connections at once: every answer checked; memory of one, by tasks and by threads"),
+];
+
 impl Plan {
-    /// Reads the options.
-    pub(crate) fn parse(options: &[&str]) -> io::Result<Plan> {
-        let mut plan = Plan { questions: "abcd".to_owned(), rounds: 7, time: Duration::from_millis(1000) };
-        let mut options = options.iter();
-        while let Some(&option) = options.next() {
-            let mut value = || options.next().copied().ok_or_else(|| invalid(format!("{option} needs a value")));
-            match option {
-                "--quick" => (plan.rounds, plan.time) = (3, Duration::from_millis(150)),
-                "--rounds" => plan.rounds = parse(value()?, "number of rounds")?,
-                "--only" => plan.questions = value()?.replace(',', ""),
-                other => return Err(invalid(format!("there is no option {other}; see --help"))),
-            }
+    pub(crate) fn new(options: &TableOptions) -> io::Result<Plan> {
+        let letters = || QUESTIONS.iter().map(|(letter, _)| *letter);
+        if let Some(unknown) = options.only.iter().find(|name| !letters().any(|letter| letter.to_string() == **name)) {
+            return Err(invalid(format!("there is no question {unknown}; see --list")));
         }
-        if plan.rounds == 0 {
-            return Err(invalid("there must be at least one round"));
-        }
-        match plan.questions.chars().find(|question| !"abcd".contains(*question)) {
-            Some(unknown) => Err(invalid(format!("there is no question {unknown}; see --help"))),
-            None => Ok(plan),
-        }
+        Ok(Plan {
+            questions: letters().filter(|letter| options.wants(&letter.to_string())).collect(),
+            rounds: options.rounds(7),
+            time: Duration::from_millis(if options.quick { 150 } else { 1000 }),
+        })
     }
 
     fn asks(&self, question: char) -> bool {
         self.questions.contains(question)
     }
 
-    /// Measures, and prints the rows: for people as each question is answered, for programs at the end. A question that can
-    /// not be answered does not keep the others from being asked.
-    pub(crate) fn carry_out(&self) -> io::Result<()> {
-        let questions: [(&str, Answer); 3] = [("ab", Plan::one_connection), ("c", Plan::servers), ("d", Plan::crowds)];
-        let mut json = Vec::new();
+    /// Measures, and prints the rows as each question is answered. A question that can not be answered does not keep the others
+    /// from being asked.
+    pub(crate) fn carry_out(&self, options: &TableOptions) -> io::Result<()> {
+        let questions: [(&str, Answer); 2] = [("ab", Plan::one_connection), ("c", Plan::crowds)];
+        let mut rows = Vec::new();
         let mut result = Ok(());
         for (questions, answer) in questions {
             if !questions.chars().any(|question| self.asks(question)) {
                 continue;
             }
             match answer(self) {
-                Ok(rows) => {
-                    rows.iter().for_each(|row| println!("{}", row.to_text()));
-                    json.extend(rows.iter().map(Row::to_json));
+                Ok(answered) => {
+                    answered.iter().for_each(|row| println!("{}", row.to_text()));
+                    rows.extend(answered);
                 }
                 Err(error) => {
                     eprintln!("echo_numbers: question {questions}: {error}");
@@ -68,8 +67,7 @@ impl Plan {
                 }
             }
         }
-        println!();
-        json.iter().for_each(|object| println!("{object}"));
+        options.conclude(&rows)?;
         result
     }
 
@@ -112,38 +110,6 @@ impl Plan {
         Ok(contestants.iter().zip(&rates).map(row).collect())
     }
 
-    fn servers(&self) -> io::Result<Vec<Row>> {
-        let seconds = format!("{}", self.time.as_secs_f64());
-        let figures =
-            self.interleave("64 connections", self.rounds, &Server::ALL, |server| measure_server(server, &seconds))?;
-        let rates = figures.iter().map(|rounds| samples(rounds, "rate")).collect::<io::Result<Vec<_>>>()?;
-        let mut rows = Vec::new();
-        for (at, server) in Server::ALL.into_iter().enumerate() {
-            let mut more = Vec::new();
-            for name in ["p50_us", "p99_us", "server_cpu_us"] {
-                more.push((name, samples(&figures[at], name)?.median()));
-            }
-            let peer = match server {
-                Server::Wakeline(workers) => Server::ALL.iter().position(|&peer| peer == Server::Tokio(workers)),
-                _ => None,
-            };
-            let promise = |peer: usize| Promise {
-                ratio_of: format!("this / {}", Server::ALL[peer].name()),
-                ratio: rates[at].over(&rates[peer]),
-                bound: Bound::AtLeast(0.9),
-            };
-            rows.push(Row {
-                question: 'c',
-                what: format!("OS network, 64 connections: {}", server.name()),
-                unit: "requests/s",
-                samples: rates[at].clone(),
-                more,
-                promises: peer.map(promise).into_iter().collect(),
-            });
-        }
-        Ok(rows)
-    }
-
     fn crowds(&self) -> io::Result<Vec<Row>> {
         // Memory varies little.
         let rounds = self.rounds.min(3);
@@ -162,7 +128,7 @@ impl Plan {
                 bound: Bound::AtLeast(20.0),
             };
             rows.push(Row {
-                question: 'd',
+                question: 'c',
                 what: format!("{count} emulated connections, both ends, by {who}"),
                 unit: "bytes/connection",
                 samples: bytes[at].clone(),
@@ -197,15 +163,6 @@ fn promises_of<'a>(
         _ => vec![],
     };
     promises.into_iter().flatten().collect()
-}
-
-fn measure_server(server: Server, seconds: &str) -> io::Result<Figures> {
-    let process = ServerProcess::start(&["serve", server.name()])?;
-    let before = process.cpu_time()?;
-    let mut figures = call(&["load", process.addr(), "64", seconds])?;
-    let used = process.cpu_time()?.saturating_sub(before);
-    figures.set("server_cpu_us", used.as_secs_f64() * 1e6 / figures.get("requests_with_warm_up")?);
-    Ok(figures)
 }
 
 fn samples(rounds: &[Figures], name: &str) -> io::Result<Samples> {

@@ -40,12 +40,11 @@ use plan::Plan;
 use servers::Service;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use wakeline_benches::child::{answer_parent, give_up_after, tell};
-use wakeline_benches::row::markdown;
-use wakeline_benches::{load, row::Row};
+use wakeline_benches::command_line::{TableOptions, exit_code, invalid};
+use wakeline_benches::load;
 use who::Who;
 
 /// The figures of the operating system's network: wakeline, tokio, smol and a bare epoll loop, interleaved in one run
@@ -60,27 +59,11 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Options {
-    /// How many rounds [default: 5]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: Option<u32>,
-    /// One short round, to see that it works; do not quote it
-    #[arg(long)]
-    quick: bool,
-    /// Only these parts, by letter
-    #[arg(long, value_delimiter = ',', value_name = "LETTER,..")]
-    only: Vec<char>,
+    #[command(flatten)]
+    table: TableOptions,
     /// Only these servers, by name
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
-    servers: Vec<String>,
-    /// Writes the table as Markdown, too
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Writes all rows as JSON, one object a line, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Lists parts and servers
-    #[arg(long)]
-    list: bool,
+    who: Vec<String>,
 }
 
 /// What a round is made of, for a profiler
@@ -97,7 +80,7 @@ enum Step {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.step {
-        None if arguments.options.list => {
+        None if arguments.options.table.list => {
             list();
             Ok(())
         }
@@ -106,13 +89,7 @@ fn main() -> ExitCode {
         Some(Step::Load { addr, connections, seconds }) => put_load(addr, connections, seconds),
         Some(Step::Short { addr, seconds }) => put_short_load(addr, seconds),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("os_numbers: {error}");
-            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
-        }
-    }
+    exit_code("os_numbers", result)
 }
 
 fn list() {
@@ -121,28 +98,21 @@ fn list() {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    if let Some(unknown) = options.only.iter().find(|letter| !Part::ALL.iter().any(|part| part.letter() == **letter)) {
+    let Options { table, who } = options;
+    if let Some(unknown) =
+        table.only.iter().find(|name| !Part::ALL.iter().any(|part| part.letter().to_string() == **name))
+    {
         return Err(invalid(format!("there is no part {unknown}; see --list")));
     }
-    let is_wanted = |part: &Part| options.only.is_empty() || options.only.contains(&part.letter());
-    let servers = options.servers.iter().map(|name| Who::by_name(name)).collect::<io::Result<Vec<_>>>()?;
-    let (rounds, time) = if options.quick { (1, Duration::from_millis(100)) } else { (5, Duration::from_millis(500)) };
+    let servers = who.iter().map(|name| Who::by_name(name)).collect::<io::Result<Vec<_>>>()?;
     let plan = Plan {
-        parts: Part::ALL.into_iter().filter(is_wanted).collect(),
+        parts: Part::ALL.into_iter().filter(|part| table.wants(&part.letter().to_string())).collect(),
         servers: if servers.is_empty() { Who::all() } else { servers },
-        rounds: options.rounds.unwrap_or(rounds),
-        time,
+        rounds: table.rounds(5),
+        time: Duration::from_millis(if table.quick { 100 } else { 500 }),
     };
     let (rows, failed) = plan.carry_out(|rows| rows.iter().for_each(|row| println!("{}", row.to_text())));
-    let promises = || rows.iter().flat_map(|row| &row.promises);
-    println!("\n{} bounds, {} kept", promises().count(), promises().filter(|promise| promise.kept()).count());
-    if let Some(file) = &options.markdown {
-        std::fs::write(file, markdown(&rows))?;
-    }
-    if let Some(file) = &options.json {
-        let lines: String = rows.iter().map(|row: &Row| row.to_json() + "\n").collect();
-        std::fs::write(file, lines)?;
-    }
+    table.conclude(&rows)?;
     match failed {
         0 => Ok(()),
         failed => Err(io::Error::other(format!("{failed} servers have failed"))),
@@ -178,8 +148,4 @@ fn put_short_load(addr: SocketAddr, seconds: f64) -> io::Result<()> {
 
 fn seconds_of(seconds: f64) -> io::Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|error| invalid(error.to_string()))
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

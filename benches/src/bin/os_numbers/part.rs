@@ -93,6 +93,14 @@ impl Part {
         }
     }
 
+    /// What wakeline with its io_uring driver and so many workers has to keep.
+    pub(crate) fn promises_of_ring(self, workers: usize) -> Vec<Promised> {
+        match self {
+            Part::Echo(64 | 1024) if workers == 1 => vec![Promised::AtLeast("rate", 1.15, Runtime::Epoll)],
+            _ => vec![],
+        }
+    }
+
     /// What a server of wakeline with so many workers has to keep.
     pub(crate) fn promises(self, workers: usize) -> Vec<Promised> {
         let mut promises = match self {

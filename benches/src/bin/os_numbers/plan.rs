@@ -13,7 +13,7 @@ use wakeline_benches::samples::Samples;
 pub(crate) struct Plan {
     pub(crate) parts: Vec<Part>,
     pub(crate) servers: Vec<Who>,
-    pub(crate) rounds: u32,
+    pub(crate) rounds: usize,
     /// Of one measurement.
     pub(crate) time: Duration,
 }
@@ -42,7 +42,7 @@ impl Plan {
         for round in 0..self.rounds {
             eprintln!("{}: round {} of {}", part.what(), round + 1, self.rounds);
             for turn in 0..servers.len() {
-                let at = (turn + round as usize) % servers.len();
+                let at = (turn + round) % servers.len();
                 let Some(so_far) = &mut results[at] else { continue };
                 match self.ask(part, servers[at]) {
                     Ok(figures) => so_far.push(figures),
@@ -83,7 +83,11 @@ fn rows(part: Part, servers: &[Who], results: &[Rounds]) -> Vec<Row> {
 
 fn row(part: Part, who: Who, of: &dyn Fn(Who, &str) -> Option<Samples>) -> Option<Row> {
     let (figure, unit) = part.figure();
-    let promised = if who.runtime == Runtime::Wakeline { part.promises(who.workers) } else { vec![] };
+    let promised = match who.runtime {
+        Runtime::Wakeline => part.promises(who.workers),
+        Runtime::WakelineRing => part.promises_of_ring(who.workers),
+        _ => vec![],
+    };
     let more = |&name: &&'static str| Some((name, of(who, name)?.median()));
     Some(Row {
         question: part.letter(),

@@ -7,6 +7,8 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Runtime {
     Wakeline,
+    /// With its io_uring driver.
+    WakelineRing,
     Tokio,
     Smol,
     Epoll,
@@ -21,7 +23,8 @@ pub(crate) struct Who {
 }
 
 impl Runtime {
-    const ALL: [Runtime; 5] = [Runtime::Wakeline, Runtime::Tokio, Runtime::Smol, Runtime::Epoll, Runtime::Ring];
+    const ALL: [Runtime; 6] =
+        [Runtime::Wakeline, Runtime::Tokio, Runtime::Smol, Runtime::Epoll, Runtime::WakelineRing, Runtime::Ring];
 
     pub(crate) fn with(self, workers: usize) -> Who {
         Who { runtime: self, workers }
@@ -30,6 +33,7 @@ impl Runtime {
     fn name(self) -> &'static str {
         match self {
             Runtime::Wakeline => "wakeline",
+            Runtime::WakelineRing => "wakeline-ring",
             Runtime::Tokio => "tokio",
             Runtime::Smol => "smol",
             Runtime::Epoll => "epoll",
@@ -58,6 +62,7 @@ impl Who {
         let name = match self.runtime {
             Runtime::Epoll => "bare epoll loop",
             Runtime::Ring => "bare io_uring loop",
+            Runtime::WakelineRing => "wakeline, io_uring",
             runtime => runtime.name(),
         };
         match self.workers {
@@ -81,7 +86,9 @@ mod tests {
     #[test]
     fn everybody_is_found_by_name() {
         let names: Vec<_> = Who::all().into_iter().map(Who::name).collect();
-        assert_eq!(names[..6], ["wakeline-ct", "tokio-ct", "smol-ct", "epoll-ct", "ring-ct", "wakeline-mt2"]);
+        let expected =
+            ["wakeline-ct", "tokio-ct", "smol-ct", "epoll-ct", "wakeline-ring-ct", "ring-ct", "wakeline-mt2"];
+        assert_eq!(names[..7], expected);
         for who in Who::all() {
             assert_eq!(Who::by_name(&who.name()).unwrap(), who);
         }

@@ -39,13 +39,12 @@ use clap::{Args, Parser, Subcommand};
 use plan::{Plan, workers_text};
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use table::{Table, summary};
 use wakeline_benches::child::{give_up_after, tell};
+use wakeline_benches::command_line::{TableOptions, exit_code, invalid, until};
 use wakeline_benches::contestant::Tokio;
-use wakeline_benches::run::Until;
 use wakeline_benches::runtime_rows::{self, About};
 use who::Who;
 
@@ -61,27 +60,11 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct Options {
-    /// How many rounds [default: 7]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    rounds: Option<u64>,
-    /// One short round without instructions, to see that it works; do not quote it
-    #[arg(long)]
-    quick: bool,
-    /// Only these rows, by the names of --list
-    #[arg(long, value_delimiter = ',', value_name = "ROW,..")]
-    only: Vec<String>,
+    #[command(flatten)]
+    table: TableOptions,
     /// Only these contestants: wakeline, tokio-ct, ..
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
-    runtime: Vec<String>,
-    /// Writes the tables as Markdown, too
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Writes all lines as a JSON array, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Lists rows and contestants
-    #[arg(long)]
-    list: bool,
+    who: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +85,7 @@ enum Part {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.part {
-        None if arguments.options.list => {
+        None if arguments.options.table.list => {
             list();
             Ok(())
         }
@@ -111,17 +94,7 @@ fn main() -> ExitCode {
         Some(Part::Once { row, contestant, amount }) => once(&row, &contestant, &amount),
         Some(Part::Idle { contestant, tasks }) => idle(&contestant, tasks),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("runtime_numbers: {error}");
-            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
-        }
-    }
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
+    exit_code("runtime_numbers", result)
 }
 
 /// What stands beside the rows in --only.
@@ -142,28 +115,22 @@ fn list() {
 }
 
 impl Options {
-    fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
-    }
-
     fn plan(&self) -> io::Result<Plan> {
         let rows = abouts();
         let is_known =
             |name: &String| rows.iter().any(|row| row.name == name) || [INSTRUCTIONS, IDLE_TASK].contains(&&**name);
-        if let Some(unknown) = self.only.iter().find(|name| !is_known(name)) {
+        if let Some(unknown) = self.table.only.iter().find(|name| !is_known(name)) {
             return Err(invalid(format!("there is no row {unknown}; see --list")));
         }
-        if let Some(unknown) = self.runtime.iter().find(|name| !Who::all().iter().any(|who| who.is_called(name))) {
+        if let Some(unknown) = self.who.iter().find(|name| !Who::all().iter().any(|who| who.is_called(name))) {
             return Err(invalid(format!("there is no contestant {unknown}; see --list")));
         }
-        let (rounds, time) = if self.quick { (1, QUICK) } else { (7, USUAL) };
-        let rounds = self.rounds.map_or(rounds, |rounds| usize::try_from(rounds).unwrap_or(usize::MAX));
-        let is_wanted = |who: &Who| self.runtime.is_empty() || self.runtime.iter().any(|name| who.is_called(name));
+        let is_wanted = |who: &Who| self.who.is_empty() || self.who.iter().any(|name| who.is_called(name));
         Ok(Plan {
-            rows: rows.into_iter().filter(|row| self.wants(row.name)).collect(),
+            rows: rows.into_iter().filter(|row| self.table.wants(row.name)).collect(),
             contestants: Who::all().into_iter().filter(is_wanted).collect(),
-            rounds,
-            time,
+            rounds: self.table.rounds(7),
+            time: if self.table.quick { QUICK } else { USUAL },
         })
     }
 }
@@ -179,6 +146,7 @@ const IDLE_TASKS_QUICK: usize = 200_000;
 
 fn run(options: &Options) -> io::Result<()> {
     let plan = options.plan()?;
+    let options = &options.table;
     let results = plan.carry_out();
     let mut tables: Vec<Table> = [1, 2].iter().flat_map(|&workers| plan.tables(workers, &results)).collect();
     // They take longer than all else that is quick.
@@ -199,15 +167,15 @@ fn run(options: &Options) -> io::Result<()> {
     tables.iter().for_each(|table| println!("{}", table.to_text()));
     let summaries = summaries(&tables);
     print!("{summaries}");
-    if let Some(file) = &options.markdown {
+    let markdown = || {
         let tables: String = tables.iter().map(|table| format!("{}\n", table.to_markdown())).collect();
-        std::fs::write(file, format!("{head}\n\n{tables}{}", summaries.replace('\n', "\n\n")))?;
-    }
-    if let Some(file) = &options.json {
+        format!("{head}\n\n{tables}{}", summaries.replace('\n', "\n\n"))
+    };
+    let json = || {
         let lines: Vec<_> = tables.iter().flat_map(Table::to_json).collect();
-        std::fs::write(file, format!("{:#}\n", serde_json::Value::from(lines)))?;
-    }
-    Ok(())
+        format!("{:#}\n", serde_json::Value::from(lines))
+    };
+    options.write(markdown, json)
 }
 
 /// For each number of workers, over all that is timed.
@@ -243,15 +211,7 @@ fn who(name: &str) -> io::Result<Who> {
 }
 
 fn once(row: &str, contestant: &str, amount: &str) -> io::Result<()> {
-    let bad = |_| invalid(format!("{amount:?} is no number of requests, and no time in ms"));
-    let until = match amount.strip_suffix("ms") {
-        Some(millis) => {
-            give_up_after(CHILD_TIME_MAX);
-            Until::Elapsed(Duration::from_millis(millis.parse().map_err(bad)?))
-        }
-        None => Until::Requests(amount.parse().map_err(bad)?),
-    };
-    for (name, value) in who(contestant)?.measure(row, until)? {
+    for (name, value) in who(contestant)?.measure(row, until(amount, CHILD_TIME_MAX)?)? {
         tell(name, value);
     }
     Ok(())

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 use wakeline::net::emulated::CongestionChoice;
+use wakeline_benches::command_line::exit_code;
 
 #[derive(Parser)]
 #[command(about = "TCP over lossy links, in virtual time")]
@@ -69,13 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Kernel { at_once }) => kernels_table(&args, at_once),
         None => table(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("transport_loss: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("transport_loss", result)
 }
 
 fn table(args: &Args) -> io::Result<()> {

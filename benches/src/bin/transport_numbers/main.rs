@@ -24,16 +24,14 @@
 mod contestants;
 mod plan;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use contestants::{CONTESTANTS, Contestant, Work};
 use plan::Plan;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use wakeline_benches::child::{give_up_after, tell};
-use wakeline_benches::row::markdown;
-use wakeline_benches::run::Until;
+use wakeline_benches::child::tell;
+use wakeline_benches::command_line::{TableOptions, exit_code, invalid, until};
 use wakeline_benches::transport::pin_to_one_cpu;
 
 /// The transport's figures: wakeline, smoltcp and the kernel, interleaved in one run
@@ -43,29 +41,7 @@ struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
     #[command(flatten)]
-    options: Options,
-}
-
-#[derive(Debug, Args)]
-struct Options {
-    /// How many rounds [default: 7]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    rounds: Option<u64>,
-    /// One short round with little memory, to see that it works; do not quote it
-    #[arg(long)]
-    quick: bool,
-    /// Only these rows, by letter, or contestants, by name; and whom they are compared with
-    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
-    only: Vec<String>,
-    /// Writes the table as Markdown, too
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Writes all rows as JSON, one object a line, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Lists rows and contestants
-    #[arg(long)]
-    list: bool,
+    options: TableOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,13 +64,7 @@ fn main() -> ExitCode {
         None => run(&arguments.options),
         Some(Part::Once { contestant, amount }) => once(&contestant, &amount),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("transport_numbers: {error}");
-            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
-        }
-    }
+    exit_code("transport_numbers", result)
 }
 
 const USUAL: Duration = Duration::from_secs(1);
@@ -102,38 +72,28 @@ const QUICK: Duration = Duration::from_millis(50);
 /// More than any measurement takes on a machine that can be used at all.
 const CHILD_TIME_MAX: Duration = Duration::from_secs(120);
 
-impl Options {
-    fn plan(&self) -> io::Result<Plan> {
-        let is_called = |c: &Contestant, name: &str| c.name == name || c.row.to_string() == name;
-        if let Some(unknown) = self.only.iter().find(|name| !CONTESTANTS.iter().any(|c| is_called(c, name))) {
-            return Err(invalid(format!("there is no row or contestant {unknown}; see --list")));
-        }
-        let is_wanted = |c: &Contestant| self.only.is_empty() || self.only.iter().any(|name| is_called(c, name));
-        let is_needed = |c: &Contestant| CONTESTANTS.iter().any(|other| is_wanted(other) && other.needs(c.name));
-        let (rounds, time, fewer) = if self.quick { (1, QUICK, 20) } else { (7, USUAL, 1) };
-        Ok(Plan {
-            contestants: CONTESTANTS.iter().copied().filter(|c| is_wanted(c) || is_needed(c)).collect(),
-            rounds: self.rounds.map_or(rounds, |rounds| usize::try_from(rounds).unwrap_or(usize::MAX)),
-            time,
-            fewer,
-        })
+fn plan(options: &TableOptions) -> io::Result<Plan> {
+    let is_called = |c: &Contestant, name: &str| c.name == name || c.row.to_string() == name;
+    if let Some(unknown) = options.only.iter().find(|name| !CONTESTANTS.iter().any(|c| is_called(c, name))) {
+        return Err(invalid(format!("there is no row or contestant {unknown}; see --list")));
     }
+    let is_wanted = |c: &Contestant| options.wants(c.name) || options.wants(&c.row.to_string());
+    let is_needed = |c: &Contestant| CONTESTANTS.iter().any(|other| is_wanted(other) && other.needs(c.name));
+    let (time, fewer) = if options.quick { (QUICK, 20) } else { (USUAL, 1) };
+    Ok(Plan {
+        contestants: CONTESTANTS.iter().copied().filter(|c| is_wanted(c) || is_needed(c)).collect(),
+        rounds: options.rounds(7),
+        time,
+        fewer,
+    })
 }
 
-fn run(options: &Options) -> io::Result<()> {
-    let plan = options.plan()?;
+fn run(options: &TableOptions) -> io::Result<()> {
+    let plan = plan(options)?;
     let asked = plan.contestants.len();
     let rows = plan.carry_out();
     rows.iter().for_each(|row| println!("{}", row.to_text()));
-    let promises = || rows.iter().flat_map(|row| &row.promises);
-    println!("\n{} bounds, {} kept", promises().count(), promises().filter(|promise| promise.kept()).count());
-    if let Some(file) = &options.markdown {
-        std::fs::write(file, markdown(&rows))?;
-    }
-    if let Some(file) = &options.json {
-        let lines: String = rows.iter().map(|row| row.to_json() + "\n").collect();
-        std::fs::write(file, lines)?;
-    }
+    options.conclude(&rows)?;
     match asked - rows.len() {
         0 => Ok(()),
         failed => Err(io::Error::other(format!("{failed} contestants have failed"))),
@@ -143,14 +103,7 @@ fn run(options: &Options) -> io::Result<()> {
 fn once(name: &str, amount: &str) -> io::Result<()> {
     let contestant =
         Contestant::by_name(name).ok_or_else(|| invalid(format!("there is no contestant {name}; see --list")))?;
-    let bad = |_| invalid(format!("{amount:?} is no number of requests, and no time in ms"));
-    let until = match amount.strip_suffix("ms") {
-        Some(millis) => {
-            give_up_after(CHILD_TIME_MAX);
-            Until::Elapsed(Duration::from_millis(millis.parse().map_err(bad)?))
-        }
-        None => Until::Requests(amount.parse().map_err(bad)?),
-    };
+    let until = until(amount, CHILD_TIME_MAX)?;
     if !matches!(contestant.work, Work::TimedOnAll(_)) {
         pin_to_one_cpu()?;
     }
@@ -159,8 +112,4 @@ fn once(name: &str, amount: &str) -> io::Result<()> {
     }
     // A million connections need not be taken apart.
     std::process::exit(0)
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

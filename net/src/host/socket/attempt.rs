@@ -5,7 +5,7 @@
 
 use crate::event::Event;
 use crate::host::busy_poll::busy_loop;
-use crate::host::machine::Machine;
+use crate::host::machine::{Machine, Time};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;
@@ -34,13 +34,6 @@ pub(crate) struct Waiting<'a> {
     pub(crate) slot: &'a mut WaitSlot,
     pub(crate) interest: Events,
     pub(crate) mode: Mode,
-}
-
-/// Whether a call needs the present time, or the time of the stack's last entry will do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Time {
-    Now,
-    Recent,
 }
 
 /// One try of a system call.
@@ -85,10 +78,7 @@ pub(crate) fn attempt<R>(
             }
         }
     };
-    let polled = match time {
-        Time::Now => place.host.with_stack(place.cpu, entered),
-        Time::Recent => place.host.with_stack_recent(place.cpu, entered),
-    };
+    let polled = place.host.with_stack_at(place.cpu, time, entered);
     drop((replaced, removed));
     if polled.is_pending()
         && interest.intersects(Events::IN)

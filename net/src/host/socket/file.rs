@@ -5,8 +5,8 @@
 //!
 //! System calls on several members go through it too ([`SocketFile::attempt`]).
 
-use crate::host::machine::Machine;
-use crate::host::socket::attempt::{Place, Time, Waiting, attempt};
+use crate::host::machine::{Machine, Time};
+use crate::host::socket::attempt::{Place, Waiting, attempt};
 use crate::stack::effects::Effects;
 use crate::stack::error::SocketError;
 use crate::stack::shard::Stack;

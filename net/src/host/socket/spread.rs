@@ -6,8 +6,7 @@
 //! behind it passes on ([`SocketFile::release`]).
 
 use crate::fasync::{AsFile, File};
-use crate::host::machine::Machine;
-use crate::host::socket::attempt::Time;
+use crate::host::machine::{Machine, Time};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::sockopt::{Opt, Value};
 use crate::stack::effects::Effects;

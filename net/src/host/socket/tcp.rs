@@ -3,10 +3,8 @@
 use crate::event::Event;
 use crate::fasync::{AsFile, File};
 use crate::host::busy_poll::busy_loop;
-use crate::host::machine::Machine;
-use crate::host::socket::attempt::{
-    Place, Time, Waiting, attempt, block, or_would_block, release, told, told_blocking,
-};
+use crate::host::machine::{Machine, Time};
+use crate::host::socket::attempt::{Place, Waiting, attempt, block, or_would_block, release, told, told_blocking};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::spread::Spread;
 use crate::iov_iter::{IterDest, IterSource};

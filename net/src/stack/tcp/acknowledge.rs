@@ -101,6 +101,9 @@ impl ControlBlock {
         if delivered.segments > 0 {
             self.set_transmission_timer(at.now);
         }
+        if self.congestion.is_unused() {
+            return self.congestion.on_unused_ack(at.now);
+        }
         self.congestion.on_ack(&AckSample {
             now: at.now,
             acked: delivered.bytes,

@@ -39,6 +39,8 @@ use wakeline_runtime::clock::Instant;
 /// One shard's TCP.
 pub(crate) struct TcpLayer {
     pub(super) demux: Demux<Target>,
+    /// The connection to which the last segment went, and the table's version then.
+    last_found: (u32, u64),
     pub(super) requests: Slab<Request>,
     pub(super) request_timers: TimerHeap,
     pub(super) secrets: Secrets,
@@ -83,6 +85,7 @@ impl TcpLayer {
     pub(crate) fn new(config: &StackConfig) -> TcpLayer {
         TcpLayer {
             demux: Demux::new(config.secret),
+            last_found: (u32::MAX, 0),
             requests: Slab::new(),
             request_timers: TimerHeap::new(),
             secrets: Secrets::new(config.secret),
@@ -121,7 +124,7 @@ impl TcpLayer {
         }
         let Some(packet) = check(ip, packet, lower) else { return };
         let segment = segment(ip, &header, text_at, packet);
-        match self.exact(sockets, &segment.flow) {
+        match self.find(sockets, &segment.flow) {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
             Some(Target::TimeWait(index)) => self.deliver_to_time_wait(sockets, index, segment, lower),
@@ -137,6 +140,20 @@ impl TcpLayer {
             Target::Request(index) => self.requests.get(index as usize).is_some_and(|it| it.flow == *flow),
             Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|it| it.flow == *flow),
         })
+    }
+
+    /// The same for one who has found a connection before: often it is the same.
+    #[inline]
+    fn find(&mut self, sockets: &Sockets, flow: &FourTuple) -> Option<Target> {
+        let (last, version) = self.last_found;
+        if version == self.demux.version() && sockets.connection_ref(last).is_some_and(|it| it.flow == *flow) {
+            return Some(Target::Connection(last));
+        }
+        let found = self.exact(sockets, flow);
+        if let Some(Target::Connection(index)) = found {
+            self.last_found = (index, self.demux.version());
+        }
+        found
     }
 
     /// Gives a segment to its connection. What follows from it is sent at the end of the batch, so that one

@@ -88,6 +88,18 @@ impl ControlBlock {
         self.schedule_ack(at.now);
     }
 
+    /// The same for text that begins at RCV.NXT and fits into the window, with a reader and no FIN.
+    #[inline]
+    pub(super) fn take_next_text(&mut self, at: &mut Arrival<'_>, text: PacketBuf, done: &mut Disposition) {
+        let len = text.len();
+        self.note_arrival(at.now, len);
+        let echo = at.header.options.timestamps.map(|(_, echo)| echo);
+        self.measure_receiver(at.now, echo, len);
+        self.note_mark(at);
+        self.queue_in_order(at, text, done);
+        self.schedule_ack(at.now);
+    }
+
     fn accept_piece(
         &mut self,
         at: &mut Arrival<'_>,
@@ -301,6 +313,7 @@ impl ControlBlock {
     }
 
     /// `tcp_event_data_recv` and `tcp_measure_rcv_mss`.
+    #[inline]
     fn note_arrival(&mut self, now: Instant, text_len: usize) {
         self.rcv_mss = self.rcv_mss.max(text_len.min(self.adv_mss.into()) as u16);
         if text_len < self.rcv_mss.into() {

@@ -289,19 +289,36 @@ fn ten_thousand_sockets_are_told_apart() {
 /// What is remembered of the way to the peer follows whatever it depends on.
 #[test]
 fn the_way_to_the_peer_is_found_anew_when_something_has_changed() {
+    check_way(None);
+}
+
+/// The same for the way of the last packet, which is remembered for the third.
+#[test]
+fn the_way_of_the_last_packet_is_found_anew_when_something_has_changed() {
+    check_way(Some(at(SERVER, 101)));
+}
+
+/// `to`: for a socket that has no peer.
+fn check_way(to: Option<SocketAddr>) {
     let mut world = World::new(31);
     let [client, _] = pair(&mut world);
-    world.udp_connect(CLIENT, client, at(SERVER, 101)).unwrap();
+    if to.is_none() {
+        world.udp_connect(CLIENT, client, at(SERVER, 101)).unwrap();
+    }
     let set = |world: &mut World, opt, n| {
         world.call(CLIENT, |stack, now, fx| stack.set_option(now, client, (opt, Value::Number(n)), fx)).unwrap();
     };
     // The last frame, and how many there were.
     let sent = |world: &mut World, payload: &[u8]| {
+        for _ in 0..2 {
+            send(world, CLIENT, client, payload, to).unwrap();
+        }
         drop(world.take_log());
-        send(world, CLIENT, client, payload, None).unwrap();
+        send(world, CLIENT, client, payload, to).unwrap();
         (world.last_frame.clone(), world.take_log().len())
     };
-    let (first, _) = sent(&mut world, b"text");
+    send(&mut world, CLIENT, client, b"text", to).unwrap();
+    let first = world.last_frame.clone();
     assert_eq!(sent(&mut world, b"text"), (first.clone(), 1), "the short way writes what the long one does");
     assert_eq!(first[..6], MAC[SERVER].0);
 
@@ -323,7 +340,7 @@ fn the_way_to_the_peer_is_found_anew_when_something_has_changed() {
     let everywhere = "10.0.0.2/32".parse().unwrap();
     let nowhere = Route { prefix: everywhere, to: RouteTo::Unreachable, metric: 0, expires_at: None };
     world.call(CLIENT, |stack, now, _| stack.ip.add_route(nowhere, now)).unwrap();
-    assert_eq!(send(&mut world, CLIENT, client, b"text", None), Err(SocketError::HostUnreachable));
+    assert_eq!(send(&mut world, CLIENT, client, b"text", to), Err(SocketError::HostUnreachable));
 }
 
 proptest! {

@@ -9,8 +9,10 @@ mod tokio_shaped;
 
 use crate::invalid;
 use crate::who::{Runtime, Who};
+use ::wakeline::runtime::IoDriver;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use tokio_shaped::{tokio, wakeline};
 
 /// What a server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +55,23 @@ const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 /// Those of the listener; `InvalidInput` for what nobody compares.
 pub(crate) fn serve(service: Service, who: Who, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     match (who.runtime, service) {
-        (Runtime::Wakeline, _) => tokio_shaped::wakeline::serve(service, who.workers, ready),
-        (Runtime::Tokio, _) => tokio_shaped::tokio::serve(service, who.workers, ready),
+        (Runtime::Wakeline, _) => wakeline::serve(service, wakeline::builder(who.workers).build()?, ready),
+        (Runtime::WakelineRing, Service::Echo) => wakeline::serve(service, by_ring(who.workers)?, ready),
+        (Runtime::Tokio, _) => tokio::serve(service, tokio::builder(who.workers).build()?, ready),
         (Runtime::Smol, Service::Echo) => smol::serve(who.workers, ready),
         (Runtime::Epoll, Service::Echo) => epoll::serve(who.workers, ready),
         (Runtime::Ring, Service::Echo) => ring::serve(ready),
-        (Runtime::Smol | Runtime::Epoll | Runtime::Ring, _) => {
+        (Runtime::WakelineRing | Runtime::Smol | Runtime::Epoll | Runtime::Ring, _) => {
             Err(invalid(format!("{} has no {}", who.name(), service.name())))
         }
     }
+}
+
+/// A runtime that goes by io_uring, and by nothing else.
+fn by_ring(workers: usize) -> io::Result<::wakeline::runtime::Runtime> {
+    let runtime = wakeline::builder(workers).io_driver(IoDriver::IoUring).build()?;
+    let refusal = runtime.handle().io_driver_refusal().map(str::to_owned);
+    refusal.map_or(Ok(runtime), |why| Err(io::Error::other(why)))
 }
 
 /// hyper's answer to every request.
@@ -97,7 +107,7 @@ mod tests {
     fn every_echo_answers_both_loads() {
         for who in Who::all() {
             // The kernel may refuse it.
-            if who.runtime == Runtime::Ring && io_uring::IoUring::new(8).is_err() {
+            if matches!(who.runtime, Runtime::Ring | Runtime::WakelineRing) && io_uring::IoUring::new(8).is_err() {
                 continue;
             }
             let addr = start(Service::Echo, who);

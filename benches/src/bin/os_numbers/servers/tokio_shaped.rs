@@ -17,18 +17,26 @@ macro_rules! servers {
             use std::sync::Arc;
             use $ext::{AsyncReadExt, AsyncWriteExt};
             use $runtime::net::{TcpListener, TcpStream};
-            use $runtime::runtime::Builder;
+            use $runtime::runtime::{Builder, Runtime};
 
             /// One worker is the current-thread runtime.
+            pub(in super::super) fn builder(workers: usize) -> Builder {
+                let mut builder = match workers {
+                    1 => Builder::new_current_thread(),
+                    _ => Builder::new_multi_thread(),
+                };
+                if workers > 1 {
+                    builder.worker_threads(workers);
+                }
+                builder.enable_all();
+                builder
+            }
+
             pub(in super::super) fn serve(
                 service: Service,
-                workers: usize,
+                runtime: Runtime,
                 ready: impl FnOnce(SocketAddr),
             ) -> io::Result<()> {
-                let runtime = match workers {
-                    1 => Builder::new_current_thread().enable_all().build()?,
-                    _ => Builder::new_multi_thread().worker_threads(workers).enable_all().build()?,
-                };
                 runtime.block_on(async move {
                     let listener = TcpListener::bind(ANY_PORT).await?;
                     ready(listener.local_addr()?);

@@ -97,6 +97,7 @@ impl CongestionControl for Cubic {
         }
     }
 
+    #[inline]
     fn on_unused_ack(&mut self, now: Instant) {
         if let Some(state) = &mut self.state {
             state.curve.pause(now.saturating_duration_since(state.last_ack_at), now);

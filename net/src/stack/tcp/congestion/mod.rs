@@ -174,6 +174,23 @@ impl Congestion {
         }
     }
 
+    /// Whether an acknowledgement without loss means nothing to the window, which the program does not fill, nor to the pace;
+    /// then [`on_unused_ack`](Self::on_unused_ack) will do instead of [`on_ack`](Self::on_ack).
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        let by_window = !matches!(self.algorithm, Algorithm::Bbr(_)) && self.window.phase != Phase::Reduction;
+        by_window && !self.window.is_limited() && self.pacer.is_none()
+    }
+
+    /// See [`is_unused`](Self::is_unused).
+    #[inline]
+    pub(crate) fn on_unused_ack(&mut self, now: Instant) {
+        match &mut self.algorithm {
+            Algorithm::Cubic(cubic) => cubic.on_unused_ack(now),
+            algorithm => algorithm.get_mut().on_unused_ack(now),
+        }
+    }
+
     /// Whether the pace lets a segment leave now; if not, [`held_until`](Self::held_until) says when. To be asked only
     /// about a segment that is allowed otherwise.
     #[inline]
