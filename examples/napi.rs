@@ -24,7 +24,8 @@ async fn main() -> Result<()> {
         Result::Ok(())
     };
     show("100, one by one", &host, one_by_one()).await?;
-    let deferred = NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: Duration::from_micros(200), threaded: false };
+    let deferred =
+        NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: Duration::from_micros(200), ..NapiSettings::default() };
     host.set_napi(deferred)?;
     show("the same, interrupts deferred", &host, one_by_one()).await?;
     socket.set_busy_poll(Some(Duration::from_micros(50))).and_then(|()| socket.set_prefer_busy_poll(true))?;

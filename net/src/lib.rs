@@ -144,6 +144,7 @@ pub mod emulated {
     pub use crate::host::irq::{Irq, IrqAction};
     pub use crate::host::irq_desc::{IrqReturn, Spurious};
     pub use crate::host::lan::{Lan, RawPort};
+    pub use crate::host::netdev_genl::NapiInstance;
     pub use crate::host::socket_table::SocketTable;
     pub use crate::link::capture::{Capture, Captured};
     pub use crate::link::netem::Netem;

@@ -19,12 +19,14 @@
 //! - *A wake-up is on its way while its item is removed*: the item's name is stale, and the callback finds nothing.
 //! - *A file is closed while it is in the ready list*: its item is gone from there when `close` returns.
 
+use crate::epoll::busy_poll::{EpollParams, Instance};
 use crate::epoll::error::CtlError;
 use crate::epoll::flags::{EpollFlags, Event};
 use crate::epoll::nesting::{NESTING, check_loop, check_ways};
 use crate::epoll::ready::{ItemId, ReadyList, Settle};
 use crate::epoll::sleepers::{Claims, Sleepers};
 use crate::event::{Event as Told, Tracer};
+use crate::host::counters::Flag;
 use crate::poll::file::{File, FileId, FilePlaces};
 use crate::poll::source::Descriptor;
 use crate::waking;
@@ -45,6 +47,8 @@ pub(crate) struct EventPoll {
     max_watches: usize,
     /// Where its calls are told: the first socket's trace.
     tracer: OnceLock<Tracer>,
+    /// Its parameters say that who waits polls busily.
+    polls_busily: Flag,
 }
 
 #[derive(Default)]
@@ -83,6 +87,9 @@ struct State {
     sleeping: WaitList,
     /// `ep->poll_wait`: who polls this epoll as a file.
     watching: WaitList,
+    params: EpollParams,
+    /// `ep->napi_id`, where who waits polls busily.
+    napi: Option<Instance>,
     counters: EpollCounters,
 }
 
@@ -122,6 +129,7 @@ impl EventPoll {
             parents: Mutex::default(),
             max_watches,
             tracer: OnceLock::new(),
+            polls_busily: Flag::default(),
         })
     }
 
@@ -262,8 +270,17 @@ impl EventPoll {
         drop(table);
         drop(removed);
         // An epoll that watches this one takes its item out.
-        self.state.lock().watching.close(&mut wakes);
+        let napi = {
+            let mut state = self.state.lock();
+            state.watching.close(&mut wakes);
+            state.napi.take()
+        };
         wakes.wake_all();
+        if let Some(napi) = napi
+            && self.params().prefer_busy_poll
+        {
+            napi.resume_irqs();
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -287,7 +304,7 @@ impl EventPoll {
         let mut wakes = WakeBatch::new();
         let table = self.table.lock();
         self.state.lock().ready.start_scan();
-        let (mut told, mut settled) = (0, None);
+        let (mut told, mut settled, mut last) = (0, None, None);
         while let Some((id, wanted)) = self.advance(settled.take(), told < events.len()) {
             let Entry { item, data, .. } = &table.items[id.index()];
             // Since it was queued, somebody may have read.
@@ -296,15 +313,66 @@ impl EventPoll {
                 Settle::Drop
             } else {
                 events[told] = Event::new(EpollFlags::of(holds), *data);
-                told += 1;
+                (told, last) = (told + 1, Some(id));
                 after_telling(wanted)
             };
             settled = Some((id, settle));
         }
         self.finish(told, &mut wakes);
+        if let Some(last) = last {
+            self.note_napi(&table.items[last.index()].item.file);
+        }
         drop(table);
         wakes.wake_all();
+        if told > 0 && self.polls_busily.get() {
+            self.suspend_irqs();
+        }
         told
+    }
+
+    /// `ep_set_busy_poll_napi_id`: by which instance the packets of `file` come, where anybody wants to know.
+    fn note_napi(&self, file: &File) {
+        if let Some(napi) = Instance::of(file, self.polls_busily.get()) {
+            let replaced = self.state.lock().napi.replace(napi);
+            // With it perhaps the last hold on a host.
+            drop(replaced);
+        }
+    }
+
+    /// `ep_suspend_napi_irqs`: events were told, and who took them will be back.
+    #[cold]
+    fn suspend_irqs(&self) {
+        let napi = {
+            let state = self.state.lock();
+            if state.params.prefer_busy_poll { state.napi.clone() } else { None }
+        };
+        if let Some(napi) = napi {
+            napi.suspend_irqs();
+        }
+    }
+
+    /// Who is about to sleep looks at a device first; says whether there is something to tell. If not, it is forgotten until an
+    /// event comes by it again.
+    #[cold]
+    fn busy_loop(&self, napi: &Instance, params: EpollParams, once: bool) -> bool {
+        let found = napi.busy_loop(params, once, || self.is_available());
+        if !found {
+            let forgotten = self.state.lock().napi.take();
+            drop(forgotten);
+        }
+        found
+    }
+
+    /// `EPIOCGPARAMS`
+    pub(crate) fn params(&self) -> EpollParams {
+        self.state.lock().params
+    }
+
+    /// `EPIOCSPARAMS`
+    pub(crate) fn set_params(&self, params: EpollParams) -> Result<(), CtlError> {
+        self.state.lock().params = params.check()?;
+        self.polls_busily.set(params.are_on());
+        Ok(())
     }
 
     /// Puts the item in hand where it belongs, and takes the next one if `more` are wanted.
@@ -326,8 +394,15 @@ impl EventPoll {
         }
     }
 
-    /// One pass of `ep_poll`: tells what is ready, or else leaves the caller in the queue of sleepers.
-    pub(crate) fn poll_events(&self, waker: &Waker, slot: &mut WaitSlot, events: &mut [Event]) -> Poll<usize> {
+    /// One pass of `ep_poll`: tells what is ready, or else leaves the caller in the queue of sleepers. Where callers poll busily, they
+    /// look before they sleep: for a while, or `once`.
+    pub(crate) fn poll_events(
+        &self,
+        waker: &Waker,
+        slot: &mut WaitSlot,
+        events: &mut [Event],
+        once: bool,
+    ) -> Poll<usize> {
         if slot.is_set() {
             self.tell(|| Told::SchedSwitch { to: "epoll", task: try_id() });
         }
@@ -342,6 +417,12 @@ impl EventPoll {
             }
             let mut state = self.state.lock();
             if state.ready.is_available() {
+                continue;
+            }
+            if let Some(napi) = state.napi.clone() {
+                let params = state.params;
+                drop(state);
+                let _found = self.busy_loop(&napi, params, once);
                 continue;
             }
             if !state.sleeping.is_waiting(slot) {

@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod busy_poll;
 mod error;
 pub(crate) mod eventpoll;
 mod flags;
@@ -52,6 +53,7 @@ mod nesting;
 mod ready;
 mod sleepers;
 
+pub use busy_poll::EpollParams;
 pub use eventpoll::{Ctl, EpollCounters};
 pub use flags::{EpollFlags, Event};
 
@@ -122,7 +124,8 @@ impl Epoll {
         check_room(events)?;
         self.enter_call(events);
         let mut sleeper = Sleeper { epoll: &self.0, slot: WaitSlot::new() };
-        let told = poll_fn(|cx| budgeted(cx, |cx| self.0.poll_events(cx.waker(), &mut sleeper.slot, events).map(Ok)));
+        let told =
+            poll_fn(|cx| budgeted(cx, |cx| self.0.poll_events(cx.waker(), &mut sleeper.slot, events, true).map(Ok)));
         self.exit_call(told.await)
     }
 
@@ -138,13 +141,49 @@ impl Epoll {
             return self.exit_call(Ok(if self.0.is_available() { self.0.harvest(events) } else { 0 }));
         }
         let mut sleeper = Sleeper { epoll: &self.0, slot: WaitSlot::new() };
-        let told = block(timeout, |waker| self.0.poll_events(waker, &mut sleeper.slot, events).map(Ok));
+        let told = block(timeout, |waker| self.0.poll_events(waker, &mut sleeper.slot, events, false).map(Ok));
         // Out of time; but who was woken meanwhile takes what he was woken for.
         let told = told.or_else(|_timed_out| {
             let is_told = self.0.leave_sleepers(&mut sleeper.slot).is_told();
             Ok(if is_told { self.0.harvest(events) } else { 0 })
         });
         self.exit_call(told)
+    }
+
+    /// How who waits polls devices busily (`EPIOCGPARAMS`).
+    #[must_use]
+    pub fn params(&self) -> EpollParams {
+        self.0.params()
+    }
+
+    /// Sets that (`EPIOCSPARAMS`). Before it sleeps, a [`wait`](Epoll::wait) looks at the queue by which the packets of the socket
+    /// came that was told last, and takes what is there without an interrupt; not after a wait in which that was in vain, until an
+    /// event is told again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(host: wakeline_net::emulated::Host) -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use wakeline_net::emulated::NapiSettings;
+    /// use wakeline_net::epoll::{Epoll, EpollParams};
+    ///
+    /// // While there are events, no interrupts; when there are none, they come back.
+    /// host.set_napi(NapiSettings {
+    ///     defer_hard_irqs: 100,
+    ///     gro_flush_timeout: Duration::from_micros(20),
+    ///     irq_suspend_timeout: Duration::from_millis(20),
+    ///     ..NapiSettings::default()
+    /// })?;
+    /// let epoll = Epoll::new()?;
+    /// epoll.set_params(EpollParams { busy_poll_usecs: 50, busy_poll_budget: 64, prefer_busy_poll: true })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for more than `i32::MAX` microseconds. Linux lets only who may administrate the network set a budget beyond 64.
+    pub fn set_params(&self, params: EpollParams) -> io::Result<()> {
+        Ok(self.0.set_params(params)?)
     }
 
     fn enter_call(&self, events: &[Event]) {

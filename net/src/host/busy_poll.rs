@@ -47,12 +47,23 @@ pub(crate) fn busy_loop<R>(
     cpu: usize,
     how: BusyPoll,
     once: bool,
+    attempt: impl FnMut() -> Poll<R>,
+) -> Poll<R> {
+    napi_busy_loop(host, cpu % host.nic.queue_count(), how, once, attempt)
+}
+
+/// The same for who knows the instance.
+#[cold]
+pub(crate) fn napi_busy_loop<R>(
+    host: &Works,
+    queue: usize,
+    how: BusyPoll,
+    once: bool,
     mut attempt: impl FnMut() -> Poll<R>,
 ) -> Poll<R> {
     let (time, prefer) = (how.time(), how.prefer);
     let budget = if how.budget == 0 { BUSY_POLL_BUDGET } else { how.budget };
     let started = host.clock.now();
-    let queue = cpu % host.nic.queue_count();
     let mut frames = Vec::new();
     loop {
         let napi = &host.driver.vectors[queue].napi;
@@ -62,7 +73,7 @@ pub(crate) fn busy_loop<R>(
         }
         let mut result = attempt();
         // With an owner already, that one will bring the packets.
-        while owns && result.is_pending() && !once && host.clock.now() - started < time {
+        while owns && result.is_pending() && !once && !napi.is_disable_pending() && host.clock.now() - started < time {
             std::hint::spin_loop();
             look(host, queue, budget, &mut frames);
             result = attempt();

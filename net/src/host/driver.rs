@@ -73,6 +73,22 @@ pub struct NapiSettings {
     pub gro_flush_timeout: Duration,
     /// A thread of the instance's own polls it, not the softirq (`threaded`).
     pub threaded: bool,
+    /// For how long interrupts stay away once an epoll that prefers to poll busily has told of events
+    /// (`irq-suspend-timeout`): its owner works on them and comes back for more, so nobody needs to be interrupted. Then the
+    /// instance is polled, and they come again as the settings above say; so they do as soon as the epoll has found nothing.
+    /// 0: no longer than those say.
+    pub irq_suspend_timeout: Duration,
+}
+
+impl NapiSettings {
+    /// # Errors
+    /// `ERANGE` for more polls than the kernel counts.
+    pub(crate) fn check(self) -> io::Result<()> {
+        match i32::try_from(self.defer_hard_irqs) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::from_raw_os_error(libc::ERANGE)),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -114,6 +130,11 @@ impl Driver {
         self.vectors.iter().for_each(|vector| vector.set(settings));
     }
 
+    /// Sets one queue's instance.
+    pub(crate) fn set_one(&self, queue: usize, settings: NapiSettings) {
+        self.vectors[queue].set(settings);
+    }
+
     /// Adds instances until there are `count`; they are disabled.
     fn grow(&self, count: usize) {
         self.vectors.grow(count, |_| {
@@ -131,7 +152,7 @@ impl Vector {
 
     fn set(&self, settings: NapiSettings) {
         self.tuning.lock().settings = settings;
-        let NapiSettings { defer_hard_irqs, gro_flush_timeout, threaded } = settings;
+        let NapiSettings { defer_hard_irqs, gro_flush_timeout, threaded, irq_suspend_timeout: _ } = settings;
         self.napi.set_tuned(defer_hard_irqs > 0 || !gro_flush_timeout.is_zero());
         self.napi.set_threaded(threaded);
     }
@@ -333,6 +354,28 @@ pub(crate) fn busy_poll_stop(host: &Works, queue: usize, budget: usize, settle: 
         shared.put_up(queue as u16);
     } else if work >= budget {
         vector.napi.release();
+    }
+}
+
+/// `napi_suspend_irqs`: somebody works on what the queue has brought, and will come back to poll it. The watchdog, which would let
+/// the device interrupt if nobody did, waits longer.
+pub(crate) fn suspend_irqs(host: &Works, queue: usize) {
+    let timeout = host.driver.settings(queue).irq_suspend_timeout;
+    if !timeout.is_zero() {
+        wake_at(host.cpu(host.nic.line(queue).cpu()), queue, host.clock.now() + timeout);
+    }
+}
+
+/// `napi_resume_irqs`: who came back has found nothing. The softirq polls, and lets the device interrupt as the settings say.
+pub(crate) fn resume_irqs(host: &Works, queue: usize) {
+    if host.driver.settings(queue).irq_suspend_timeout.is_zero() {
+        return;
+    }
+    let shared = host.cpu(host.nic.line(queue).cpu());
+    match host.driver.vectors[queue].napi.schedule_prep() {
+        Scheduled::No => {}
+        Scheduled::Softirq => shared.put_up(queue as u16),
+        Scheduled::Thread => shared.wake_thread(Kthread::Napi(queue as u16)),
     }
 }
 

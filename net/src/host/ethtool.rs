@@ -165,7 +165,8 @@ impl Host {
         EthtoolStats { total, queues }
     }
 
-    /// When the device may interrupt again after a poll, and who polls (`napi_defer_hard_irqs`, `gro_flush_timeout`, `threaded`).
+    /// When the device may interrupt again after a poll, and who polls (`napi_defer_hard_irqs`, `gro_flush_timeout`, `threaded`): as
+    /// the first queue's instance is set.
     #[must_use]
     pub fn napi(&self) -> NapiSettings {
         self.machine().driver.settings(0)
@@ -176,9 +177,7 @@ impl Host {
     /// # Errors
     /// `ERANGE` for more than `i32::MAX` polls, as the kernel says.
     pub fn set_napi(&self, settings: NapiSettings) -> io::Result<()> {
-        if i32::try_from(settings.defer_hard_irqs).is_err() {
-            return Err(io::Error::from_raw_os_error(libc::ERANGE));
-        }
+        settings.check()?;
         self.machine().driver.set(settings);
         Ok(())
     }

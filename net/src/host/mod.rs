@@ -18,6 +18,7 @@ pub(crate) mod irq;
 pub(crate) mod irq_desc;
 pub(crate) mod lan;
 pub(crate) mod machine;
+pub(crate) mod netdev_genl;
 pub(crate) mod procfs;
 pub(crate) mod rps;
 pub(crate) mod socket;

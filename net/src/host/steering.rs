@@ -6,7 +6,7 @@
 //!
 //! While every queue interrupts the CPU of the same number and RSS is as it was, the two agree, and nobody looks here.
 
-use crate::host::counters::Flag;
+use crate::host::counters::{Flag, Setting};
 use crate::host::machine::Works;
 use crate::host::rps::{FlowTable, RpsMap};
 use crate::nic::rss::{DEFAULT_KEY, Rss};
@@ -23,6 +23,8 @@ pub(crate) struct Steering {
     pub(crate) bent: Flag,
     rps: RwLock<RpsMap>,
     pub(crate) flows: Mutex<Option<FlowTable>>,
+    /// For each shard the number of the queue that its last frame came in by, from 1, since CPUs and shards differ.
+    seen: Box<[Setting]>,
 }
 
 impl Steering {
@@ -39,6 +41,7 @@ impl Steering {
             bent: Flag::new(bent && cpus > 1),
             rps: RwLock::default(),
             flows: Mutex::new(None),
+            seen: (0..cpus).map(|_| Setting::default()).collect(),
         }
     }
 
@@ -51,6 +54,15 @@ impl Steering {
     /// The shard of a flow. Both addresses are of one family.
     pub(crate) fn home_of_flow(&self, remote: (IpAddr, u16), local: (IpAddr, u16)) -> usize {
         usize::from(self.home.queue_of_flow(remote, local))
+    }
+
+    /// The queue, of `queues`, by which the last frame for `shard` came, where that is known (`sk_napi_id`).
+    pub(crate) fn queue_seen(&self, shard: usize, queues: usize) -> Option<usize> {
+        match self.seen[shard].get() {
+            _ if queues == 1 => Some(0),
+            _ if !self.bent.get() => (queues == self.seen.len()).then_some(shard),
+            seen => seen.checked_sub(1).map(|queue| queue as usize),
+        }
     }
 
     /// The hash of a flow.
@@ -99,6 +111,7 @@ pub(crate) fn deliver_bent(host: &Works, cpu: usize, now: Instant, frames: &mut 
             None => map.cpu_of(hash).unwrap_or(cpu),
         };
         if target == cpu {
+            host.steering.seen[shard].set(frame.rx.rx_queue.into());
             shards[shard].push(frame);
         } else {
             (frame.rx.is_steered, frame.rx.hash) = (true, hash);

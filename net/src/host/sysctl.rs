@@ -23,6 +23,8 @@ pub(crate) struct NetCore {
     pub(crate) gro_normal_batch: Setting,
     /// For how long the readers of new sockets poll busily, in microseconds.
     pub(crate) busy_read: Setting,
+    /// For how long who waits on an epoll polls busily, in microseconds.
+    pub(crate) busy_poll: Setting,
     /// The buckets of flow limits that are switched on from here on.
     flow_limit_table_len: Setting,
     /// Whether any CPU has such a limit, for which frames need a hash.
@@ -38,6 +40,7 @@ impl Default for NetCore {
             netdev_max_backlog: Setting::new(1000),
             gro_normal_batch: Setting::new(8),
             busy_read: Setting::new(0),
+            busy_poll: Setting::new(0),
             flow_limit_table_len: Setting::new(4096),
             limits_flows: Flag::new(false),
         }
@@ -55,6 +58,7 @@ impl NetCore {
             "netdev_max_backlog" => (&self.netdev_max_backlog, 0, most),
             "gro_normal_batch" => (&self.gro_normal_batch, 1, most),
             "busy_read" => (&self.busy_read, 0, most),
+            "busy_poll" => (&self.busy_poll, 0, most),
             "flow_limit_table_len" => (&self.flow_limit_table_len, 1, FlowLimit::BUCKETS_MAX),
             _ => return None,
         })
@@ -90,7 +94,7 @@ impl Host {
     }
 
     /// Sets, while the host runs: `net.core.netdev_budget`, `netdev_budget_usecs`, `dev_weight`, `netdev_max_backlog`,
-    /// `gro_normal_batch`, `busy_read`, `flow_limit_table_len`. They count from the next round of polls on, `busy_read` for sockets
+    /// `gro_normal_batch`, `busy_read`, `busy_poll` (of epolls), `flow_limit_table_len`. They count from the next round of polls on, `busy_read` for sockets
     /// that are opened later, and the last one for limits that are switched on later. [`HostBuilder::sysctl`](crate::emulated::HostBuilder::sysctl) sets these and others beforehand.
     ///
     /// # Examples

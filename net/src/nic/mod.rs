@@ -36,6 +36,7 @@ use rss::{DEFAULT_KEY, LastFlow, Rss, Rxfh};
 use rx_ring::{Refill, RxQueue};
 use stats::NicStats;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wakeline_runtime::clock::{Clock, Instant};
@@ -150,6 +151,11 @@ impl Nic {
     pub(crate) fn rxfh(&self) -> io::Result<Rxfh> {
         self.rss_supported()?;
         Ok(self.rss.0.read().get())
+    }
+
+    /// The queue in which frames of this flow arrive. Both addresses are of one family.
+    pub(crate) fn queue_of_flow(&self, remote: (IpAddr, u16), local: (IpAddr, u16)) -> usize {
+        self.rss.read().queue_of_flow(remote, local).into()
     }
 
     /// Spreads them otherwise (`ethtool -X`).

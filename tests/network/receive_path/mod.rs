@@ -4,5 +4,6 @@ mod bench;
 mod channels;
 mod cpus;
 mod device;
+mod epoll_busy_poll;
 mod interrupts;
 mod napi;

@@ -150,7 +150,7 @@ fn rings_are_resized_under_load() {
 #[wakeline::test(start_paused = true)]
 async fn interrupts_are_deferred_while_packets_come() {
     let bench = Bench::new(|host| host);
-    let deferring = NapiSettings { defer_hard_irqs: 3, gro_flush_timeout: us(100), threaded: false };
+    let deferring = NapiSettings { defer_hard_irqs: 3, gro_flush_timeout: us(100), ..NapiSettings::default() };
     bench.host.set_napi(deferring).unwrap();
     assert_eq!(bench.host.napi(), deferring);
     let records = bench
@@ -243,7 +243,10 @@ async fn each_socket_says_whether_it_is_polled_busily() {
 async fn a_reader_that_prefers_to_poll_keeps_interrupts_away() {
     let bench = Bench::new(|host| host);
     let socket = bench.host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
-    bench.host.set_napi(NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: us(200), threaded: false }).unwrap();
+    bench
+        .host
+        .set_napi(NapiSettings { defer_hard_irqs: 2, gro_flush_timeout: us(200), ..NapiSettings::default() })
+        .unwrap();
     socket.set_busy_poll(Some(us(50))).unwrap();
     socket.set_prefer_busy_poll(true).unwrap();
     let mut buf = [0; 64];

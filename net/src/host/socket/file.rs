@@ -14,6 +14,7 @@ use crate::stack::socket::SocketId;
 use crate::stack::socket_wq::{IN_POLL, IN_RING};
 use smallvec::SmallVec;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use wakeline_runtime::clock::Instant;
@@ -165,6 +166,28 @@ impl SocketFile {
     pub(crate) fn is_open(&self) -> bool {
         let id = self.heads.first();
         id.is_some_and(|&(cpu, id)| self.host.with_stack_recent(cpu, |stack, _, _| stack.wait_list(id).is_some()))
+    }
+
+    /// The queue whose NAPI instance brings the socket's packets (`sk_napi_id`): that of a connection's flow; otherwise the one by
+    /// which the last packet for the CPU came whose member has something. None for what the host sends to itself.
+    pub(crate) fn napi(&self) -> Option<usize> {
+        let host = &self.host;
+        let has_some = |&&(cpu, id): &&(usize, SocketId)| {
+            let holds = host.with_stack_recent(cpu, |stack, _, _| stack.readiness(id));
+            holds.intersects(Events::IN)
+        };
+        let &(cpu, id) = match &self.heads[..] {
+            [only] => only,
+            several => several.iter().find(has_some).or(several.first())?,
+        };
+        let ends = host.with_stack_recent(cpu, |stack, _, _| (stack.local_addr(id), stack.peer_addr(id)));
+        let (local, peer) = (ends.0.ok()?, ends.1.ok());
+        let canonical = |addr: SocketAddr| (addr.ip().to_canonical(), addr.port());
+        match (canonical(local), peer.map(canonical)) {
+            (_, Some((peer, _))) if peer.is_loopback() || host.addrs.contains(&peer) => None,
+            (local, Some(peer)) if !local.0.is_unspecified() => Some(host.nic.queue_of_flow(peer, local)),
+            _ => host.steering.queue_seen(cpu, host.nic.queue_count()),
+        }
     }
 
     /// What holds of the socket: of any member.
