@@ -155,7 +155,7 @@ impl Nic {
 
     /// The queue in which frames of this flow arrive. Both addresses are of one family.
     pub(crate) fn queue_of_flow(&self, remote: (IpAddr, u16), local: (IpAddr, u16)) -> usize {
-        self.rss.read().queue_of_flow(remote, local).into()
+        self.rss.0.read().queue_of_flow(remote, local).into()
     }
 
     /// Spreads them otherwise (`ethtool -X`).
