@@ -5,7 +5,7 @@ use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
 use wakeline::net::emulated::{Host, HostBuilder, Lan, RawPort};
 use wakeline::net::event::{Event, Record};
-use wakeline::net::{TcpListener, TcpStream};
+use wakeline::net::{TcpListener, TcpStream, blocking};
 use wakeline::task::yield_now;
 
 pub(crate) fn us(n: u64) -> Duration {
@@ -79,4 +79,35 @@ pub(crate) async fn round(stream: &mut TcpStream, n: u8) {
     let mut back = [0; 64];
     stream.read_exact(&mut back).await.unwrap();
     assert_eq!(back, [n; 64]);
+}
+
+/// Runs `change` on a host of two CPUs while datagrams of many flows come in. Every one of them is delivered, or counted, and the last of
+/// them come through.
+pub(crate) fn flood_during(change: impl FnOnce(&Host)) {
+    const FLOOD: u64 = 20_000;
+    let lan = Lan::with_seed(1);
+    let host = lan.host("host").cpus(2).build_threaded().unwrap();
+    let port = lan.raw_port().unwrap();
+    let here = host.enter();
+    let socket = blocking::UdpSocket::bind("0.0.0.0:9").unwrap();
+    drop(here);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..FLOOD {
+                let flow = 1000 + (n % 50) as u16;
+                port.send(&datagram(&port, mac(1), flow, (v4(&host), 9))).unwrap();
+            }
+        });
+        change(&host);
+    });
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    let done = || {
+        let nic = host.counters().nic;
+        nic.rx_packets + nic.rx_missed_errors + nic.rx_dropped
+    };
+    while done() < FLOOD && std::time::Instant::now() < patience {
+        std::thread::yield_now();
+    }
+    assert_eq!(done(), FLOOD, "{:?}", host.counters());
+    drop(socket);
 }

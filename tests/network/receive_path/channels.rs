@@ -1,11 +1,9 @@
 //! `ethtool -L`: queues that come and go while packets do.
 
-use crate::frames::{datagram, mac, v4};
-use crate::receive_path::bench::{Bench, round, settle, start_echo, us};
+use crate::receive_path::bench::{Bench, flood_during, round, settle, start_echo, us};
 use nix::libc;
-use std::time::Duration;
 use wakeline::net::emulated::{Coalesce, Lan, NapiSettings, NicModel, Rxfh};
-use wakeline::net::{TcpStream, UdpSocket, blocking};
+use wakeline::net::{TcpStream, UdpSocket};
 
 fn errno(result: std::io::Result<()>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
@@ -109,36 +107,14 @@ async fn a_table_that_was_set_forbids_what_it_names() {
 /// Under load, from several threads: every frame is delivered, or counted, and nothing waits where nobody looks.
 #[test]
 fn queues_come_and_go_under_load() {
-    let lan = Lan::with_seed(1);
-    let host = lan.host("host").cpus(2).build_threaded().unwrap();
-    let port = lan.raw_port().unwrap();
-    let here = host.enter();
-    let socket = blocking::UdpSocket::bind("0.0.0.0:9").unwrap();
-    drop(here);
-    const FLOOD: u64 = 20_000;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0..FLOOD {
-                let flow = 1000 + (n % 50) as u16;
-                port.send(&datagram(&port, mac(1), flow, (v4(&host), 9))).unwrap();
+    flood_during(|host| {
+        std::thread::scope(|scope| {
+            for own in 0..2 {
+                scope.spawn(move || (0..100).for_each(|n| host.set_channels(1 + (n * 7 + own) % 5).unwrap()));
+            }
+            for n in 0..50 {
+                host.set_rx_ring(if n % 2 == 0 { 512 } else { 1024 }).unwrap();
             }
         });
-        for own in 0..2 {
-            let host = &host;
-            scope.spawn(move || (0..100).for_each(|n| host.set_channels(1 + (n * 7 + own) % 5).unwrap()));
-        }
-        for n in 0..50 {
-            host.set_rx_ring(if n % 2 == 0 { 512 } else { 1024 }).unwrap();
-        }
     });
-    let patience = std::time::Instant::now() + Duration::from_secs(20);
-    let done = || {
-        let nic = host.counters().nic;
-        nic.rx_packets + nic.rx_missed_errors + nic.rx_dropped
-    };
-    while done() < FLOOD && std::time::Instant::now() < patience {
-        std::thread::yield_now();
-    }
-    assert_eq!(done(), FLOOD, "{:?}", host.counters());
-    drop(socket);
 }

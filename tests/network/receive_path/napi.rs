@@ -1,7 +1,7 @@
 //! Polls: their budget and weight, and who polls when.
 
 use crate::frames::{datagram, mac, v4};
-use crate::receive_path::bench::{Bench, names, polls, settle, us};
+use crate::receive_path::bench::{Bench, flood_during, names, polls, settle, us};
 use std::time::Duration;
 use wakeline::net::emulated::{Lan, NapiSettings};
 use wakeline::net::{UdpSocket, blocking};
@@ -114,36 +114,12 @@ async fn a_full_weight_keeps_ownership() {
 /// Row 21: `ethtool -G` under load disables NAPI and enables it again: every frame is delivered, or counted, and no poll is lost.
 #[test]
 fn rings_are_resized_under_load() {
-    let lan = Lan::with_seed(1);
-    let host = lan.host("host").cpus(2).build_threaded().unwrap();
-    let port = lan.raw_port().unwrap();
-    let here = host.enter();
-    let socket = blocking::UdpSocket::bind("0.0.0.0:9").unwrap();
-    drop(here);
-    const FLOOD: u64 = 20_000;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0..FLOOD {
-                let flow = 1000 + (n % 50) as u16;
-                port.send(&datagram(&port, mac(1), flow, (v4(&host), 9))).unwrap();
-            }
-        });
+    flood_during(|host| {
         for n in 0..200 {
             host.set_rx_ring(if n % 2 == 0 { 64 } else { 512 }).unwrap();
         }
+        assert_eq!((host.ring_param().rx, host.ring_param().rx_max), (512, 4096));
     });
-    assert_eq!((host.ring_param().rx, host.ring_param().rx_max), (512, 4096));
-    // The last of the flood comes through.
-    let patience = std::time::Instant::now() + Duration::from_secs(20);
-    let done = || {
-        let nic = host.counters().nic;
-        nic.rx_packets + nic.rx_missed_errors + nic.rx_dropped
-    };
-    while done() < FLOOD && std::time::Instant::now() < patience {
-        std::thread::yield_now();
-    }
-    assert_eq!(done(), FLOOD, "{:?}", host.counters());
-    drop(socket);
 }
 
 /// Row 22: after traffic has ended, three polls by the timer find nothing, then the device may interrupt again.
