@@ -46,6 +46,7 @@ const LAW: Law = Law {
                 "link  tap",
                 "engine",                               // what runs by itself, on a task or on a thread
                 "stack  nic  os",                       // three that do not know each other
+                "gro",                                  // what puts segments together: a driver, or the device before it
                 "wire",                                 // headers
                 "packet  irq",                          // the sk_buff; lines, softirqs, the NAPI word: what devices raise and CPUs run
                 "fasync",                               // files with an owner, processes with signals

@@ -47,6 +47,8 @@ mod forward;
 #[cfg(not(loom))]
 pub mod fuzzing;
 #[cfg(not(loom))]
+mod gro;
+#[cfg(not(loom))]
 mod growing;
 mod halt;
 #[cfg(not(loom))]

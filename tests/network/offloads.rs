@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::{Host, HostBuilder, Lan, Mib, Netem, Offloads};
+use wakeline::net::emulated::{Coalesce, Host, HostBuilder, Lan, Mib, Netem, Offloads};
 use wakeline::net::event::DropReason;
 use wakeline::net::{TcpListener, TcpStream, UdpSocket};
+use wakeline::time::sleep;
 
 /// Some hosts, each with the offloads of its name, and what its link does.
 struct Pair {
@@ -95,6 +96,28 @@ async fn a_super_segment_is_one_frame_between_devices_that_offload() {
     };
     let (whole, cut) = (frames(Offloads::all()).await, frames(Offloads::empty()).await);
     assert!(whole * 5 < cut, "{whole} super-segments, {cut} frames");
+}
+
+/// `rx-gro-hw` where every frame is real: 12 us apart on a line of 1 Gbit/s, so that a device that interrupts at each of them has nothing
+/// to put together, and one that waits for 200 us has about 16.
+#[wakeline::test(start_paused = true)]
+async fn a_device_puts_together_what_comes_before_it_interrupts() {
+    let merged = async |coalesce: Coalesce| {
+        let receiver = Offloads::RX_CHECKSUMMING | Offloads::RX_GRO_HW;
+        let link = Netem::new().rate(1_000_000_000);
+        let pair = Pair::new(&Lan::with_seed(1), receiver, Offloads::GENERIC_SEGMENTATION, link);
+        pair.server.set_coalesce(coalesce).unwrap();
+        pair.echo(pattern(600_000)).await;
+        // The last acknowledgements are under way.
+        sleep(Duration::from_secs(1)).await;
+        let (sent, got) = (pair.client.counters().nic, pair.server.counters().nic);
+        assert_eq!(got.rx_packets - got.rx_gro_skbs + got.rx_gro_packets, sent.tx_packets, "{got:?}");
+        assert_eq!((pair.refused(), pair.client.counters().stack.get(Mib::TcpRetransSegs)), (0, 0));
+        (got.rx_gro_packets, got.rx_gro_skbs)
+    };
+    assert_eq!(merged(Coalesce::default()).await, (0, 0));
+    let (segments, packets) = merged(Coalesce { rx_usecs: 200, rx_frames: 0, adaptive_rx: false }).await;
+    assert!(segments > 300 && packets * 4 < segments, "{segments} segments in {packets}");
 }
 
 /// On a link that loses nothing, nothing is lost in the queues of the hosts, and nothing is sent twice.

@@ -1,10 +1,10 @@
 //! Describing a host and plugging it in.
 
 use crate::engine::Spawner;
+use crate::gro::Gro;
 use crate::growing::Growing;
 use crate::host::cpu::CpuEngine;
 use crate::host::driver::Driver;
-use crate::host::gro::Gro;
 use crate::host::handle::Host;
 use crate::host::irq_desc::{Flow, IrqDesc, msix_chip};
 use crate::host::lan::{LanInner, Station};

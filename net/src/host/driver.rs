@@ -5,10 +5,10 @@
 //! handler reads the cause register, and masks the device itself.
 
 use crate::event::Event;
+use crate::gro::Gro;
 use crate::growing::Growing;
 use crate::host::counters::Counter;
 use crate::host::cpu::Own;
-use crate::host::gro::Gro;
 use crate::host::irq_desc::IrqReturn;
 use crate::host::machine::Works;
 use crate::host::softnet::{CpuShared, Instance, Kthread};

@@ -12,7 +12,6 @@ pub(crate) mod counters;
 pub(crate) mod cpu;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
-pub(crate) mod gro;
 pub(crate) mod handle;
 pub(crate) mod irq;
 pub(crate) mod irq_desc;

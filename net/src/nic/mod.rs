@@ -88,7 +88,7 @@ impl Nic {
         let NicConfig { model, rx_ring, offloads, mtu } = config;
         let count = lines.len();
         let queues = u16::try_from(count).expect("a device has at most 64 queue pairs");
-        let pair = |line| QueuePair::new(line, RxQueue::new(rx_ring, fifo_share(count)));
+        let pair = |line| QueuePair::new(line, new_rx(offloads, rx_ring, fifo_share(count)));
         Nic {
             name,
             model,
@@ -128,7 +128,7 @@ impl Nic {
             let line = first.line.sibling(queue as u32, format!("{}-TxRx-{queue}", self.name).into());
             line.mask();
             line.set_moderated(first.line.is_moderated());
-            let pair = QueuePair::new(line, RxQueue::new(first.rx.lock().len(), fifo));
+            let pair = QueuePair::new(line, new_rx(self.offloads, first.rx.lock().len(), fifo));
             pair.moderation.lock().set(first.moderation.lock().get());
             pair
         });
@@ -221,7 +221,7 @@ impl Nic {
                     &mut held.insert((queue, self.queues[queue].rx.lock())).1
                 }
             };
-            touched |= u64::from(rx.device_fill(frame)) << queue;
+            touched |= u64::from(rx.device_receive(frame)) << queue;
             pressing |= u64::from(rx.is_pressing()) << queue;
         });
         drop(held);
@@ -229,8 +229,15 @@ impl Nic {
         while touched != 0 {
             let queue = touched.trailing_zeros() as usize;
             touched &= touched - 1;
-            let line = &self.queues[queue].line;
-            if line.is_moderated() { self.moderate(queue) } else { line.raise_at(now) }
+            let QueuePair { line, rx, .. } = &self.queues[queue];
+            if line.is_moderated() {
+                self.moderate(queue);
+                continue;
+            }
+            if self.offloads.contains(Offloads::RX_GRO_HW) {
+                rx.lock().device_close();
+            }
+            line.raise_at(now);
         }
         while pressing != 0 {
             let queue = pressing.trailing_zeros() as usize;
@@ -248,6 +255,7 @@ impl Nic {
             let mut rx = rx.lock();
             let moderated = moderation.on_frames(rx.unreported(), self.clock.now());
             if moderated == Moderated::Fire {
+                rx.device_close();
                 rx.report();
             }
             moderated
@@ -274,6 +282,7 @@ impl Nic {
             let mut rx = rx.lock();
             let fires = moderation.on_timer(rx.unreported(), now);
             if fires {
+                rx.device_close();
                 rx.report();
             }
             fires
@@ -299,6 +308,7 @@ impl Nic {
             pair.line.set_moderated(!coalesce.is_off());
             let waits = {
                 let mut rx = pair.rx.lock();
+                rx.device_close();
                 let waits = rx.has_done() && rx.unreported() > 0;
                 rx.report();
                 waits
@@ -316,7 +326,7 @@ impl Nic {
         let QueuePair { rx, moderation, .. } = &self.queues[queue];
         let mut moderation = moderation.lock();
         let mut rx = rx.lock();
-        if !rx.has_done() && rx.unreported() > 0 {
+        if !rx.has_done() && !rx.holds_any() && rx.unreported() > 0 {
             rx.report();
             moderation.on_found();
         }
@@ -393,6 +403,12 @@ impl QueuePair {
     fn new(line: IrqLine, rx: RxQueue) -> QueuePair {
         QueuePair { line, rx: Mutex::new(rx), moderation: Mutex::default() }
     }
+}
+
+/// A receive queue of a device that does so much.
+fn new_rx(offloads: Offloads, ring: usize, fifo: usize) -> RxQueue {
+    let rx = RxQueue::new(ring, fifo);
+    if offloads.contains(Offloads::RX_GRO_HW) { rx.aggregating() } else { rx }
 }
 
 /// The part of the FIFO that one of `queues` may fill.

@@ -25,7 +25,8 @@ bitflags::bitflags! {
         const TCP_SEGMENTATION = 1 << 2;
         /// `generic-receive-offload`: NAPI puts the segments of a flow that arrive together into one.
         const GENERIC_RECEIVE = 1 << 3;
-        /// `rx-gro-hw`: the device does. Without `RX_CHECKSUMMING` it is off.
+        /// `rx-gro-hw`: the device does, by the same rules, with what arrives before it interrupts. Without `RX_CHECKSUMMING` it is
+        /// off.
         const RX_GRO_HW = 1 << 4;
         /// `generic-segmentation-offload`: the stack makes super-segments where the device does not cut them, and cuts them
         /// itself on the way out, so that each costs one way through the stack.

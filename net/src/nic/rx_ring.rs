@@ -10,7 +10,11 @@
 //! stays unused. It writes the frame first, then the done bit; a frame that is longer than a buffer goes on in the next
 //! slot, and only its last one has EOP. The driver reads a slot only when its done bit is set, takes the frame, and later
 //! posts an empty buffer and moves `tail`, in batches.
+//!
+//! A device with `rx-gro-hw` puts the segments of a flow together before they take descriptors, by the rules of GRO
+//! ([`crate::gro`]), and keeps what could be continued until it interrupts.
 
+use crate::gro::Gro;
 use crate::nic::stats::NicStats;
 use crate::packet::PacketBuf;
 use std::collections::VecDeque;
@@ -31,6 +35,8 @@ pub(crate) struct RxQueue {
     done: usize,
     /// Frames written since the last interrupt or look of the driver.
     unreported: u32,
+    /// With `rx-gro-hw`: what could be continued, and what is ready for descriptors.
+    aggregation: Option<Box<(Gro, Vec<PacketBuf>)>>,
     fifo: VecDeque<PacketBuf>,
     fifo_bytes: usize,
     fifo_bytes_max: usize,
@@ -78,6 +84,7 @@ impl RxQueue {
             unposted: 0,
             done: 0,
             unreported: 0,
+            aggregation: None,
             fifo: VecDeque::new(),
             fifo_bytes: 0,
             fifo_bytes_max,
@@ -87,13 +94,29 @@ impl RxQueue {
         }
     }
 
+    /// The device puts segments together from here on (`rx-gro-hw`).
+    #[must_use]
+    pub(crate) fn aggregating(mut self) -> RxQueue {
+        self.aggregation = Some(Box::default());
+        self
+    }
+
     /// Takes the ring down and up again with `count` descriptors (`ixgbe_set_ringparam`). What is in it is lost, and counted.
     pub(crate) fn resize(&mut self, count: usize) {
-        let lost = self.slots.iter().filter(|slot| slot.frame.is_some()).count() + self.fifo.len();
+        let aggregates = self.aggregation.is_some();
+        let mut held = Vec::new();
+        if let Some((gro, _)) = self.aggregation.as_deref_mut() {
+            gro.flush(&mut held, None);
+        }
+        let waits = self.slots.iter().filter_map(|slot| slot.frame.as_ref()).chain(&self.fifo).chain(&held);
+        let lost = waits.map(segments_of).sum::<u64>();
         let mut stats = self.stats;
         stats.rx_tail_writes += 1;
-        stats.rx_dropped += lost as u64;
+        stats.rx_dropped += lost;
         *self = RxQueue { failing: self.failing, stats, ..RxQueue::new(count, self.fifo_bytes_max) };
+        if aggregates {
+            self.aggregation = Some(Box::default());
+        }
     }
 
     /// How much may wait in the FIFO from here on; what waits there stays.
@@ -106,12 +129,46 @@ impl RxQueue {
         self.slots.len()
     }
 
-    /// The device writes one frame into its next descriptors; says whether there is a new cause to interrupt.
+    /// The device receives one frame; says whether there is a new cause to interrupt, before which it
+    /// [closes](Self::device_close) what it holds.
     ///
-    /// Without a descriptor the frame waits in the FIFO; without room there it is lost and counted.
+    /// The frame goes into the next descriptors. Without a descriptor it waits in the FIFO; without room there it is lost and
+    /// counted.
     #[inline]
-    pub(crate) fn device_fill(&mut self, frame: PacketBuf) -> bool {
+    pub(crate) fn device_receive(&mut self, frame: PacketBuf) -> bool {
         self.unreported += 1;
+        if self.aggregation.is_some() { self.aggregate(frame) } else { self.device_fill(frame) }
+    }
+
+    #[inline(never)]
+    fn aggregate(&mut self, frame: PacketBuf) -> bool {
+        self.aggregated(|gro, ready| gro.receive(frame, ready)) || self.holds_any()
+    }
+
+    /// Nothing continues what the device holds: it goes into descriptors. Says whether that is a cause to interrupt.
+    pub(crate) fn device_close(&mut self) -> bool {
+        self.aggregated(|gro, ready| gro.flush(ready, None))
+    }
+
+    fn aggregated(&mut self, work: impl FnOnce(&mut Gro, &mut Vec<PacketBuf>)) -> bool {
+        let Some(mut aggregation) = self.aggregation.take() else { return false };
+        let (gro, ready) = &mut *aggregation;
+        work(gro, ready);
+        let mut is_cause = false;
+        for frame in ready.drain(..) {
+            is_cause |= self.device_fill(frame);
+        }
+        self.aggregation = Some(aggregation);
+        is_cause
+    }
+
+    /// Whether the device holds what could be continued.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.aggregation.as_ref().is_some_and(|aggregation| aggregation.0.holds_any())
+    }
+
+    #[inline]
+    fn device_fill(&mut self, frame: PacketBuf) -> bool {
         if !self.fifo.is_empty() || !self.has_room_for(&frame) {
             return self.overflow(frame);
         }
@@ -122,11 +179,11 @@ impl RxQueue {
     #[cold]
     fn overflow(&mut self, frame: PacketBuf) -> bool {
         self.stats.rx_no_buffer_count += 1;
-        if self.fifo_bytes + frame.len() > self.fifo_bytes_max {
-            self.stats.rx_missed_errors += 1;
+        if self.fifo_bytes + frame.whole_len() > self.fifo_bytes_max {
+            self.stats.rx_missed_errors += segments_of(&frame);
             return false;
         }
-        self.fifo_bytes += frame.len();
+        self.fifo_bytes += frame.whole_len();
         self.fifo.push_back(frame);
         true
     }
@@ -177,7 +234,12 @@ impl RxQueue {
             self.unposted += 1;
             if let Some(frame) = frame {
                 self.stats.rx_packets += 1;
-                self.stats.rx_bytes += frame.len() as u64;
+                self.stats.rx_bytes += frame.whole_len() as u64;
+                if self.aggregation.is_some() && !frame.rest().is_empty() {
+                    self.stats.rx_gro_packets += segments_of(&frame);
+                    self.stats.rx_gro_bytes += frame.whole_len() as u64;
+                    self.stats.rx_gro_skbs += 1;
+                }
                 return Some(frame);
             }
         }
@@ -207,7 +269,7 @@ impl RxQueue {
         // The device sees the new descriptors and empties its FIFO into them.
         while self.fifo.front().is_some_and(|frame| self.has_room_for(frame)) {
             let Some(frame) = self.fifo.pop_front() else { break };
-            self.fifo_bytes -= frame.len();
+            self.fifo_bytes -= frame.whole_len();
             self.write_back(frame);
         }
         Refill::Fine
@@ -255,7 +317,13 @@ impl RxQueue {
 /// How many descriptors a frame takes. A super-segment that two devices leave whole takes one.
 #[inline]
 fn descriptors_of(frame: &PacketBuf) -> usize {
-    if frame.len() <= RX_BUFFER_BYTES || frame.rx.gso_size > 0 { 1 } else { frame.len().div_ceil(RX_BUFFER_BYTES) }
+    let len = frame.whole_len();
+    if len <= RX_BUFFER_BYTES || frame.rx.gso_size > 0 { 1 } else { len.div_ceil(RX_BUFFER_BYTES) }
+}
+
+/// How many frames on the wire it was.
+fn segments_of(frame: &PacketBuf) -> u64 {
+    1 + frame.rest().len() as u64
 }
 
 #[cfg(test)]

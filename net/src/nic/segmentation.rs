@@ -5,7 +5,7 @@
 //! put together what the sender's segmentation has cut, and its `rx-checksumming` would verify what the sender's device has
 //! summed. The super-segment then takes one descriptor in each ring, and counts as one frame, where a real receiver's
 //! device has seen many. On a link that loses or delays, and towards a raw port, a TAP device or a receiver without the
-//! feature, every frame is real.
+//! feature, every frame is real, and a device with `rx-gro-hw` really puts them together (`rx_ring.rs`).
 
 use crate::nic::checksumming::complete_checksum;
 use crate::nic::offloads::Offloads;

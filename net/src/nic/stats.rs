@@ -22,6 +22,12 @@ pub struct NicStats {
     pub rx_dropped: u64,
     /// Descriptors that held the beginning or the middle of a frame, not its end.
     pub rx_non_eop_descs: u64,
+    /// Segments that the device has put together with others (`rx-gro-hw`).
+    pub rx_gro_packets: u64,
+    /// Their bytes, with one set of headers for all that are together.
+    pub rx_gro_bytes: u64,
+    /// What it has made of them; each is one of `rx_packets`.
+    pub rx_gro_skbs: u64,
     /// How often there was no memory for a buffer to give to the device.
     pub alloc_rx_buff_failed: u64,
     /// Frames put on the wire, and super-segments that the device cuts.
@@ -46,6 +52,9 @@ impl NicStats {
             rx_csum_offload_errors,
             rx_dropped,
             rx_non_eop_descs,
+            rx_gro_packets,
+            rx_gro_bytes,
+            rx_gro_skbs,
             alloc_rx_buff_failed,
             tx_packets,
             tx_bytes,
@@ -60,6 +69,9 @@ impl NicStats {
         *rx_csum_offload_errors += other.rx_csum_offload_errors;
         *rx_dropped += other.rx_dropped;
         *rx_non_eop_descs += other.rx_non_eop_descs;
+        *rx_gro_packets += other.rx_gro_packets;
+        *rx_gro_bytes += other.rx_gro_bytes;
+        *rx_gro_skbs += other.rx_gro_skbs;
         *alloc_rx_buff_failed += other.alloc_rx_buff_failed;
         *tx_packets += other.tx_packets;
         *tx_bytes += other.tx_bytes;
@@ -68,7 +80,7 @@ impl NicStats {
     }
 
     /// Each with its name, in the order of drivers.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 12] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("rx_packets", self.rx_packets),
             ("tx_packets", self.tx_packets),
@@ -82,6 +94,9 @@ impl NicStats {
             ("rx_csum_offload_errors", self.rx_csum_offload_errors),
             ("non_eop_descs", self.rx_non_eop_descs),
             ("alloc_rx_buff_failed", self.alloc_rx_buff_failed),
+            ("rx_gro_packets", self.rx_gro_packets),
+            ("rx_gro_bytes", self.rx_gro_bytes),
+            ("rx_gro_skbs", self.rx_gro_skbs),
         ]
     }
 

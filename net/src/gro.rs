@@ -1,4 +1,5 @@
-//! Generic receive offload: segments of one flow that arrive in one poll go up the stack as one.
+//! Generic receive offload: segments of one flow that arrive in one poll go up the stack as one. A device with `rx-gro-hw` does the
+//! same with what arrives before it interrupts.
 //!
 //! The rules are the kernel's (`dev_gro_receive`, `inet_gro_receive`, `ipv6_gro_receive`, `tcp_gro_receive`), and the tests are what it did when it
 //! was asked. A flow's segments are held while they continue each other; what cannot continue completes what is held, so
@@ -16,12 +17,13 @@ use crate::wire::ethernet::EthernetHeader;
 use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{TcpFlags, TcpHeader};
+use std::fmt;
 use std::hint::black_box;
 use std::iter;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
 
-/// One CPU's held segments.
+/// One CPU's held segments, or one queue's in a device.
 #[derive(Default)]
 pub(crate) struct Gro {
     buckets: [Vec<Held>; BUCKETS],
@@ -146,7 +148,8 @@ impl Gro {
         }
     }
 
-    fn receive(&mut self, frame: PacketBuf, out: &mut Vec<PacketBuf>) {
+    /// Takes one frame. What need not wait any longer goes to `out`; what could be continued is held.
+    pub(crate) fn receive(&mut self, frame: PacketBuf, out: &mut Vec<PacketBuf>) {
         if let Some(other) = self.receive_alike(frame, out) {
             self.receive_any(other, out);
         }
@@ -223,6 +226,13 @@ impl Gro {
     }
 }
 
+impl fmt::Debug for Gro {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held: usize = self.buckets.iter().map(Vec::len).sum();
+        f.debug_struct("Gro").field("held", &held).finish_non_exhaustive()
+    }
+}
+
 impl Held {
     /// `tcp_gro_receive`: whether nothing but FIN and PSH tells the new segment from the ones before it.
     fn continues_with(&self, frame: &PacketBuf, new: &Candidate) -> bool {
@@ -281,7 +291,7 @@ impl Held {
             && ((before ^ flags) - FIN_PSH).is_empty()
             && !flags.contains(TcpFlags::CWR)
             && self.counts_ids != Some(true)
-            && frame.rx.gso_size == 0
+            && !is_merged(frame)
             && self.len + self.first.text_len < PACKET_MAX;
         if !is_alike || frame.rx.ip_summed != IpSummed::None {
             return is_alike;
@@ -325,7 +335,7 @@ impl Candidate {
             flags: TcpFlags::from_bits_retain(data[tcp + 13]),
             ident: if tcp == TCP_V4 { u16_at(data, IP + 4) } else { 0 },
             bucket: bucket_of(data, tcp),
-            is_merged: frame.rx.gso_size > 0,
+            is_merged: is_merged(frame),
         };
         if frame.rx.ip_summed == IpSummed::None {
             // The addresses, which the pseudo-header has, stand right before TCP's header in both families.
@@ -363,6 +373,11 @@ impl Candidate {
     fn is_final(&self) -> bool {
         self.flags.intersects(TcpFlags::URG | TcpFlags::PSH | TcpFlags::RST | TcpFlags::SYN | TcpFlags::FIN)
     }
+}
+
+/// Whether somebody has put it together already, or nobody has cut it.
+fn is_merged(frame: &PacketBuf) -> bool {
+    frame.rx.gso_size > 0 || !frame.rest().is_empty()
 }
 
 /// Where the TCP header begins of a whole packet that could be merged, in a frame of `len` bytes, of which `data` are the first.
