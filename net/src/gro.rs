@@ -293,7 +293,7 @@ impl Held {
             && self.counts_ids != Some(true)
             && !is_merged(frame)
             && self.len + self.first.text_len < PACKET_MAX;
-        if !is_alike || frame.rx.ip_summed != IpSummed::None {
+        if !is_alike || !frame.rx.ip_summed.is_open() {
             return is_alike;
         }
         sum.add_words([4, 12, 16].iter().map(|at| u64::from(u32_at(new, TCP_V4 + at))).sum());
@@ -337,14 +337,18 @@ impl Candidate {
             bucket: bucket_of(data, tcp),
             is_merged: is_merged(frame),
         };
-        if frame.rx.ip_summed == IpSummed::None {
+        if frame.rx.ip_summed.is_open() {
             // The addresses, which the pseudo-header has, stand right before TCP's header in both families.
             let mut sum = Sum::default();
             sum.add_field((len - tcp) as u16);
             sum.add_field(protocol::TCP.into());
-            sum.add_pieces(
-                iter::once(&data[tcp - 2 * address_len(tcp)..]).chain(frame.frags().iter().map(Frag::bytes)),
-            );
+            let addresses = tcp - 2 * address_len(tcp);
+            if let Some(device) = frame.device_sum() {
+                sum.add(&device);
+                sum.subtract(&data[IP..addresses]);
+            } else {
+                sum.add_pieces(iter::once(&data[addresses..]).chain(frame.frags().iter().map(Frag::bytes)));
+            }
             if !sum.is_valid() {
                 return None;
             }

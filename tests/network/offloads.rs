@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 use wakeline::io::{AsyncReadExt, AsyncWriteExt};
-use wakeline::net::emulated::{Coalesce, Host, HostBuilder, Lan, Mib, Netem, Offloads};
+use wakeline::net::emulated::{Coalesce, Host, HostBuilder, Lan, Mib, Netem, NicModel, Offloads};
 use wakeline::net::event::DropReason;
 use wakeline::net::{TcpListener, TcpStream, UdpSocket};
-use wakeline::time::sleep;
+use wakeline::time::{sleep, timeout};
 
 /// Some hosts, each with the offloads of its name, and what its link does.
 struct Pair {
@@ -73,6 +73,39 @@ async fn whatever_two_hosts_offload_the_bytes_arrive() {
             pair.echo(pattern(600_000)).await;
             assert_eq!(pair.refused(), 0, "{server:?} {client:?}");
         }
+    }
+}
+
+/// A device that sums all that arrives, and compares nothing (`CHECKSUM_COMPLETE`): what was damaged is found all the same, by the stack. Streams,
+/// with receive offload in software and by the device, and datagrams in pieces.
+#[wakeline::test(start_paused = true)]
+async fn a_device_that_only_sums_lets_nothing_damaged_through() {
+    let sums = Offloads::TX_CHECKSUMMING | Offloads::RX_CHECKSUMMING;
+    for offloads in [sums, sums | Offloads::GENERIC_RECEIVE, sums | Offloads::RX_GRO_HW] {
+        let lan = Lan::with_seed(3);
+        let link = Netem::new().delay(Duration::from_millis(1)).corrupt(0.02);
+        let server = lan.host("server").nic(NicModel::Mlx5).offloads(offloads).build().unwrap();
+        let client = lan.host("client").nic(NicModel::Mlx5).offloads(offloads).link(link).build().unwrap();
+        let pair = Pair { server, client };
+        pair.echo(pattern(300_000)).await;
+        let [server, client] = [pair.server.counters(), pair.client.counters()];
+        let damaged = [&server, &client].map(|it| it.stack.get(Mib::TcpInCsumErrors)).iter().sum::<u64>();
+        assert!(damaged > 3, "{damaged} segments, {server:?}");
+        assert_eq!(server.nic.rx_csum_offload_errors + client.nic.rx_csum_offload_errors, 0, "it compares nothing");
+        let receiver = pair.server.run(UdpSocket::bind("[::]:9")).await.unwrap();
+        let sender = pair.client.run(UdpSocket::bind("[::]:9")).await.unwrap();
+        let mut arrived = 0;
+        for ip in [pair.server.addrs()[0], *pair.server.addrs().iter().find(|addr| addr.is_ipv6()).unwrap()] {
+            for _ in 0..20 {
+                pair.client.run(sender.send_to(&pattern(4000), (ip, 9))).await.unwrap();
+                let mut buf = vec![0; 9000];
+                if let Ok(got) = timeout(Duration::from_secs(1), receiver.recv_from(&mut buf)).await {
+                    assert!(buf[..got.unwrap().0] == pattern(4000));
+                    arrived += 1;
+                }
+            }
+        }
+        assert!((20..40).contains(&arrived), "{arrived} of 40 datagrams, of which some were damaged");
     }
 }
 

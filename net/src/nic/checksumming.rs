@@ -3,6 +3,7 @@
 use crate::packet::{Frag, IpSummed, PacketBuf};
 use crate::wire::checksum::Sum;
 use crate::wire::completion::Transport;
+use crate::wire::ethernet::{EtherType, EthernetHeader};
 use crate::wire::ipv4::protocol;
 use std::iter;
 
@@ -54,6 +55,21 @@ pub(crate) fn verify(frame: &PacketBuf) -> Verdict {
     if sum.is_valid() { Verdict::Good } else { Verdict::Bad }
 }
 
+/// `CHECKSUM_COMPLETE`: gives the sum of all from the IP header on. Says whether it does: not of other protocols, nor of frames so
+/// short that they may be padded (`mlx5e_handle_csum`).
+pub(crate) fn sum_up(frame: &mut PacketBuf) -> bool {
+    const ETH_ZLEN: usize = 60;
+    let is_ip = EthernetHeader::parse(frame.data())
+        .is_ok_and(|ethernet| matches!(ethernet.ethertype, EtherType::Ipv4 | EtherType::Ipv6));
+    if !is_ip || frame.len() <= ETH_ZLEN {
+        return false;
+    }
+    let mut sum = Sum::default();
+    sum.add_pieces(from(frame, EthernetHeader::LEN));
+    frame.set_device_sum(sum.folded());
+    true
+}
+
 /// A frame's bytes from `start` on, which lies in its headers.
 fn from(frame: &PacketBuf, start: usize) -> impl Iterator<Item = &[u8]> {
     iter::once(&frame.data()[start..]).chain(frame.frags().iter().map(Frag::bytes))
@@ -64,7 +80,6 @@ mod tests {
     use super::*;
     use crate::packet::Pool;
     use crate::wire::checksum::Sum;
-    use crate::wire::ethernet::EthernetHeader;
     use crate::wire::ipv4::Ipv4Header;
     use std::net::Ipv4Addr;
 
@@ -93,6 +108,21 @@ mod tests {
             frame.data_mut()[last] ^= 4;
             assert_eq!(verify(&frame), Verdict::Bad);
         }
+    }
+
+    #[test]
+    fn a_sum_of_all_begins_with_the_ip_header() {
+        let mut frame = datagram(&[7; 33]);
+        complete_checksum(&mut frame);
+        assert!(sum_up(&mut frame));
+        let mut sum = Sum::default();
+        sum.add(&frame.data()[14..]);
+        assert_eq!((frame.device_sum(), frame.rx.ip_summed), (Some(sum.folded()), IpSummed::Complete));
+        let mut short = datagram(&[7; 18]);
+        complete_checksum(&mut short);
+        assert!(!sum_up(&mut short) && short.device_sum().is_none(), "it might be padded");
+        frame.data_mut()[13] = 6;
+        assert!(!sum_up(&mut frame), "ARP");
     }
 
     #[test]

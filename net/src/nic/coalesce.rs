@@ -28,13 +28,18 @@ impl Default for Coalesce {
 
 impl Coalesce {
     /// # Errors
-    /// `EINVAL` when both are 0, because no interrupt would ever come, or when the device can not count so far.
+    /// `EINVAL` when both are 0, because no interrupt would ever come; that or `ERANGE`, by the driver, when the device can not count so
+    /// far.
     pub(crate) fn check(self, limits: &Limits) -> io::Result<()> {
         let never = self.rx_usecs == 0 && self.rx_frames == 0 && !self.adaptive_rx;
-        if never || self.rx_usecs > limits.rx_usecs_max {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        Ok(())
+        let error = if never {
+            libc::EINVAL
+        } else if self.rx_usecs > limits.rx_usecs_max {
+            limits.rx_usecs_error
+        } else {
+            return Ok(());
+        };
+        Err(io::Error::from_raw_os_error(error))
     }
 
     /// Whether every frame interrupts at once.
@@ -175,5 +180,7 @@ mod tests {
         assert_eq!(check(0, 0, false), Some(libc::EINVAL));
         assert_eq!(check(1023, 1, false), Some(libc::EINVAL));
         assert_eq!((check(1022, 0, false), check(0, 1, false), check(0, 0, true)), (None, None, None));
+        let far = Coalesce { rx_usecs: 4096, ..Coalesce::default() }.check(NicModel::Mlx5.limits()).unwrap_err();
+        assert_eq!(far.raw_os_error(), Some(libc::ERANGE));
     }
 }

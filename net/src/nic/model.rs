@@ -16,6 +16,9 @@ pub enum NicModel {
     Ixgbe,
     /// An E810: 64 queues, rings of 64 to 8160 in steps of 32, 2048 by default.
     Ice,
+    /// A ConnectX: 64 queues, rings of 2 to 8192 that are rounded up to a power of two, 1024 by default. It sums whatever arrives and
+    /// leaves the comparison to the stack (`CHECKSUM_COMPLETE`).
+    Mlx5,
     /// A virtual machine's: 64 queues; rings of 64, 128 or 256, 256 by default.
     Virtio,
 }
@@ -28,15 +31,28 @@ pub(crate) struct Limits {
     pub(crate) ring_default: usize,
     pub(crate) ring_min: usize,
     pub(crate) ring_max: usize,
-    /// Ring sizes are rounded up to a multiple of this; 0: they must be powers of two.
-    pub(crate) ring_multiple: usize,
+    pub(crate) ring_step: RingStep,
     pub(crate) queues_max: usize,
     /// The entries of its indirection table; 0 without RSS.
     pub(crate) indirection: usize,
-    /// The longest `rx-usecs`.
+    /// The longest `rx-usecs`, and how the driver calls a longer one.
     pub(crate) rx_usecs_max: u32,
+    pub(crate) rx_usecs_error: i32,
+    /// It sums whatever arrives, and compares nothing.
+    pub(crate) sums_all: bool,
     /// One level line instead of a vector for each queue.
     pub(crate) is_legacy: bool,
+}
+
+/// Which ring sizes there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RingStep {
+    /// Others are rounded up to a multiple of this.
+    Multiple(usize),
+    /// Others are rounded up to a power of two.
+    UpToPower,
+    /// Powers of two, and no others.
+    Power,
 }
 
 impl NicModel {
@@ -46,6 +62,7 @@ impl NicModel {
             NicModel::Igb => &IGB,
             NicModel::Ixgbe => &IXGBE,
             NicModel::Ice => &ICE,
+            NicModel::Mlx5 => &MLX5,
             NicModel::Virtio => &VIRTIO,
         }
     }
@@ -56,10 +73,12 @@ const E1000: Limits = Limits {
     ring_default: 256,
     ring_min: 48,
     ring_max: 4096,
-    ring_multiple: 8,
+    ring_step: RingStep::Multiple(8),
     queues_max: 1,
     indirection: 0,
     rx_usecs_max: 10_000,
+    rx_usecs_error: libc::EINVAL,
+    sums_all: false,
     is_legacy: true,
 };
 const IGB: Limits = Limits { driver: "igb", ring_min: 64, queues_max: 8, indirection: 128, is_legacy: false, ..E1000 };
@@ -68,16 +87,28 @@ const ICE: Limits = Limits {
     driver: "ice",
     ring_default: 2048,
     ring_max: 8160,
-    ring_multiple: 32,
+    ring_step: RingStep::Multiple(32),
     indirection: 512,
     rx_usecs_max: 8160,
+    ..IXGBE
+};
+const MLX5: Limits = Limits {
+    driver: "mlx5_core",
+    ring_default: 1024,
+    ring_min: 2,
+    ring_max: 8192,
+    ring_step: RingStep::UpToPower,
+    indirection: 256,
+    rx_usecs_max: 4095,
+    rx_usecs_error: libc::ERANGE,
+    sums_all: true,
     ..IXGBE
 };
 const VIRTIO: Limits = Limits {
     driver: "virtio_net",
     ring_default: 256,
     ring_max: 256,
-    ring_multiple: 0,
+    ring_step: RingStep::Power,
     indirection: 128,
     rx_usecs_max: u32::MAX,
     ..ICE
@@ -99,10 +130,11 @@ impl Limits {
         if !(self.ring_min..=self.ring_max).contains(&count) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        match self.ring_multiple {
-            0 if count.is_power_of_two() => Ok(count),
-            0 => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-            multiple => Ok(count.next_multiple_of(multiple)),
+        match self.ring_step {
+            RingStep::Multiple(multiple) => Ok(count.next_multiple_of(multiple)),
+            RingStep::UpToPower => Ok(count.next_power_of_two()),
+            RingStep::Power if count.is_power_of_two() => Ok(count),
+            RingStep::Power => Err(io::Error::from_raw_os_error(libc::EINVAL)),
         }
     }
 }
@@ -121,6 +153,7 @@ mod tests {
             (NicModel::Igb, 64, 4096),
             (NicModel::Ixgbe, 64, 4096),
             (NicModel::Ice, 64, 8160),
+            (NicModel::Mlx5, 2, 8192),
             (NicModel::Virtio, 64, 256),
         ] {
             check(model, smallest - 1, None);
@@ -130,6 +163,7 @@ mod tests {
         }
         check(NicModel::Ixgbe, 100, Some(104));
         check(NicModel::Ice, 100, Some(128));
+        check(NicModel::Mlx5, 100, Some(128));
         check(NicModel::Virtio, 100, None);
         let error = NicModel::Igb.limits().ring(0).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));

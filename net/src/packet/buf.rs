@@ -26,15 +26,22 @@ pub(crate) enum IpSummed {
     None,
     /// `CHECKSUM_UNNECESSARY`: the device has verified it.
     Unnecessary,
+    /// `CHECKSUM_COMPLETE`: the device has summed all from the IP header on, whatever it is, and has compared nothing.
+    Complete,
     /// `CHECKSUM_PARTIAL`: the sender has left it to the device. Where no device has completed it on the way, sender and
     /// receiver share a memory, and there is nothing to verify.
     Partial,
 }
 
+impl IpSummed {
+    /// Whether the stack has still to compare.
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, IpSummed::None | IpSummed::Complete)
+    }
+}
+
 /// What is known about a frame beside its bytes.
-///
-/// # Simplification
-/// There is no `CHECKSUM_COMPLETE`: a device that sums at all also compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RxMeta {
     pub(crate) hash: u32,
@@ -43,7 +50,8 @@ pub(crate) struct RxMeta {
     pub(crate) ip_summed: IpSummed,
     /// One CPU has handed it to another.
     pub(crate) is_steered: bool,
-    /// With [`IpSummed::Partial`]: where the sum begins, from the start of the block, and how far behind that it is stored.
+    /// With [`IpSummed::Partial`]: where the sum begins, from the start of the block, and how far behind that it is stored. With
+    /// [`IpSummed::Complete`] the former is the sum itself, in the machine's byte order (`skb->csum` is in the same place, too).
     csum_start: u16,
     csum_offset: u16,
     /// A super-segment is to be cut, or was put together from, segments with this much text; 0 for a plain frame.
@@ -267,6 +275,18 @@ impl PacketBuf {
         let start = usize::from(csum_start).checked_sub(self.0.head as usize)?;
         let at = start + usize::from(csum_offset);
         (ip_summed == IpSummed::Partial && csum_offset > 0 && at + 2 <= self.len()).then_some((start, at))
+    }
+
+    /// The device gives the sum, folded, of all from the IP header on (`CHECKSUM_COMPLETE`).
+    pub(crate) fn set_device_sum(&mut self, sum: [u8; 2]) {
+        let rx = &mut self.0.rx;
+        (rx.ip_summed, rx.csum_start) = (IpSummed::Complete, u16::from_ne_bytes(sum));
+    }
+
+    /// That sum, where the device gives one.
+    #[inline]
+    pub(crate) fn device_sum(&self) -> Option<[u8; 2]> {
+        (self.0.rx.ip_summed == IpSummed::Complete).then(|| self.0.rx.csum_start.to_ne_bytes())
     }
 
     /// What was put together with it and continues its data (`skb_shinfo(skb)->frag_list`), in order. Most packets have none.

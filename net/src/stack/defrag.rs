@@ -9,6 +9,7 @@ use crate::stack::fragment::seal_v4;
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
 use crate::stack::ip_input::{Arrived, header_v4, header_v6};
 use crate::stack::reassembly::{Expired, Fault, Key, Outcome, Piece, Whole, join};
+use crate::wire::checksum::Sum;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
@@ -51,6 +52,7 @@ impl IpLayer {
         bytes[6..8].fill(0);
         bytes[1] |= if congested { 3 } else { 0 };
         seal_v4(&mut bytes[..header_len]);
+        sum_headers(&mut packet, header_len);
         self.counters.count(Mib::IpReasmOKs);
         Some(packet)
     }
@@ -92,6 +94,7 @@ impl IpLayer {
             return None;
         }
         without_fragment_header(&mut packet, at, previous, congested);
+        sum_headers(&mut packet, at);
         self.counters.count(Mib::Ip6ReasmOKs);
         Some(packet)
     }
@@ -134,6 +137,16 @@ impl IpLayer {
 
     pub(crate) fn count_fragments(&mut self, v4: bool, mib: Mib, mib6: Mib) {
         self.counters.count(if v4 { mib } else { mib6 });
+    }
+}
+
+/// What the device has summed of the data of all pieces is what it would have summed of the packet with its headers.
+fn sum_headers(packet: &mut PacketBuf, header_len: usize) {
+    if let Some(device) = packet.device_sum() {
+        let mut sum = Sum::default();
+        sum.add(&device);
+        sum.add(&packet.data()[..header_len]);
+        packet.set_device_sum(sum.folded());
     }
 }
 

@@ -21,9 +21,12 @@ use crate::stack::path_mtu::PathMtus;
 use crate::stack::rate_limit::{PeerLimits, RateLimit};
 use crate::stack::reassembly::{Expired, Reassembly};
 use crate::stack::route::{METRIC_LINK, Route, RouteTo, Routes};
+use crate::wire::checksum::Sum;
 use crate::wire::ethernet::{EthernetHeader, MacAddr};
 use crate::wire::ip::{Envelope, IpHeader};
+use crate::wire::ipv4::protocol;
 use crate::wire::ipv6::Ipv6Header;
+use crate::wire::udp::UdpHeader;
 use std::net::IpAddr;
 use wakeline_runtime::clock::Instant;
 
@@ -278,10 +281,15 @@ impl IpLayer {
         self.pool.free(packet);
     }
 
-    /// Whether the transport's checksum of a received packet has to be verified in software.
+    /// Whether the transport's checksum of a received packet has to be verified in software (`__skb_checksum_validate`). `packet` has been
+    /// pulled to the transport's header.
     #[inline]
-    pub(crate) fn must_verify(&self, packet: &PacketBuf) -> bool {
-        packet.rx.ip_summed == IpSummed::None
+    pub(crate) fn must_verify(&self, ip: &IpHeader, packet: &PacketBuf) -> bool {
+        match packet.rx.ip_summed {
+            IpSummed::None => true,
+            IpSummed::Unnecessary | IpSummed::Partial => false,
+            IpSummed::Complete => !sums_up(ip, packet),
+        }
     }
 
     /// The host says where a neighbour is, for good.
@@ -366,3 +374,19 @@ pub(crate) struct TimedOut {
 
 /// A bound on the work of one call.
 const TIMERS_PER_CALL: usize = 256;
+
+/// Whether what the device has summed is right, with the pseudo-header and without the headers before. Where bytes were cut off behind, it
+/// does not seem so; then all is summed again, as Linux does before it complains (`netdev_rx_csum_fault`).
+#[cold]
+fn sums_up(ip: &IpHeader, packet: &PacketBuf) -> bool {
+    let Some(device) = packet.device_sum() else { return false };
+    let at = usize::from(UdpHeader::CHECKSUM_OFFSET);
+    if ip.protocol == protocol::UDP && packet.data().get(at..at + 2) == Some(&[0, 0]) {
+        // There is none.
+        return false;
+    }
+    let mut sum = Sum::pseudo_header(ip.src, ip.dst, ip.protocol, packet.len());
+    sum.add(&device);
+    sum.subtract(packet.pulled(ip.header_len.into()));
+    sum.is_valid()
+}

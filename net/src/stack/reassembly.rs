@@ -9,6 +9,7 @@
 //! A pure structure over offsets: it knows no header but what its user tells it, and sends nothing.
 
 use crate::packet::{PacketBuf, PoolCache};
+use crate::wire::checksum::Sum;
 use ahash::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -343,15 +344,23 @@ fn into_packets(pieces: Vec<Piece>) -> Vec<PacketBuf> {
 }
 
 /// Copies a whole packet into one block: `headroom`, the headers of its first piece, its data. The pieces go back to the
-/// pool. `None` when that is dry.
+/// pool. `None` when that is dry. Where the device gave the sum of each piece, the packet has that of its data.
 pub(crate) fn join(whole: Whole, headroom: usize, pool: &mut PoolCache) -> Option<PacketBuf> {
     let header_len = whole.pieces.first()?.header_len;
+    let sum = whole.pieces.iter().try_fold(Sum::default(), |mut sum, piece| {
+        sum.add(&piece.packet.device_sum()?);
+        sum.subtract(piece.header());
+        Some(sum)
+    });
     let joined = pool.alloc(headroom, header_len + whole.len).map(|mut joined| {
         for (n, piece) in whole.pieces.iter().enumerate() {
             if n == 0 {
                 joined.put(header_len).copy_from_slice(piece.header());
             }
             joined.put(piece.packet.len()).copy_from_slice(piece.packet.data());
+        }
+        if let Some(sum) = sum {
+            joined.set_device_sum(sum.folded());
         }
         joined
     });

@@ -167,8 +167,9 @@ impl UdpLayer {
         };
         packet.truncate(header.len.into());
         // RFC 8200 8.1: over IPv6 there has to be one. (RFC 6935's exception for tunnels is off, as in Linux.)
-        let missing = !v4 && !header.has_checksum && lower.ip.must_verify(&packet);
-        if missing || (lower.ip.must_verify(&packet) && !header.verify(ip.src, ip.dst, packet.data())) {
+        let must_verify = lower.ip.must_verify(ip, &packet);
+        let missing = !v4 && !header.has_checksum && must_verify;
+        if missing || (must_verify && !header.verify(ip.src, ip.dst, packet.data())) {
             count(lower, v4, (Mib::UdpInCsumErrors, Mib::Udp6InCsumErrors));
             count(lower, v4, (Mib::UdpInErrors, Mib::Udp6InErrors));
             return lower.ip.drop_packet(packet, DropReason::UdpCsum, lower.fx);
@@ -243,8 +244,7 @@ impl UdpLayer {
         lower: &mut Lower<'_>,
     ) -> Option<PacketBuf> {
         let Some(early) = &self.early else { return Some(frame) };
-        let must_verify = lower.ip.must_verify(&frame);
-        let Some(v4) = early.strip(&mut frame, must_verify, self.versions(lower.ip)) else { return Some(frame) };
+        let Some(v4) = early.strip(&mut frame, self.versions(lower.ip)) else { return Some(frame) };
         let Some(socket) = sockets.udp_at(early.socket) else { return Some(frame) };
         count(lower, v4, (Mib::IpInReceives, Mib::Ip6InReceives));
         count(lower, v4, (Mib::IpInDelivers, Mib::Ip6InDelivers));

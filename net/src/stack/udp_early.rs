@@ -87,7 +87,7 @@ impl Early {
     /// Takes the headers off a frame that is a datagram of the flow and as it should be, down to exactly its payload, and says
     /// whether it is one of IPv4; leaves any other alone.
     #[inline]
-    pub(crate) fn strip(&self, frame: &mut PacketBuf, must_verify: bool, versions: [u64; 2]) -> Option<bool> {
+    pub(crate) fn strip(&self, frame: &mut PacketBuf, versions: [u64; 2]) -> Option<bool> {
         if self.versions != versions || !frame.rest().is_empty() || frame.rx.gso_size > 0 {
             return None;
         }
@@ -114,10 +114,16 @@ impl Early {
         if len < UdpHeader::LEN || at + len > end || end > data.len() {
             return None;
         }
-        if must_verify {
+        if frame.rx.ip_summed.is_open() {
             let mut sum = self.pseudo;
             sum.add_field(len as u16);
-            sum.add(&data[at..at + len]);
+            match frame.device_sum() {
+                Some(device) if at + len == data.len() => {
+                    sum.add(&device);
+                    sum.subtract(&data[EthernetHeader::LEN..at]);
+                }
+                _ => sum.add(&data[at..at + len]),
+            }
             // Over IPv4 there need not be one.
             if field(header, UdpHeader::CHECKSUM_OFFSET.into()) == 0 || !sum.is_valid() {
                 return None;

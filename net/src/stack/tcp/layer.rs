@@ -507,7 +507,7 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) 
 /// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
 #[inline]
 fn check(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
-    if lower.ip.must_verify(&packet) && !TcpHeader::verify(ip.src, ip.dst, packet.len(), packet.pieces()) {
+    if lower.ip.must_verify(ip, &packet) && !TcpHeader::verify(ip.src, ip.dst, packet.len(), packet.pieces()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
         lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);

@@ -66,6 +66,8 @@ pub(crate) struct Wire {
     pub(crate) is_congested: bool,
     /// Larger packets vanish.
     pub(crate) mtu: usize,
+    /// What the receiver's device does to a frame.
+    pub(crate) device: fn(&mut PacketBuf),
 }
 
 impl Default for Wire {
@@ -79,6 +81,7 @@ impl Default for Wire {
             cut_to: None,
             is_congested: false,
             mtu: usize::MAX,
+            device: |_| {},
         }
     }
 }
@@ -214,7 +217,8 @@ impl World {
         };
         self.now = self.now.max(at);
         if frame_at.is_some_and(|frame_at| frame_at <= at) {
-            let ((_, _), (host, frame)) = self.in_flight.pop_first().unwrap();
+            let ((_, _), (host, mut frame)) = self.in_flight.pop_first().unwrap();
+            (self.wire.device)(&mut frame);
             self.call(host, |stack, now, fx| {
                 stack.on_frame(now, frame, fx);
                 stack.on_batch_end(now, fx);

@@ -1,6 +1,7 @@
 //! Two stacks and a wire under virtual time.
 
 mod autoconf;
+mod device_sums;
 mod forward;
 mod fragments;
 mod hostile;
