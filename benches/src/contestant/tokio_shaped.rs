@@ -1,13 +1,13 @@
 //! tokio and wakeline: their public names are the same, so one adapter serves both, letter by letter.
 
 use crate::contestant::{Contestant, Primitives};
-use futures_lite::AsyncReadExt as _;
+use futures_lite::AsyncReadExt as FuturesRead;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::DerefMut;
 use std::time::Duration;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncReadExt as TokioRead;
 
 /// tokio's runtime.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Tokio(tokio::runtime::Runtime);
 pub struct Wakeline(wakeline::runtime::Runtime);
 
 macro_rules! contestant {
-    ($name:ident, $runtime:ident) => {
+    ($name:ident, $runtime:ident, $read:ident) => {
         impl Contestant for $name {
             type Join<T: Send + 'static> = $runtime::task::JoinHandle<T>;
             type Stream = $runtime::net::TcpStream;
@@ -92,7 +92,7 @@ macro_rules! contestant {
             }
 
             async fn read_exact(stream: &mut Self::Stream, buf: &mut [u8]) -> io::Result<()> {
-                stream.read_exact(buf).await.map(drop)
+                $read::read_exact(stream, buf).await.map(drop)
             }
         }
     };
@@ -165,7 +165,7 @@ macro_rules! primitives {
     };
 }
 
-contestant!(Tokio, tokio);
+contestant!(Tokio, tokio, TokioRead);
 primitives!(Tokio, tokio);
-contestant!(Wakeline, wakeline);
+contestant!(Wakeline, wakeline, FuturesRead);
 primitives!(Wakeline, wakeline);

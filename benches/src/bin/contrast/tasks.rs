@@ -2,11 +2,10 @@
 
 use crate::model::READ_MAX;
 use crate::server::{counted, progress};
-use futures_lite::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures_lite::io as futures;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wakeline_benches::contestant::{Contestant, Smol, Tokio, Wakeline};
 
 /// What a runtime's sockets are asked for here.
@@ -44,9 +43,10 @@ where
     .await
 }
 
-/// The three call their sockets the same.
+/// The three call their sockets the same. With their features wakeline's streams have the traits of both, so it is said by whose they are
+/// read.
 macro_rules! serve {
-    ($contestant:ident, $runtime:ident) => {
+    ($contestant:ident, $runtime:ident, $traits:path) => {
         impl Serve for $contestant {
             type Listener = $runtime::net::TcpListener;
 
@@ -63,6 +63,7 @@ macro_rules! serve {
             }
 
             async fn echo(mut stream: Self::Stream) -> io::Result<()> {
+                use $traits::{AsyncReadExt as _, AsyncWriteExt as _};
                 stream.set_nodelay(true)?;
                 let mut buf = [0; READ_MAX];
                 loop {
@@ -94,6 +95,6 @@ macro_rules! serve {
     };
 }
 
-serve!(Tokio, tokio);
-serve!(Smol, smol);
-serve!(Wakeline, wakeline);
+serve!(Tokio, tokio, tokio::io);
+serve!(Smol, smol, futures);
+serve!(Wakeline, wakeline, futures);
