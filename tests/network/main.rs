@@ -8,6 +8,7 @@ mod both;
 mod capture;
 mod closing;
 mod completion;
+mod completion_timeouts;
 mod emulated;
 mod fasync;
 mod flood;

@@ -4,11 +4,13 @@ use crate::completion::entry::Rejected;
 use crate::completion::op::Work;
 use crate::completion::shared::Shared;
 use crate::completion::source::{Datagrams, Listener, Stream, file_of};
+use crate::completion::timeout::{Timeout, Until};
 use crate::host::socket::file::{Places, SocketFile};
 use crate::poll::source::Source;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Operations of which each begins when the one before it has succeeded, without the program in between; see
 /// [`Ring::chain`](crate::completion::Ring::chain).
@@ -78,6 +80,26 @@ impl<'a> Chain<'a> {
     /// As [`recv`](Chain::recv).
     pub fn accept(&mut self, listener: &dyn Listener, user_data: u64) -> Result<&mut Self, Rejected> {
         self.step(listener, Vec::new(), user_data, |file, _| Work::Accept { file, places: Places::new(), many: false })
+    }
+
+    /// The operation before this may take so long, counted from when it waits (`IORING_OP_LINK_TIMEOUT`). Then it is cancelled: it completes
+    /// with `ECANCELED`, or with what it had done, and the timeout with `ETIME`. When the operation is over first, the timeout
+    /// completes with `ECANCELED`, which ends nothing: the chain goes on with what comes behind the two.
+    ///
+    /// # Errors
+    /// `EINVAL` where there is no operation before this, or it has a timeout; `Unsupported` outside of a runtime.
+    ///
+    /// # Panics
+    /// In a runtime that was built without `enable_time`.
+    #[track_caller]
+    pub fn link_timeout(&mut self, duration: Duration, user_data: u64) -> Result<&mut Self, Rejected> {
+        if self.steps.last().is_none_or(|(_, work)| matches!(work, Work::Timeout(_))) {
+            return Err(Rejected::new(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        // Of which operation, will be known when it is submitted.
+        let timeout = Timeout::new(duration, Until::Time).map_err(Rejected::new)?;
+        self.steps.push((user_data, Work::Timeout(timeout)));
+        Ok(self)
     }
 
     /// Takes them all into the ring, and begins the first. An empty chain does nothing.

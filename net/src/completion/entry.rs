@@ -15,7 +15,7 @@ pub struct Completion {
     ///
     /// # Errors
     /// Those of the system call; `ECANCELED` when the operation was cancelled before it began, or the one before it in its [`Chain`](super::Chain) has failed, `EBADF` when its socket was
-    /// closed, `ENOBUFS` when a group of buffers is empty. Never `WouldBlock`.
+    /// closed, `ENOBUFS` when a group of buffers is empty, `ETIME` when the time of a timeout is over. Never `WouldBlock`.
     pub result: io::Result<usize>,
     /// The buffer that was submitted, or taken from a group. It is as long as it was.
     pub buffer: Option<Vec<u8>>,

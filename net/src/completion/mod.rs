@@ -19,7 +19,6 @@
 //!
 //! # Differences from Linux
 //! - Submitting is a function call, so there is no submission queue. What is to be done one after the other is a [`Chain`].
-//! - There is no operation that is a timeout: put one around [`Ring::wait`], and [cancel](Ring::cancel) what took too long.
 //! - A send is over when all of it is in the socket's buffer (`MSG_WAITALL`), or something went wrong.
 //! - Cancelling says at once whether there was such an operation; it has no completion of its own.
 //! - In Linux the socket's wake-up queues work for the task that submitted, which then moves the bytes. Here the softirq side moves
@@ -55,6 +54,7 @@ mod op;
 mod queue;
 mod shared;
 mod source;
+mod timeout;
 mod turn;
 
 pub use chain::{Chain, ChainRejected};
@@ -66,6 +66,7 @@ use crate::api::budget::budgeted;
 use crate::completion::op::{Op, Work};
 use crate::completion::shared::Shared;
 use crate::completion::source::file_of;
+use crate::completion::timeout::{Timeout, Until};
 use crate::host::socket::attempt::block;
 use crate::host::socket::file::{Places, SocketFile};
 use crate::host::socket::tcp as emulated;
@@ -194,6 +195,30 @@ impl Ring {
             Ok(stream) => op.hand_over(Work::Connect { stream: Some(stream), slot: WaitSlot::new() }),
             Err(error) => op.done(Completion::new(user_data, Err(error))),
         }
+        Ok(())
+    }
+
+    /// Completes with `ETIME` when `duration` has passed, or with 0 as soon as `count` completions of other operations have been made from
+    /// here on, timeouts not counted; with a count of 0 only time ends it (`IORING_OP_TIMEOUT`). [`cancel`](Ring::cancel) takes it
+    /// back (`IORING_OP_TIMEOUT_REMOVE`), and so does the end of the runtime by whose clock it goes, which is the caller's.
+    ///
+    /// # Errors
+    /// As [`recv`](Ring::recv), and `Unsupported` outside of a runtime.
+    ///
+    /// # Panics
+    /// In a runtime that was built without `enable_time`.
+    #[track_caller]
+    pub fn timeout(&self, duration: Duration, count: u32, user_data: u64) -> Result<(), Rejected> {
+        let mut timeout = Timeout::new(duration, Until::Time).map_err(Rejected::new)?;
+        let mut place = 0;
+        let op = self.shared.begin(|ring, number| {
+            place = number;
+            Op::at_work(ring, number, user_data)
+        })?;
+        if count > 0 {
+            timeout.until = Until::Told(self.shared.count_from_here(&op, place, count));
+        }
+        op.hand_over(Work::Timeout(timeout));
         Ok(())
     }
 

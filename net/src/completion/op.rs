@@ -7,6 +7,7 @@
 use crate::api::tcp::TcpStream;
 use crate::completion::entry::Completion;
 use crate::completion::shared::Shared;
+use crate::completion::timeout::{Timeout, Until};
 use crate::completion::turn::{Rested, Turn};
 use crate::host::machine::Time;
 use crate::host::socket::file::{Places, SocketFile};
@@ -32,6 +33,10 @@ struct State {
     turn: Turn<Work>,
     /// What begins when this has succeeded, and is cancelled when it has not (`IOSQE_IO_LINK`).
     next: Option<Arc<Op>>,
+    /// What ends this when it takes too long, and ends with it (`IORING_OP_LINK_TIMEOUT`).
+    guard: Option<Arc<Op>>,
+    /// The time of what is a timeout is over.
+    is_due: bool,
 }
 
 /// What is to be done, and how far it is.
@@ -48,6 +53,8 @@ pub(super) enum Work {
     Accept { file: SocketFile, places: Places, many: bool },
     /// The stream becomes connected.
     Connect { stream: Option<emulated::TcpStream>, slot: WaitSlot },
+    /// Time passes.
+    Timeout(Timeout),
 }
 
 /// What a try has led to.
@@ -76,25 +83,38 @@ pub(super) enum By {
     Submit,
     /// Whoever brought the news to the socket: the softirq side.
     Wake,
+    /// The timer of a timeout.
+    Timer,
     /// Whoever cancelled it.
     Cancel,
 }
 
 impl Op {
     pub(super) fn new(ring: Arc<Shared>, number: usize, user_data: u64, work: Option<Work>) -> Arc<Op> {
-        let state = State { turn: Turn::idle(work), next: None };
+        let state = State::new(Turn::idle(work));
         Arc::new(Op { user_data, number, ring, state: Mutex::new(state) })
     }
 
     /// One whose maker is at work on it, and says how it went with [`Op::hand_over`] or [`Shared::finish`].
     pub(super) fn at_work(ring: Arc<Shared>, number: usize, user_data: u64) -> Arc<Op> {
-        let state = State { turn: Turn::busy(), next: None };
+        let state = State::new(Turn::busy());
         Arc::new(Op { user_data, number, ring, state: Mutex::new(state) })
     }
 
     /// `next` begins when this is over. Called before either has begun.
     pub(super) fn link(&self, next: Arc<Op>) {
         self.state.lock().next = Some(next);
+    }
+
+    /// `guard` is a timeout for this. Called before either has begun.
+    pub(super) fn guard(&self, guard: Arc<Op>) {
+        self.state.lock().guard = Some(guard);
+    }
+
+    /// The time of this timeout is over.
+    pub(super) fn expire(self: &Arc<Self>) {
+        self.state.lock().is_due = true;
+        self.run(By::Wake);
     }
 
     /// The maker leaves the rest to the socket.
@@ -122,6 +142,9 @@ impl Op {
     fn bring_forward(self: &Arc<Self>, by: By) -> Option<Arc<Op>> {
         let waker = Waker::from(self.clone());
         while let Some(mut work) = self.begin() {
+            if let Work::Timeout(timeout) = &mut work {
+                timeout.start(self);
+            }
             let more = match work.attempt(&waker, self.user_data, &self.ring) {
                 Tried::Waits => false,
                 Tried::Over(last) => return self.end(work, last, by),
@@ -132,7 +155,10 @@ impl Op {
                 },
             };
             match self.rest(work) {
-                Rest::Quiet if !more => return None,
+                Rest::Quiet if !more => {
+                    self.set_guard();
+                    return None;
+                }
                 Rest::Over => return None,
                 // Somebody called while it was busy and went; or there may be more.
                 Rest::Quiet | Rest::Called => {}
@@ -141,9 +167,22 @@ impl Op {
         None
     }
 
+    /// It waits: its timeout begins.
+    fn set_guard(&self) {
+        let guard = self.state.lock().guard.clone();
+        if let Some(guard) = guard {
+            guard.run(By::Submit);
+        }
+    }
+
     /// Takes the work in hand, unless somebody has it, who will then try once more.
     fn begin(&self) -> Option<Work> {
-        self.state.lock().turn.begin()
+        let mut state = self.state.lock();
+        let mut work = state.turn.begin()?;
+        if let Work::Timeout(timeout) = &mut work {
+            timeout.is_due |= state.is_due;
+        }
+        Some(work)
     }
 
     /// Puts the work down.
@@ -162,16 +201,17 @@ impl Op {
 
     /// Leaves the wait queues, and tells. Gives what is to begin now; if this has failed, that is cancelled, and so on.
     fn end(&self, mut work: Work, completion: Completion, by: By) -> Option<Arc<Op>> {
-        let next = {
+        let (next, guard) = {
             let mut state = self.state.lock();
             state.turn.end();
-            state.next.take()
+            (state.next.take(), state.guard.take())
         };
         let is_severed = work.has_failed(&completion);
         work.leave();
-        // A stream that was not handed out closes here.
-        drop(work);
-        self.ring.finish(self.number, completion, by);
+        self.tell(work, completion, by);
+        if let Some(guard) = guard {
+            guard.cancel();
+        }
         if !is_severed {
             return next;
         }
@@ -192,16 +232,29 @@ impl Op {
 
     /// The operation before this one has failed. Gives the one behind it.
     fn sever(&self) -> Option<Arc<Op>> {
-        let (next, mut work) = {
+        let (next, guard, mut work) = {
             let mut state = self.state.lock();
             // Somebody else may have cancelled it before: then he has seen to those behind it.
             let work = state.turn.sever()?;
-            (state.next.take(), work)
+            (state.next.take(), state.guard.take(), work)
         };
         let completion = work.cancelled(self.user_data);
-        drop(work);
-        self.ring.finish(self.number, completion, By::Cancel);
+        self.tell(work, completion, By::Cancel);
+        if let Some(guard) = guard {
+            guard.cancel();
+        }
         next
+    }
+
+    /// Tells of its end.
+    fn tell(&self, work: Work, completion: Completion, by: By) {
+        if let Work::Timeout(timeout) = &work {
+            self.ring.finish_timeout(self.number, completion, by.of_timeout(timeout.is_due), &timeout.until);
+        } else {
+            // A stream that was not handed out closes here.
+            drop(work);
+            self.ring.finish(self.number, completion, by);
+        }
     }
 
     /// Ends the operation and those that are linked to it, unless it is over already. If somebody is at it, that one ends it.
@@ -211,6 +264,12 @@ impl Op {
             let completion = work.cancelled(self.user_data);
             self.end_cancelled(work, completion);
         }
+    }
+}
+
+impl State {
+    fn new(turn: Turn<Work>) -> State {
+        State { turn, next: None, guard: None, is_due: false }
     }
 }
 
@@ -289,6 +348,14 @@ impl Work {
                     Completion { stream, ..Completion::new(user_data, result.map(|()| 0)) }
                 })
             }
+            Work::Timeout(timeout) if timeout.is_due => {
+                timeout.strike();
+                Tried::Over(Completion::new(user_data, Err(errno(libc::ETIME))))
+            }
+            Work::Timeout(timeout) => match timeout.until {
+                Until::Told(count) if ring.has_told(count) => Tried::Over(Completion::new(user_data, Ok(0))),
+                _ => Tried::Waits,
+            },
         }
     }
 
@@ -296,7 +363,7 @@ impl Work {
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self {
             Work::Recv { buf, .. } | Work::Send { buf, .. } | Work::RecvFrom { buf, .. } => Some(buf),
-            Work::RecvMany { .. } | Work::Accept { .. } | Work::Connect { .. } => None,
+            Work::RecvMany { .. } | Work::Accept { .. } | Work::Connect { .. } | Work::Timeout(_) => None,
         }
     }
 
@@ -312,6 +379,7 @@ impl Work {
                     stream.release(slot);
                 }
             }
+            Work::Timeout(_) => {}
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::completion::entry::{Completion, Rejected};
 use crate::completion::op::{By, Op, Work};
 use crate::completion::queue::{Queue, Refused};
+use crate::completion::timeout::Until;
 use crate::waking;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ struct State {
     /// Who waits for so many completions as its weight is.
     waiting: WaitList,
     groups: BTreeMap<u16, Vec<Vec<u8>>>,
+    /// How many completions there were so far, those of timeouts not among them.
+    told: u64,
+    /// The timeouts that end with so many, by that and their number.
+    counting: BTreeMap<(u64, usize), Arc<Op>>,
     counters: CompletionCounters,
     is_closed: bool,
 }
@@ -35,6 +40,8 @@ pub struct CompletionCounters {
     pub at_once: u64,
     /// How many were made by whoever brought the news to the socket, which is the softirq side.
     pub by_softirq: u64,
+    /// How many timeouts there were whose time was over.
+    pub by_timer: u64,
     /// How many operations were cancelled.
     pub cancelled: u64,
     /// How many multishot operations ended because the queue had no room for another completion.
@@ -51,6 +58,8 @@ impl Shared {
             queue: Queue::new(entries),
             waiting: WaitList::new(),
             groups: BTreeMap::new(),
+            told: 0,
+            counting: BTreeMap::new(),
             counters: CompletionCounters::default(),
             is_closed: false,
         })))
@@ -85,10 +94,21 @@ impl Shared {
             return Err((error_of(refused), steps.into_iter().map(|(_, work)| work).collect()));
         }
         let (mut first, mut last) = (None, None::<Arc<Op>>);
-        for (user_data, work) in steps {
+        for (user_data, mut work) in steps {
+            let guarded = match (&mut work, &last) {
+                (Work::Timeout(timeout), Some(last)) => {
+                    timeout.until = Until::Over(Arc::downgrade(last));
+                    true
+                }
+                _ => false,
+            };
             let begun = state.queue.begin(|number| Op::new(self.clone(), number, user_data, Some(work)));
             let op = begun.expect("there was room for all of them, and the lock is held").clone();
             state.counters.submitted += 1;
+            if guarded {
+                last.iter().for_each(|last| last.guard(op.clone()));
+                continue;
+            }
             if let Some(last) = last.replace(op.clone()) {
                 last.link(op.clone());
             }
@@ -124,10 +144,38 @@ impl Shared {
         let mut state = self.0.lock();
         state.count(by);
         let op = state.queue.end(number, Some(completion));
+        let counted = state.counted();
         state.tell(&mut wakes);
         drop(state);
         drop(op);
         wake(wakes, by);
+        run(&counted, by);
+    }
+
+    /// A timeout is over.
+    pub(super) fn finish_timeout(&self, number: usize, completion: Completion, by: By, until: &Until) {
+        let mut wakes = WakeBatch::new();
+        let mut state = self.0.lock();
+        state.count(by);
+        let op = state.queue.end(number, Some(completion));
+        let counting = if let Until::Told(count) = until { state.counting.remove(&(*count, number)) } else { None };
+        state.tell(&mut wakes);
+        drop(state);
+        drop((op, counting));
+        wake(wakes, by);
+    }
+
+    /// Lets `op`, which has this number, hear of it when `more` operations will have been told of. Gives how many that are in all.
+    pub(super) fn count_from_here(&self, op: &Arc<Op>, number: usize, more: u32) -> u64 {
+        let mut state = self.0.lock();
+        let count = state.told + u64::from(more);
+        state.counting.insert((count, number), op.clone());
+        count
+    }
+
+    /// Whether so many operations have been told of.
+    pub(super) fn has_told(&self, count: u64) -> bool {
+        self.0.lock().told >= count
     }
 
     /// An operation has given something and goes on. Without room for that the completion comes back, to be its last.
@@ -137,9 +185,11 @@ impl Shared {
         match state.queue.add(Completion { more: true, ..completion }) {
             Ok(()) => {
                 state.count(by);
+                let counted = state.counted();
                 state.tell(&mut wakes);
                 drop(state);
                 wake(wakes, by);
+                run(&counted, by);
                 None
             }
             Err(completion) => {
@@ -249,11 +299,17 @@ fn error_of(refused: Refused) -> io::Error {
     })
 }
 
+/// Timeouts that end with what has just been told: whoever told ends them, too.
+fn run(counted: &[Arc<Op>], by: By) {
+    let by = if by == By::Cancel { By::Submit } else { by };
+    counted.iter().for_each(|op| op.run(by));
+}
+
 /// Whoever waits for completions is called. In Linux `__io_req_task_work_add` wakes the ring's task, to which the work is left.
 fn wake(mut wakes: WakeBatch, by: By) {
     match by {
         By::Wake => waking::wake_all(wakes, Some("io_wake_function"), &["__wake_up_common", "__io_cqring_wake"]),
-        By::Submit | By::Cancel => wakes.wake_all(),
+        By::Submit | By::Timer | By::Cancel => wakes.wake_all(),
     }
 }
 
@@ -262,8 +318,19 @@ impl State {
         match by {
             By::Submit => self.counters.at_once += 1,
             By::Wake => self.counters.by_softirq += 1,
+            By::Timer => self.counters.by_timer += 1,
             By::Cancel => self.counters.cancelled += 1,
         }
+    }
+
+    /// One more was told of. Gives the timeouts that have waited for just that.
+    fn counted(&mut self) -> Vec<Arc<Op>> {
+        self.told += 1;
+        let mut reached = Vec::new();
+        while let Some(first) = self.counting.first_entry().filter(|first| first.key().0 <= self.told) {
+            reached.push(first.remove());
+        }
+        reached
     }
 
     /// Whoever waits for no more than there is looks (`cq_wait_nr`): nobody is woken for less than it asked for.
