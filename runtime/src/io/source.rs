@@ -4,7 +4,7 @@ use crate::context;
 use crate::coop;
 use crate::handle::Handle;
 use crate::reactor::readiness::Ready;
-use crate::reactor::ring::{Await, Descriptor, Quiet, Take, Taken};
+use crate::reactor::ring::{Await, Descriptor, Quiet, Ring, Socket, Take, Taken};
 use crate::reactor::{ReactorHandle, Registered, Registration};
 use crate::wait_queue::{Events, WaitSlot};
 use mio::Interest;
@@ -189,7 +189,7 @@ impl<S: mio::event::Source> Source<S> {
         let looked = self.registration.state().look(interest)?;
         if looked.is_none() {
             // Who does not wait looks again, and is to find what has changed.
-            self.reactor().before_wait(&self.registration, interest, Await::Readiness)?;
+            self.before_wait(interest, Await::Readiness)?;
         }
         Ok(looked)
     }
@@ -367,7 +367,7 @@ impl<S: mio::event::Source> Source<S> {
         how: Take,
         read: &mut impl FnMut(Inlet<'_, S>) -> io::Result<Transfer<usize>>,
     ) -> Option<io::Result<usize>> {
-        let taken = match self.reactor().in_ring(&self.registration) {
+        let taken = match self.in_ring() {
             None => Taken::Ask,
             Some((_, socket)) => socket
                 .take(how, |bytes| read(Inlet::Received(bytes)).map(|(Transfer::Partial(n) | Transfer::Drained(n))| n)),
@@ -392,6 +392,7 @@ impl<S: mio::event::Source> Source<S> {
         self.registration.state().release(slot);
     }
 
+    #[inline]
     fn poll_look(
         &self,
         cx: &mut Context<'_>,
@@ -401,14 +402,20 @@ impl<S: mio::event::Source> Source<S> {
     ) -> Poll<io::Result<Ready>> {
         match self.registration.state().look_or_wait(cx.waker(), slot, interest) {
             Ok(Some(ready)) => Poll::Ready(Ok(ready)),
-            Ok(None) => match self.reactor().before_wait(&self.registration, interest, what) {
-                Ok(()) => Poll::Pending,
-                Err(refused) => {
-                    self.release(slot);
-                    Poll::Ready(Err(refused))
-                }
-            },
+            Ok(None) if !self.registration.is_in_ring() => Poll::Pending,
+            Ok(None) => self.poll_wait_in_ring(slot, interest, what),
             Err(gone) => Poll::Ready(Err(gone)),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_wait_in_ring(&self, slot: &mut WaitSlot, interest: Events, what: Await) -> Poll<io::Result<Ready>> {
+        match self.before_wait(interest, what) {
+            Ok(()) => Poll::Pending,
+            Err(refused) => {
+                self.release(slot);
+                Poll::Ready(Err(refused))
+            }
         }
     }
 
@@ -420,7 +427,7 @@ impl<S: mio::event::Source> Source<S> {
         op: &mut impl FnMut(&S) -> io::Result<Transfer<R>>,
     ) -> Option<io::Result<R>> {
         if interest.intersects(Events::READABLE)
-            && let Some((ring, socket)) = self.reactor().in_ring(&self.registration)
+            && let Some((ring, socket)) = self.in_ring()
         {
             match socket.quiet(ring) {
                 Ok(Quiet::Yes) => {}
@@ -452,6 +459,17 @@ impl<S: mio::event::Source> Source<S> {
             }
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Somebody is about to wait for `interest`: a source in the ring has to be watched for it.
+    fn before_wait(&self, interest: Events, what: Await) -> io::Result<()> {
+        self.in_ring().map_or(Ok(()), |(ring, socket)| socket.wait(ring, interest, what))
+    }
+
+    /// What of the source is in the ring. Most are in none, and say so without a look at the reactor.
+    #[inline]
+    fn in_ring(&self) -> Option<(&Ring, &Socket)> {
+        if self.registration.is_in_ring() { self.reactor().in_ring(&self.registration) } else { None }
     }
 
     fn reactor(&self) -> &ReactorHandle {

@@ -25,7 +25,7 @@ use alarm::Alarm;
 use mio::event::Source;
 use mio::{Interest, Token};
 use readiness::SourceState;
-use ring::{Await, Descriptor, Ring, Socket};
+use ring::{Descriptor, Ring, Socket};
 use slab::Slab;
 use std::io;
 use std::sync::Arc;
@@ -262,14 +262,6 @@ impl ReactorHandle {
         Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel does not end the receive"))
     }
 
-    /// Somebody is about to wait for `interest`: a source in the ring has to be watched for it.
-    ///
-    /// # Errors
-    /// When the kernel takes no requests.
-    pub(crate) fn before_wait(&self, registration: &Registration, interest: Events, what: Await) -> io::Result<()> {
-        self.in_ring(registration).map_or(Ok(()), |(ring, socket)| socket.wait(ring, interest, what))
-    }
-
     /// The ring and what of the source is in it.
     pub(crate) fn in_ring<'a>(&'a self, registration: &'a Registration) -> Option<(&'a Ring, &'a Socket)> {
         self.ring.as_ref().zip(registration.socket.as_deref())
@@ -350,6 +342,12 @@ impl Registration {
     /// What the source remembers, and who waits.
     pub(crate) fn state(&self) -> &SourceState {
         &self.state
+    }
+
+    /// Whether the ring watches it, and not the poller.
+    #[inline]
+    pub(crate) fn is_in_ring(&self) -> bool {
+        self.socket.is_some()
     }
 }
 

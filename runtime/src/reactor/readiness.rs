@@ -77,6 +77,7 @@ impl SourceState {
     ///
     /// # Errors
     /// The driver is gone.
+    #[inline]
     pub(crate) fn look(&self, interest: Events) -> io::Result<Option<Ready>> {
         let word = self.word.load(Ordering::Acquire);
         let events = Events::from_bits_truncate(word as u32) & of_interest(interest);
@@ -90,15 +91,21 @@ impl SourceState {
     ///
     /// # Errors
     /// The driver is gone.
+    #[inline]
     pub(crate) fn look_or_wait(
         &self,
         waker: &Waker,
         slot: &mut WaitSlot,
         interest: Events,
     ) -> io::Result<Option<Ready>> {
-        if let Some(ready) = self.look(interest)? {
-            return Ok(Some(ready));
+        match self.look(interest) {
+            Ok(None) => self.wait(waker, slot, interest),
+            looked => looked,
         }
+    }
+
+    #[inline(never)]
+    fn wait(&self, waker: &Waker, slot: &mut WaitSlot, interest: Events) -> io::Result<Option<Ready>> {
         self.waiters.prepare(slot, waker, of_interest(interest), Mode::Shared);
         let again = self.look(interest);
         if !matches!(again, Ok(None)) {
@@ -118,6 +125,7 @@ impl SourceState {
 
     /// A transfer for `interest` took all there was, unless another event has come since. Closing and error bits stay:
     /// no other event will tell of them.
+    #[inline]
     pub(crate) fn clear_drained(&self, ready: Ready, interest: Events) {
         self.take(ready, of_interest(interest) & (Events::READABLE | Events::WRITABLE));
     }
@@ -128,6 +136,7 @@ impl SourceState {
         let _ = self.waiters.finish(slot);
     }
 
+    #[inline]
     fn take(&self, ready: Ready, events: Events) {
         let taken = u64::from(events.bits()) & EVENTS;
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -144,6 +153,7 @@ impl SourceState {
 }
 
 /// An interest with what ends it: whoever wants to read must hear that nothing will come.
+#[inline]
 fn of_interest(interest: Events) -> Events {
     let mut all = Events::ERR;
     if interest.intersects(Events::READABLE) {
@@ -156,6 +166,7 @@ fn of_interest(interest: Events) -> Events {
 }
 
 /// What a source says when its runtime is gone.
+#[cold]
 pub(crate) fn gone() -> io::Error {
     io::Error::other("the runtime is shutting down: its I/O driver is gone")
 }
