@@ -1,9 +1,9 @@
 //! The list without a lock: its order, and who of it is told.
 
 use crate::wait_queue::batch::WakeBatch;
+use crate::wait_queue::entries::Entries;
 use crate::wait_queue::entry::{Events, Mode, Removed, WaitKey, WaitSlot};
 use crate::wait_queue::func::{Func, IsAwake, WakeFn};
-use slab::Slab;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -55,7 +55,7 @@ use std::task::Waker;
 /// ```
 #[derive(Debug)]
 pub struct WaitList {
-    entries: Slab<Entry>,
+    entries: Entries<Entry>,
     head: u32,
     tail: u32,
     waiting: u32,
@@ -104,10 +104,10 @@ enum State {
 const NIL: u32 = u32::MAX;
 
 impl WaitList {
-    /// An empty list; it allocates when the first waiter joins.
+    /// An empty list; it allocates when a second waiter joins.
     #[must_use]
     pub const fn new() -> WaitList {
-        WaitList { entries: Slab::new(), head: NIL, tail: NIL, waiting: 0, next_generation: 0 }
+        WaitList { entries: Entries::new(), head: NIL, tail: NIL, waiting: 0, next_generation: 0 }
     }
 
     /// Whether nobody waits.
@@ -211,14 +211,10 @@ impl WaitList {
         weight: u32,
         is_awake: Option<IsAwake>,
     ) -> WaitKey {
-        if self.entries.capacity() == 0 {
-            // Most lists only ever see one waiter; the slab's own first step would make room for four.
-            self.entries.reserve_exact(1);
-        }
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
         let entry = Entry { state, interest, generation, prev: NIL, next: NIL, weight, mode, is_awake };
-        let index = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 waiters fit into memory");
+        let index = self.entries.insert(entry);
         match mode {
             Mode::Shared | Mode::ExclusiveFirst => self.link_head(index),
             Mode::Exclusive => self.link_tail(index),
@@ -233,11 +229,11 @@ impl WaitList {
         match self.entry_mut(key).map(|entry| &entry.state) {
             None => Removed::Told,
             Some(&State::Told(note)) => {
-                self.entries.remove(key.index as usize);
+                self.entries.remove(key.index);
                 Removed::ToldWith(note)
             }
             Some(State::Waiting(_)) => {
-                let entry = self.entries.remove(key.index as usize);
+                let entry = self.entries.remove(key.index);
                 self.unlink((entry.prev, entry.next));
                 match entry.state {
                     State::Waiting(func) => Removed::Waiting(func),
@@ -249,8 +245,8 @@ impl WaitList {
 
     /// What those in the list want to hear of, in the order in which they are told.
     pub fn interests(&self) -> impl Iterator<Item = Events> + '_ {
-        let first = self.entries.get(self.head as usize);
-        let next = |entry: &&Entry| self.entries.get(entry.next as usize);
+        let first = self.entries.get(self.head);
+        let next = |entry: &&Entry| self.entries.get(entry.next);
         std::iter::successors(first, next).map(|entry| entry.interest)
     }
 
@@ -295,21 +291,23 @@ impl WaitList {
         let mut told = 0;
         let mut at = self.head;
         while at != NIL {
-            let entry = &self.entries[at as usize];
-            let (next, weight) = (entry.next, entry.weight as usize);
+            let entry = &self.entries[at];
+            let next = entry.next;
             if entry.interest.intersects(key) {
-                let mut counts = false;
+                let mut tells = true;
                 if entry.mode != Mode::Shared {
+                    let weight = entry.weight as usize;
                     if weight > *quota {
                         break;
                     }
-                    counts = entry.claim(key);
+                    if entry.claim(key) {
+                        *quota -= weight;
+                    } else {
+                        // Who is awake already is not told. A callback is, though nobody may have taken what it is told.
+                        tells = entry.is_permanent();
+                    }
                 }
-                if counts {
-                    *quota -= weight;
-                }
-                // Who is awake already is not told. A callback is, though nobody may have taken what it is told.
-                if counts || entry.mode == Mode::Shared || entry.is_permanent() {
+                if tells {
                     self.tell(at, (key, note), out);
                     told += 1;
                 }
@@ -320,11 +318,11 @@ impl WaitList {
     }
 
     fn tell(&mut self, index: u32, (key, note): (Events, Option<u8>), out: &mut WakeBatch) {
-        let entry = &mut self.entries[index as usize];
+        let entry = &mut self.entries[index];
         let (links, interest) = ((entry.prev, entry.next), entry.interest);
         let state = match (&entry.state, note) {
             (State::Waiting(Func::Callback(func)), _) => return out.push_call(func.clone(), key),
-            (_, None) => self.entries.remove(index as usize).state,
+            (_, None) => self.entries.remove(index).state,
             (_, Some(note)) => std::mem::replace(&mut entry.state, State::Told(note)),
         };
         self.unlink(links);
@@ -343,7 +341,7 @@ impl WaitList {
     pub fn close(&mut self, out: &mut WakeBatch) {
         let mut at = std::mem::replace(&mut self.head, NIL);
         while at != NIL {
-            let Entry { state, next, interest, .. } = self.entries.remove(at as usize);
+            let Entry { state, next, interest, .. } = self.entries.remove(at);
             match state {
                 State::Waiting(Func::Waker(waker)) => out.push_told(waker, interest),
                 // It leaves the lock with the call, and is dropped outside.
@@ -356,28 +354,28 @@ impl WaitList {
     }
 
     fn entry(&self, key: WaitKey) -> Option<&Entry> {
-        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)
+        self.entries.get(key.index).filter(|entry| entry.generation == key.generation)
     }
 
     fn entry_mut(&mut self, key: WaitKey) -> Option<&mut Entry> {
-        self.entries.get_mut(key.index as usize).filter(|entry| entry.generation == key.generation)
+        self.entries.get_mut(key.index).filter(|entry| entry.generation == key.generation)
     }
 
     fn link_head(&mut self, index: u32) {
         let old = std::mem::replace(&mut self.head, index);
-        self.entries[index as usize].next = old;
+        self.entries[index].next = old;
         match old {
             NIL => self.tail = index,
-            old => self.entries[old as usize].prev = index,
+            old => self.entries[old].prev = index,
         }
     }
 
     fn link_tail(&mut self, index: u32) {
         let old = std::mem::replace(&mut self.tail, index);
-        self.entries[index as usize].prev = old;
+        self.entries[index].prev = old;
         match old {
             NIL => self.head = index,
-            old => self.entries[old as usize].next = index,
+            old => self.entries[old].next = index,
         }
     }
 
@@ -385,11 +383,11 @@ impl WaitList {
     fn unlink(&mut self, (prev, next): (u32, u32)) {
         match prev {
             NIL => self.head = next,
-            prev => self.entries[prev as usize].next = next,
+            prev => self.entries[prev].next = next,
         }
         match next {
             NIL => self.tail = prev,
-            next => self.entries[next as usize].prev = prev,
+            next => self.entries[next].prev = prev,
         }
         self.waiting -= 1;
     }

@@ -31,6 +31,7 @@
 //! resource is ready and nobody knows. [`WaitList::remove`] says whether that happened; [`WaitQueue::wait_until`] does it.
 
 mod batch;
+mod entries;
 mod entry;
 mod func;
 mod list;
