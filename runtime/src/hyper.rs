@@ -3,6 +3,7 @@
 //! The streams of wakeline are hyper's `Read` and `Write` themselves.
 
 use crate::spawn::spawn;
+use crate::time::ahead::sleep_until_ahead;
 use crate::time::{self, Instant};
 use std::future::Future;
 use std::pin::Pin;
@@ -81,7 +82,8 @@ impl hyper::rt::Timer for HyperTimer {
     }
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(HyperSleep(time::sleep_until(deadline.into())))
+        // hyper has just looked at this clock for it.
+        Box::pin(HyperSleep(sleep_until_ahead(deadline.into())))
     }
 
     fn now(&self) -> std::time::Instant {

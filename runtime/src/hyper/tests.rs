@@ -25,6 +25,21 @@ fn the_timer_goes_by_the_clock_of_the_runtime() {
 }
 
 #[test]
+fn a_deadline_that_has_passed_is_heard_of_by_either_clock() {
+    for paused in [false, true] {
+        let runtime = crate::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
+        runtime.block_on(async {
+            let timer = HyperTimer::new();
+            let began = timer.now();
+            timer.sleep(Duration::from_millis(2)).await;
+            timer.sleep_until(began).await;
+            timer.sleep_until(began + Duration::from_millis(1)).await;
+            assert!(timer.now() >= began + Duration::from_millis(2));
+        });
+    }
+}
+
+#[test]
 fn bytes_are_read_into_what_the_cursor_has_left() {
     let (mut one, mut other) = duplex(1 << 20);
     let sent = vec![7; 100_000];

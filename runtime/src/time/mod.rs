@@ -22,6 +22,8 @@
 //! }
 //! ```
 
+#[cfg(all(feature = "hyper", not(loom)))]
+pub(crate) mod ahead;
 mod interval;
 mod pause;
 mod send_timeout;

@@ -11,7 +11,7 @@ use std::task::Poll;
 const BYTES: usize = 64 << 10;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Option<Box<[u8; BYTES]>>> = const { Cell::new(None) };
 }
 
 /// Has `read` fill at most `room` bytes, and gives `put` those that it says are there.
@@ -24,12 +24,15 @@ pub(super) fn read(
     put: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<()>> {
     // Whoever reads within a read, or when the thread ends, finds none and makes one.
-    let mut bytes = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    if bytes.is_empty() {
-        bytes = vec![0; BYTES];
-    }
+    let mut bytes = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(fresh);
     let room = &mut bytes[..room.min(BYTES)];
     let result = read(room).map_ok(|n| put(&room[..n]));
-    let _ = SCRATCH.try_with(|scratch| scratch.set(bytes));
+    let _ = SCRATCH.try_with(|scratch| scratch.set(Some(bytes)));
     result
+}
+
+#[cold]
+fn fresh() -> Box<[u8; BYTES]> {
+    // Not an array in a box: in a debug build that would be made on the stack.
+    vec![0; BYTES].try_into().expect("it has as many bytes")
 }
