@@ -7,9 +7,9 @@ use crate::completion::op::{By, Op};
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use wakeline_runtime::Handle;
 use wakeline_runtime::task::AbortHandle;
-use wakeline_runtime::time::{Instant, Sleep, sleep};
-use wakeline_runtime::{Handle, TryCurrentError};
+use wakeline_runtime::time::{Sleep, sleep};
 
 /// What there is of a timeout while it is under way.
 pub(super) struct Timeout {
@@ -61,24 +61,24 @@ impl Timeout {
     /// `Unsupported` outside of a runtime.
     #[track_caller]
     pub(super) fn new(duration: Duration, until: Until) -> io::Result<Timeout> {
-        let outside = |_: TryCurrentError| {
+        let Ok(runtime) = Handle::try_current() else {
             let why = "a timeout goes by the clock of the runtime in which it is submitted, and here is none";
-            io::Error::new(io::ErrorKind::Unsupported, why)
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         };
-        let runtime = Handle::try_current().map_err(outside)?;
         Ok(Timeout { runtime, sleep: Some(sleep(duration)), duration, timer: None, is_due: false, until })
     }
 
     /// Sets the timer of `op`, which it belongs to, once.
     pub(super) fn start(&mut self, op: &Arc<Op>) {
-        let Some(mut sleep) = self.sleep.take() else { return };
+        let Some(from_submission) = self.sleep.take() else { return };
         let (alarm, duration) = (Alarm(Arc::downgrade(op)), self.duration);
         let begins_here = matches!(self.until, Until::Over(_));
         let task = self.runtime.spawn(async move {
             if begins_here {
-                sleep.reset(Instant::now().saturating_add(duration));
+                sleep(duration).await
+            } else {
+                from_submission.await
             }
-            sleep.await;
             if let Some(op) = alarm.0.upgrade() {
                 op.expire();
             }
