@@ -39,7 +39,8 @@ impl ControlBlock {
         if let Some(keep) = &mut self.keep {
             keep.probes = 0;
         }
-        let is_plain = self.loss.is_none() && at.header.options.sack.as_slice().is_empty();
+        let is_calm = self.loss.as_ref().is_none_or(|loss| loss.is_calm());
+        let is_plain = is_calm && at.header.options.sack.as_slice().is_empty();
         if is_plain && self.ca_state == CaState::Open && !self.is_echo(at.header.flags) {
             if is_advancing {
                 return self.take_plain_ack(at, done);
@@ -79,6 +80,9 @@ impl ControlBlock {
             self.set_transmission_timer(at.now);
         }
         self.inform_congestion(&before, &news, (rtt, rate));
+        if self.ca_state == CaState::Open && self.loss.as_ref().is_some_and(|loss| loss.is_forgettable()) {
+            self.loss = None;
+        }
     }
 
     /// The same while nothing is amiss: what is acknowledged is what was sent first, each once.
@@ -97,6 +101,9 @@ impl ControlBlock {
         let rtt = self.measure(at, (times, None), true);
         self.stats.delivered = self.stats.delivered.wrapping_add(delivered.segments);
         let newest = popped.map(|popped| popped.last);
+        if let (Some(loss), Some(newest)) = (&mut self.loss, newest.filter(|it| !it.marks.contains(Marks::REPEATED))) {
+            loss.rack.advance((newest.sent_at, newest.end), at.now);
+        }
         let rate = self.delivery.sample(at.now, delivered, newest.as_ref(), self.min_rtt.us());
         if delivered.segments > 0 {
             self.set_transmission_timer(at.now);

@@ -456,6 +456,11 @@ impl ControlBlock {
         self.rtt.rto()
     }
 
+    /// Whether something is remembered of loss, and whether acknowledgements take the long way for it.
+    pub(crate) fn loss_memory(&self) -> (bool, bool) {
+        (self.loss.is_some(), self.loss.as_ref().is_some_and(|loss| !loss.is_calm()))
+    }
+
     /// What must be true between any two calls.
     pub(crate) fn assert_invariants(&self) {
         if self.state == State::Closed {

@@ -20,8 +20,6 @@ pub(crate) struct Loss {
     /// How many segments were sent again, and how much text.
     pub(crate) total_retrans: u32,
     pub(crate) bytes_retrans: u64,
-    /// The peer acknowledges its own first block no more.
-    pub(crate) is_reneging: bool,
 }
 
 /// What tells that a recovery was for nothing.
@@ -68,8 +66,22 @@ impl Loss {
             duplicates: 0,
             total_retrans: 0,
             bytes_retrans: 0,
-            is_reneging: false,
         }
+    }
+
+    /// Whether an acknowledgement of what was sent first changes nothing here but RACK's newest: no segment is marked, and no
+    /// question is open. What was learned of the path, and what was counted, may be there.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.board.is_empty() && self.probe.is_none() && self.frto == Frto::Off && !self.rack.awaits_adaption()
+    }
+
+    /// Whether it is as one that is made anew; RACK's newest, which the next segment that arrives would replace, does not count.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        let Undo { marker, retrans, stamp } = self.undo;
+        let counted = (self.duplicates, self.total_retrans) != (0, 0);
+        let undoes = marker.is_some() || retrans.is_some() || stamp.is_some();
+        self.is_calm() && !counted && !undoes && self.rack.has_learned_nothing()
     }
 }
 

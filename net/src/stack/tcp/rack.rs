@@ -94,6 +94,16 @@ impl Rack {
         }
     }
 
+    /// Whether [`adapt`](Self::adapt) has something to do with what is delivered next.
+    pub(crate) const fn awaits_adaption(&self) -> bool {
+        self.duplicate_seen
+    }
+
+    /// Whether nothing is known of the path that a new one would not take for granted.
+    pub(crate) const fn has_learned_nothing(&self) -> bool {
+        matches!((self.reordering_seen, self.reordering, self.steps, self.persist), (0, REORDERING, 1, 0))
+    }
+
     /// A recovery is over.
     pub(crate) fn on_recovered(&mut self) {
         self.persist = self.persist.saturating_sub(1);

@@ -68,7 +68,11 @@ impl ControlBlock {
         // D. The end of a state: everything is acknowledged that was out when it began.
         let over = !self.snd_una.is_before(self.high_seq);
         match self.ca_state {
-            CaState::Open => self.loss_mut().undo.stamp = None,
+            CaState::Open => {
+                if let Some(loss) = &mut self.loss {
+                    loss.undo.stamp = None;
+                }
+            }
             CaState::Cwr if over && self.snd_una != self.high_seq => {
                 self.congestion.on_recovery_exit(at.now);
                 self.ca_state = CaState::Open;

@@ -43,6 +43,11 @@ impl Scoreboard {
         (self.sacked.segments, self.lost.segments, self.again.segments) == (0, 0, 0)
     }
 
+    /// Whether it is [clear](Self::is_clear), and no table has an entry either.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_clear() && self.arrived.first().is_none() && self.due.is_empty() && self.sent_again.is_empty()
+    }
+
     /// The number after the highest that has arrived out of order; `base` when none has.
     pub(crate) fn highest(&self, base: u64) -> u64 {
         self.arrived.end().unwrap_or(base).max(base)
@@ -114,6 +119,12 @@ impl Scoreboard {
     /// Everything below `base` is acknowledged.
     pub(crate) fn release(&mut self, base: u64) {
         self.arrived.remove_below(base);
+        while self.due.peek().is_some_and(|&Reverse(number)| number < base) {
+            self.due.pop();
+        }
+        while self.sent_again.front().is_some_and(|&(number, _)| number < base) {
+            self.sent_again.pop_front();
+        }
     }
 
     /// `tcp_mark_skb_lost`: a segment, or what it was sent again as, is lost.

@@ -56,7 +56,6 @@ impl ControlBlock {
         }
         self.ca_state = CaState::Open;
         if let Some(loss) = &mut self.loss {
-            loss.is_reneging = false;
             loss.frto = Frto::Off;
         }
         false

@@ -94,6 +94,30 @@ fn a_loss_that_the_probe_repairs_costs_window_all_the_same() {
     assert!(block_of(&mut world, CLIENT, client).cwnd() < before);
 }
 
+/// A probe of new text for which there was no need leaves nothing behind; after a repair what is counted and was learned is
+/// kept. Neither keeps the acknowledgements that follow on the long way.
+#[test]
+fn what_is_over_is_forgotten() {
+    let (mut world, client, server) = establish(9, true);
+    let bytes = pattern(24 * MSS);
+    world.wire.delay_us = 50_000;
+    world.send(CLIENT, client, &bytes).unwrap();
+    world.run_ms(90);
+    assert_eq!(block_of(&mut world, CLIENT, client).loss_memory(), (true, true), "the probe is out");
+    world.run_ms(500);
+    assert_eq!((world.count(CLIENT, Mib::TcpExtTCPLossProbes), world.count(CLIENT, Mib::TcpRetransSegs)), (1, 0));
+    assert_eq!(block_of(&mut world, CLIENT, client).loss_memory(), (false, false));
+    assert_eq!(world.recv(SERVER, server).unwrap(), bytes);
+
+    let (mut world, client, _) = establish(10, true);
+    send(&mut world, client, "..x.......");
+    world.run_ms(70);
+    assert_eq!(block_of(&mut world, CLIENT, client).loss_memory(), (true, true), "in recovery");
+    world.run_ms(500);
+    assert_eq!(block_of(&mut world, CLIENT, client).loss_memory(), (true, false));
+    assert_eq!(world.count(CLIENT, Mib::TcpRetransSegs), 1);
+}
+
 #[test]
 fn a_little_disorder_is_no_loss() {
     // Ten milliseconds are a quarter of the round trip.
