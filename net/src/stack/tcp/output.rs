@@ -166,10 +166,31 @@ impl ControlBlock {
         (room && in_window && self.congestion.may_send(now)).then(|| self.send_again(now, number))
     }
 
-    /// Sends a segment again as it is. Small ones are not put together (Linux's `tcp_collapse_retrans`): they cost a header
-    /// each, as they did the first time.
+    /// `tcp_retrans_try_collapse`: the segments behind one that is to be sent again become part of it, as long as all fit into
+    /// one and into the window, and have not arrived. What others have become part of before stays by itself, for it mostly is
+    /// full. Returns its number from here on.
+    fn collapse(&mut self, mut number: u64) -> u64 {
+        let (duplicates, most, edge) = (!self.has_sack(), self.text_max(), self.snd_una + self.snd_wnd);
+        let is_open = |sent: &Sent| !sent.marks.intersects(Marks::SACKED | Marks::FIN);
+        let loss = self.loss.get_or_insert_with(|| Box::new(Loss::new()));
+        while self.sent.get(number).is_some_and(is_open)
+            && let Some(next) = self.sent.next_alone(number).filter(|next| !next.marks.contains(Marks::SACKED))
+            && !next.end.is_after(edge)
+        {
+            let fin = u32::from(next.marks.contains(Marks::FIN));
+            if next.end - self.sent.start_of(number) - fin > most {
+                break;
+            }
+            loss.board.join_next(&mut self.sent, number, duplicates);
+            number += 1;
+        }
+        number
+    }
+
+    /// Sends a segment again, with small ones behind it.
     #[inline(never)]
     fn send_again(&mut self, now: Instant, number: u64) -> Outgoing {
+        let number = self.collapse(number);
         let (timed, stamp) = (self.has_sack(), self.ts.value(now));
         let loss = self.loss.get_or_insert_with(|| Box::new(Loss::new()));
         loss.board.on_sent_again(&mut self.sent, number, timed, now);

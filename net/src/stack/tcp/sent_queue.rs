@@ -1,7 +1,8 @@
 //! The segments that were sent and are not acknowledged: one record for each, in the order of the stream.
 //!
-//! A record has a number that stays the same, so that other tables can name it; numbers do not wrap. Most connections have at
-//! most one segment out.
+//! A record has a number that stays the same, so that other tables can name it; numbers do not wrap. Where two segments have
+//! become one, that has the second's number, and at the first's is an empty record, which is no segment. Most connections have
+//! at most one segment out.
 
 use crate::stack::tcp::short_queue::ShortQueue;
 use crate::wire::tcp::SeqNumber;
@@ -12,6 +13,8 @@ use wakeline_runtime::clock::Instant;
 pub(crate) struct SentQueue {
     /// Where the first segment begins.
     start: SeqNumber,
+    /// How many records are empty. The first and the last are not.
+    empty: u32,
     /// The first segment's number.
     base: u64,
     records: ShortQueue<Sent>,
@@ -78,7 +81,7 @@ impl Marks {
 impl SentQueue {
     /// Nothing sent; the first segment will begin at `start`.
     pub(crate) const fn new(start: SeqNumber) -> SentQueue {
-        SentQueue { start, base: 0, records: ShortQueue::new() }
+        SentQueue { start, empty: 0, base: 0, records: ShortQueue::new() }
     }
 
     #[inline]
@@ -89,13 +92,13 @@ impl SentQueue {
     /// How many segments are out.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.records.len()
+        self.records.len() - self.empty as usize
     }
 
     /// The number of the first segment, and the number after the last one's.
     #[inline]
     pub(crate) fn numbers(&self) -> (u64, u64) {
-        (self.base, self.base + self.len() as u64)
+        (self.base, self.base + self.records.len() as u64)
     }
 
     #[inline]
@@ -114,7 +117,27 @@ impl SentQueue {
         let sent = self.records.pop_front()?;
         self.start = sent.end;
         self.base += 1;
+        if self.empty > 0 {
+            self.skip_empty();
+        }
         Some(sent)
+    }
+
+    /// The first record is a segment.
+    #[cold]
+    fn skip_empty(&mut self) {
+        while self.records.front().is_some_and(|first| first.end == self.start) {
+            self.records.pop_front();
+            self.base += 1;
+            self.empty -= 1;
+        }
+    }
+
+    /// How many of the first `count` records are empty.
+    #[cold]
+    fn count_empty(&self, count: usize) -> usize {
+        let ends = || self.records.iter().take(count).map(|sent| sent.end);
+        ends().zip(ends().skip(1)).filter(|(end, next)| end == next).count()
     }
 
     /// Takes out all segments that end at `ack` or before it. Says how many they were, what marks any of them had, and which
@@ -126,10 +149,36 @@ impl SentQueue {
             (count, marks, last) = (count + 1, marks | next.marks, next);
         }
         let last = *last;
+        let empty = if self.empty > 0 { self.count_empty(count) } else { 0 };
         self.records.discard_front(count);
         self.start = last.end;
         self.base += count as u64;
-        Some(Popped { count: count as u32, marks, first, last })
+        if self.empty > 0 {
+            self.empty -= empty as u32;
+            self.skip_empty();
+        }
+        Some(Popped { count: (count - empty) as u32, marks, first, last })
+    }
+
+    /// The segment behind the one with a number, if it is as it was sent first.
+    pub(crate) fn next_alone(&self, number: u64) -> Option<&Sent> {
+        let end = self.get(number)?.end;
+        self.get(number + 1).filter(|next| next.end != end)
+    }
+
+    /// Makes one segment of the one with a number and the next, which [was not made](Self::next_alone) that way. It has the next
+    /// one's number; the first's marks, for it is the first that is sent again; and how the next one ended.
+    pub(crate) fn join_next(&mut self, number: u64) {
+        const KEPT: Marks = Marks::REPEATED.union(Marks::FIN).union(Marks::PUSH);
+        let start = self.start_of(number);
+        let Some(first) = self.get_mut(number) else { return };
+        let joint = *first;
+        // Whoever looks for what was sent once passes over what is empty.
+        *first = Sent { end: start, marks: Marks::REPEATED, ..joint };
+        let Some(next) = self.get_mut(number + 1) else { return };
+        *next = Sent { end: next.end, marks: joint.marks | (next.marks & KEPT), ..joint };
+        self.empty += 1;
+        self.skip_empty();
     }
 
     /// The first segment begins later now: a part of it was acknowledged.
@@ -179,14 +228,24 @@ impl SentQueue {
         low
     }
 
+    /// The number after that of the last segment that ends at `seq` or before it.
+    pub(crate) fn ending_by(&self, seq: SeqNumber) -> u64 {
+        let after = self.ending_after(seq);
+        // What is empty in front of the segment that ends later belongs to that.
+        if self.empty == 0 || after == self.base { after } else { self.ending_after(self.start_of(after) - 1) + 1 }
+    }
+
     /// Cuts every segment of more than `most` bytes into such as have no more. All get new numbers; returns those of the
     /// pieces. A mark that a segment had, each of its pieces has. Costs a step for each segment; segments only ever become
     /// smaller, so that happens a few times in a connection's life.
     pub(crate) fn cut(&mut self, most: u32) -> Vec<u64> {
         let (_, mut number) = self.numbers();
         let (mut start, mut pieces) = (self.start, Vec::new());
-        self.base = number;
+        (self.base, self.empty) = (number, 0);
         for sent in self.records.drain() {
+            if sent.end == start {
+                continue;
+            }
             let fin = u32::from(sent.marks.contains(Marks::FIN));
             let mut cut = false;
             while sent.end - start > most + fin {
@@ -204,7 +263,8 @@ impl SentQueue {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.base += self.len() as u64;
+        self.base += self.records.len() as u64;
+        self.empty = 0;
         self.records = ShortQueue::new();
     }
 }
@@ -245,5 +305,49 @@ mod tests {
         assert_eq!((queue.numbers(), queue.start), ((3, 5), at(30)));
         assert_eq!(queue.pop_through(at(60)).map(|popped| popped.count), Some(2));
         assert_eq!((queue.numbers(), queue.start), ((5, 5), at(50)));
+    }
+
+    #[test]
+    fn joint_segments_count_as_one_and_other_numbers_stay() {
+        let check = |queue: &SentQueue, len, numbers, ends: &[(u64, u32, u32)]| {
+            assert_eq!((queue.len(), queue.numbers()), (len, numbers));
+            for &(number, start, end) in ends {
+                assert_eq!(
+                    (queue.start_of(number), queue.get(number).unwrap().end),
+                    (SeqNumber(start), SeqNumber(end))
+                );
+            }
+        };
+        let filled = || {
+            let mut queue = SentQueue::new(SeqNumber(0));
+            (1..=6).for_each(|n| queue.push(sent(10 * n)));
+            queue.get_mut(2).unwrap().marks = Marks::LOST;
+            queue.get_mut(4).unwrap().marks = Marks::LOST | Marks::PUSH;
+            queue
+        };
+        // In the middle.
+        let mut queue = filled();
+        queue.join_next(2);
+        queue.join_next(3);
+        assert!(queue.next_alone(1).is_none() && queue.next_alone(4).is_some() && queue.next_alone(5).is_none());
+        check(&queue, 4, (0, 6), &[(1, 10, 20), (4, 20, 50), (5, 50, 60)]);
+        assert_eq!(queue.get(4).unwrap().marks, Marks::LOST | Marks::PUSH);
+        assert_eq!(queue.ending_after(SeqNumber(20)), 4);
+        // Either way past it.
+        let popped = queue.pop_through(SeqNumber(50)).unwrap();
+        assert_eq!((popped.count, popped.last.end), (3, SeqNumber(50)));
+        check(&queue, 1, (5, 6), &[(5, 50, 60)]);
+        let mut queue = filled();
+        queue.join_next(1);
+        assert_eq!(queue.pop_front().map(|sent| sent.end), Some(SeqNumber(10)));
+        check(&queue, 4, (2, 6), &[(2, 10, 30)]);
+        // The first, and all of them.
+        let mut queue = filled();
+        (0..5).for_each(|number| queue.join_next(number));
+        check(&queue, 1, (5, 6), &[(5, 0, 60)]);
+        let mut queue = filled();
+        queue.join_next(2);
+        assert_eq!(queue.cut(15).len(), 2);
+        check(&queue, 6, (6, 12), &[(8, 20, 35), (9, 35, 40)]);
     }
 }
