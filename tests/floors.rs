@@ -178,6 +178,7 @@ const LAW: Law = Law {
         Listed { file: "runtime/src/task/join.rs", why: "the references that the state word counts" },
         Listed { file: "runtime/src/task/mod.rs", why: "what may be sent and shared between threads" },
         Listed { file: "runtime/src/task/waker.rs", why: "a task's RawWaker" },
+        Listed { file: "net/src/wire/checksum/avx2.rs", why: "registers that not every processor has, and a load into one" },
     ],
 
     // Files that may ask the operating system for the time, or sleep.
