@@ -18,7 +18,6 @@ use crate::wire::ipv4::{Ipv4Header, protocol};
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::tcp::{TcpFlags, TcpHeader};
 use std::fmt;
-use std::hint::black_box;
 use std::iter;
 use std::time::Duration;
 use wakeline_runtime::clock::Instant;
@@ -62,13 +61,17 @@ struct Held {
     since: Option<Instant>,
 }
 
-/// Looks at each frame's headers, as a driver does (`net_prefetch`): so they come out of memory side by side, and not each when
-/// the one before was summed.
-fn prefetch(frames: &[PacketBuf]) {
-    for frame in frames {
-        let data = frame.data();
-        black_box((data.first().copied(), data.last().copied()));
-    }
+/// Whether one of them could be merged. Looks at each frame's headers, as a driver does (`net_prefetch`): so they come out of memory side
+/// by side, and not each when the one before was summed.
+fn hold_tcp(frames: &[PacketBuf]) -> bool {
+    let is_tcp = |frame: &PacketBuf| {
+        let head = frame.data().first_chunk::<{ TCP_V4 }>();
+        head.is_some_and(|head| match u16_at(head, 12) {
+            0x86dd => head[IP + 6] == protocol::TCP,
+            _ => head[IP + 9] == protocol::TCP,
+        })
+    };
+    frames.iter().fold(false, |any, frame| any | is_tcp(frame))
 }
 
 /// What is to be known of a segment that may be merged.
@@ -102,10 +105,13 @@ const FIN_PSH: TcpFlags = TcpFlags::FIN.union(TcpFlags::PSH);
 impl Gro {
     /// Merges what can be merged among the frames of a poll. Every byte that went in comes out, once.
     pub(crate) fn merge(&mut self, frames: &mut Vec<PacketBuf>) {
-        prefetch(frames);
         let mut out = std::mem::take(&mut self.spare);
-        for frame in frames.drain(..) {
-            self.receive(frame, &mut out);
+        if hold_tcp(frames) {
+            for frame in frames.drain(..) {
+                self.receive(frame, &mut out);
+            }
+        } else {
+            std::mem::swap(frames, &mut out);
         }
         for bucket in 0..BUCKETS {
             while !self.buckets[bucket].is_empty() {

@@ -169,10 +169,11 @@ impl RxQueue {
 
     #[inline]
     fn device_fill(&mut self, frame: PacketBuf) -> bool {
-        if !self.fifo.is_empty() || !self.has_room_for(&frame) {
+        let needed = descriptors_of(&frame);
+        if !self.fifo.is_empty() || !self.has_room_for(needed) {
             return self.overflow(frame);
         }
-        self.write_back(frame);
+        self.write_back(frame, needed);
         true
     }
 
@@ -189,11 +190,8 @@ impl RxQueue {
     }
 
     #[inline]
-    fn has_room_for(&self, frame: &PacketBuf) -> bool {
-        match descriptors_of(frame) {
-            1 => self.head != self.tail,
-            needed => needed <= self.available(),
-        }
+    fn has_room_for(&self, needed: usize) -> bool {
+        if needed == 1 { self.head != self.tail } else { needed <= self.available() }
     }
 
     /// How many descriptors the device owns.
@@ -202,8 +200,8 @@ impl RxQueue {
     }
 
     #[inline]
-    fn write_back(&mut self, frame: PacketBuf) {
-        for _ in 1..descriptors_of(&frame) {
+    fn write_back(&mut self, frame: PacketBuf, needed: usize) {
+        for _ in 1..needed {
             self.write_slot(None);
             self.stats.rx_non_eop_descs += 1;
         }
@@ -267,10 +265,10 @@ impl RxQueue {
         self.unposted = 0;
         self.stats.rx_tail_writes += 1;
         // The device sees the new descriptors and empties its FIFO into them.
-        while self.fifo.front().is_some_and(|frame| self.has_room_for(frame)) {
+        while let Some(needed) = self.fifo.front().map(descriptors_of).filter(|&needed| self.has_room_for(needed)) {
             let Some(frame) = self.fifo.pop_front() else { break };
             self.fifo_bytes -= frame.whole_len();
-            self.write_back(frame);
+            self.write_back(frame, needed);
         }
         Refill::Fine
     }

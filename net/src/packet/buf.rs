@@ -201,23 +201,29 @@ impl PacketBuf {
     #[inline]
     pub(crate) fn absorb(&mut self, next: &mut PacketBuf) -> bool {
         let (mine, theirs) = (&mut *self.0, &mut *next.0);
-        let (Some(last), Some(first)) = (mine.frags.last(), theirs.frags.first()) else { return false };
+        let (Some(last), Some(first)) = (mine.frags.last_mut(), theirs.frags.first()) else { return false };
         let joins = last.is_continued_by(first);
+        if joins && theirs.len == 0 && theirs.frags.len() == 1 {
+            // So nearly all go.
+            mine.frags_len += theirs.frags_len;
+            mine.frags_truesize += theirs.frags_truesize;
+            (theirs.frags_len, theirs.frags_truesize) = (0, 0);
+            if let Some(first) = theirs.frags.pop() {
+                last.join(first);
+            }
+            return true;
+        }
         if theirs.len > 0 || mine.frags.len() + theirs.frags.len() > FRAGS + usize::from(joins) {
             return false;
         }
         (mine.frags_len, mine.frags_truesize) =
             (mine.frags_len + theirs.frags_len, mine.frags_truesize + theirs.frags_truesize);
         (theirs.frags_len, theirs.frags_truesize) = (0, 0);
-        if joins {
-            let first = if theirs.frags.len() == 1 { theirs.frags.pop() } else { Some(theirs.frags.remove(0)) };
-            if let (Some(last), Some(first)) = (mine.frags.last_mut(), first) {
-                last.join(first);
-            }
+        let mut frags = theirs.frags.drain(..);
+        if joins && let (Some(last), Some(first)) = (mine.frags.last_mut(), frags.next()) {
+            last.join(first);
         }
-        if !theirs.frags.is_empty() {
-            mine.frags.append(&mut theirs.frags);
-        }
+        mine.frags.extend(frags);
         true
     }
 
