@@ -96,7 +96,7 @@ impl HostBuilder {
             irq_chip: IrqChip::default(),
             threadirqs: false,
             core: NetCore::default(),
-            offloads: Offloads::empty(),
+            offloads: Offloads::SOFTWARE,
             mtu: MTU_DEFAULT,
             limits: Limits::default(),
             addrs: Vec::new(),
@@ -192,7 +192,8 @@ impl HostBuilder {
         self
     }
 
-    /// The work that the host leaves to its device; none by default, so that every frame on the wire is a real one.
+    /// The work that the host leaves to its device or does at its edge, all of it: [`Offloads::SOFTWARE`] by default, so that
+    /// every frame on the wire is a real one.
     pub fn offloads(mut self, offloads: Offloads) -> HostBuilder {
         self.offloads = offloads;
         self

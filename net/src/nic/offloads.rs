@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 bitflags::bitflags! {
-    /// The work that a host leaves to its device. A host has none unless it is built with some; Linux has all that its device
-    /// can do.
+    /// The work that a host leaves to its device, or does in software at its edge. A host has what is done
+    /// [in software](Offloads::SOFTWARE) unless it is built otherwise; Linux has what its device can do, too.
     ///
     /// # Examples
     /// ```
@@ -31,6 +31,9 @@ bitflags::bitflags! {
         /// `generic-segmentation-offload`: the stack makes super-segments where the device does not cut them, and cuts them
         /// itself on the way out, so that each costs one way through the stack.
         const GENERIC_SEGMENTATION = 1 << 5;
+        /// What needs no device and is on by default (`NETIF_F_SOFT_FEATURES`): `generic-segmentation-offload` and
+        /// `generic-receive-offload`. Every frame on the wire is a real one all the same.
+        const SOFTWARE = Offloads::GENERIC_SEGMENTATION.bits() | Offloads::GENERIC_RECEIVE.bits();
     }
 }
 
