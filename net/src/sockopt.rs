@@ -22,6 +22,10 @@ pub(crate) enum Opt {
     KeepAlive,
     /// `SO_RCVLOWAT`, a number.
     RcvLowat,
+    /// `SO_BINDTODEVICE`, a name; none is the empty one.
+    BoundDevice,
+    /// `SO_INCOMING_CPU`, a number; none is -1.
+    IncomingCpu,
     /// `SO_BUSY_POLL`, a time in microseconds; none is off.
     BusyPoll,
     /// `SO_PREFER_BUSY_POLL`, a flag.
@@ -144,7 +148,7 @@ impl MtuDiscover {
     }
 }
 
-/// A short name, as `TCP_CONGESTION` has them.
+/// A short name, as `TCP_CONGESTION` and interfaces have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
     bytes: [u8; Name::MAX],
@@ -152,7 +156,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// `TCP_CA_NAME_MAX`
+    /// `TCP_CA_NAME_MAX`, `IFNAMSIZ`
     pub(crate) const MAX: usize = 16;
 
     /// The name, or `None` when it is longer than names are.
@@ -182,6 +186,13 @@ impl Typed for bool {
 impl Typed for u32 {
     fn of(value: Value) -> Option<u32> {
         if let Value::Number(number) = value { Some(number) } else { None }
+    }
+}
+
+/// A number that may be none, which is -1.
+impl Typed for Option<u32> {
+    fn of(value: Value) -> Option<Option<u32>> {
+        if let Value::Number(number) = value { Some((number != u32::MAX).then_some(number)) } else { None }
     }
 }
 

@@ -64,6 +64,87 @@ fn options_begin_with_linuxs_defaults_and_are_kept() {
 }
 
 #[test]
+fn a_socket_is_bound_to_an_interface_and_asks_for_a_cpu() {
+    const ENODEV: i32 = 19;
+    on_both_networks(|bind| {
+        Box::pin(async move {
+            let socket = socket_for(bind);
+            assert_eq!((socket.device().unwrap(), socket.incoming_cpu().unwrap()), (None, None));
+            for nowhere in ["no-such-dev", "a-name-that-is-too-long"] {
+                let error = socket.bind_device(Some(nowhere.as_bytes())).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(ENODEV), "{nowhere}");
+            }
+            socket.bind_device(Some(b"lo")).unwrap();
+            socket.set_incoming_cpu(1).unwrap();
+            assert_eq!((socket.device().unwrap(), socket.incoming_cpu().unwrap()), (Some(b"lo".to_vec()), Some(1)));
+            socket.bind(bind.parse().unwrap()).unwrap();
+            let listener = socket.listen(4).unwrap();
+            assert_eq!((listener.device().unwrap(), listener.incoming_cpu().unwrap()), (Some(b"lo".to_vec()), Some(1)));
+            // What comes from the own host comes from there.
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            client.write_all(b"x").await.unwrap();
+            server.read_exact(&mut [0]).await.unwrap();
+            assert_eq!(server.device().unwrap(), Some(b"lo".to_vec()), "from its listener");
+            assert!(server.incoming_cpu().unwrap().is_some(), "it has received");
+            let udp = UdpSocket::bind(bind).await.unwrap();
+            udp.bind_device(Some(b"lo")).unwrap();
+            udp.send_to(b"y", udp.local_addr().unwrap()).await.unwrap();
+            assert_eq!(udp.recv_from(&mut [0; 9]).await.unwrap().0, 1);
+            udp.bind_device(None).unwrap();
+            assert_eq!(udp.device().unwrap(), None);
+        })
+    });
+}
+
+/// Row 31 of the receive path, from one end to the other: `lo` and the device are two worlds, even at one port.
+#[wakeline::test]
+async fn what_comes_from_elsewhere_and_from_the_host_itself_may_be_two_listeners() {
+    let lan = Lan::with_seed(1);
+    let host = lan.host("host").build().unwrap();
+    let client = lan.host("client").build().unwrap();
+    let listen = |device: &[u8]| {
+        let _here = host.enter();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind_device(Some(device)).unwrap();
+        socket.bind("0.0.0.0:80".parse().unwrap()).unwrap();
+        socket.listen(4).unwrap()
+    };
+    let addr = SocketAddr::new(host.addrs()[0], 80);
+    let outside = listen(b"eth0");
+    let error = host.run(TcpStream::connect(addr)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let inside = listen(b"lo");
+    for (from, listener) in [(&client, &outside), (&host, &inside), (&client, &outside)] {
+        let stream = from.run(TcpStream::connect(addr)).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer, stream.local_addr().unwrap());
+    }
+    drop(outside);
+    let error = client.run(TcpStream::connect(addr)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    // Datagrams alike, whole and in pieces, until the socket hears from everywhere.
+    let receiver = host.run(UdpSocket::bind("0.0.0.0:9")).await.unwrap();
+    let senders = [
+        host.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap(),
+        client.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap(),
+    ];
+    let to = SocketAddr::new(host.addrs()[0], 9);
+    for (device, heard) in [(Some(&b"lo"[..]), [true, false]), (Some(b"eth0"), [false, true]), (None, [true, true])] {
+        receiver.bind_device(device).unwrap();
+        for (sender, heard) in senders.iter().zip(heard) {
+            for len in [1, 4000] {
+                sender.send_to(&vec![7; len], to).await.unwrap();
+                let mut buf = [0; 5000];
+                let got =
+                    timeout(Duration::from_millis(if heard { 10_000 } else { 20 }), receiver.recv_from(&mut buf)).await;
+                assert_eq!(got.map(|got| got.unwrap().0).ok(), heard.then_some(len), "{device:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn ipv6_only_leaves_the_port_of_ipv4_to_others() {
     on_both_networks(|_| {
         Box::pin(async move {

@@ -154,6 +154,41 @@ macro_rules! socket_options {
                 busy_poll, set_busy_poll: Time(Option<std::time::Duration>), BusyPoll
             }
             $crate::api::options::option! {
+                /// The CPU that has last received for the socket, or that it was given (`SO_INCOMING_CPU`).
+                incoming_cpu -> Option<u32>, IncomingCpu
+            }
+            $crate::api::options::option! {
+                /// Of several sockets that would hear alike, the one with the CPU on which a packet is received comes first, also
+                /// among those that share a port (`SO_INCOMING_CPU`).
+                only set_incoming_cpu: Number(u32), IncomingCpu
+            }
+
+            /// The interface that the socket is bound to, if it is (`SO_BINDTODEVICE`).
+            ///
+            /// # Errors
+            /// Those of `getsockopt(2)`; `Unsupported` where the operating system has no such option.
+            pub fn device(&self) -> std::io::Result<Option<Vec<u8>>> {
+                let name: String = $crate::sockopt::typed(self.get_option($crate::sockopt::Opt::BoundDevice))?;
+                Ok((!name.is_empty()).then(|| name.into_bytes()))
+            }
+
+            /// Binds the socket to an interface, or to none again (`SO_BINDTODEVICE`): it hears only what arrives there, and
+            /// before others that are bound to none. An emulated host has its device and `lo`, from which what it sends to
+            /// itself arrives; a binding does not change which way packets leave it, nor what connections hear that there
+            /// are already.
+            ///
+            /// # Errors
+            /// `ENODEV` for an interface that there is not, `PermissionDenied` where Linux asks for `CAP_NET_RAW` (before 5.7, or to
+            /// change what was set); `Unsupported` where the operating system has no such option.
+            pub fn bind_device(&self, interface: Option<&[u8]>) -> std::io::Result<()> {
+                use $crate::sockopt::{Name, Opt, Value};
+                let name = std::str::from_utf8(interface.unwrap_or_default()).ok().and_then(Name::new);
+                // An interface's name is short, and here text.
+                let name = name.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENODEV))?;
+                self.set_option(Opt::BoundDevice, Value::Name(name))
+            }
+
+            $crate::api::options::option! {
                 /// Whether the softirq is to leave the polling to those who poll busily (`SO_PREFER_BUSY_POLL`): where the
                 /// device's interrupts are deferred, there are none while somebody does.
                 prefer_busy_poll, set_prefer_busy_poll: Flag(bool), PreferBusyPoll

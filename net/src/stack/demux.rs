@@ -7,6 +7,7 @@
 
 use crate::stack::endpoint::{Endpoint, Family, halves, word_of};
 use crate::stack::flow_table::FlowTable;
+use crate::stack::hears::{Hears, Ingress};
 use ahash::RandomState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -102,23 +103,31 @@ pub(crate) struct Binding {
     pub(crate) listens: bool,
     /// Whether it is one of TCP.
     pub(crate) is_tcp: bool,
+    pub(crate) hears: Hears,
 }
 
 impl Binding {
     /// A socket of UDP that shares its place with nobody.
     pub(crate) fn alone(family: Family) -> Binding {
-        Binding { family, reuse_port: false, reuse_addr: false, listens: true, is_tcp: false }
+        Binding { family, reuse_port: false, reuse_addr: false, listens: true, is_tcp: false, hears: Hears::new() }
     }
 
     /// A socket of TCP, which does not listen yet.
     pub(crate) fn tcp(family: Family, reuse_addr: bool, reuse_port: bool) -> Binding {
-        Binding { family, reuse_port, reuse_addr, listens: false, is_tcp: true }
+        Binding { family, reuse_port, reuse_addr, listens: false, is_tcp: true, hears: Hears::new() }
     }
 
     /// `inet_bind_conflict`, seen from the one that comes.
     fn shares_with(&self, other: &Binding) -> bool {
         let by_addr = self.reuse_addr && other.reuse_addr && !(other.is_tcp && other.listens);
-        by_addr || (self.reuse_port && other.reuse_port)
+        by_addr || (self.reuse_port && other.reuse_port) || self.hears.is_apart_from(&other.hears)
+    }
+
+    /// Among those that would hear what arrives there (`inet_lookup`'s `compute_score`, and UDP's): how well it fits. `is_native`: it is
+    /// of the packet's family.
+    fn score(&self, at: Ingress, is_native: bool) -> u32 {
+        let device = if self.is_tcp { 1 } else { 4 };
+        1 + u32::from(is_native) + device * u32::from(self.hears.has_device()) + u32::from(self.hears.prefers(at))
     }
 }
 
@@ -136,6 +145,8 @@ struct Group {
 struct Bound {
     socket: u32,
     binding: Binding,
+    /// Who was bound later has more.
+    order: u64,
 }
 
 /// The places at which a socket stands.
@@ -170,27 +181,52 @@ impl<T: Copy + PartialEq> Demux<T> {
         self.exact.get(flow, has_flow)
     }
 
-    /// The socket that is bound to the flow's local address, or else to its port on any address.
-    pub(crate) fn bound(&self, flow: &FourTuple) -> Option<u32> {
+    /// The socket that is bound to the flow's local address, or else to its port on any address, and hears what arrives there.
+    pub(crate) fn bound(&self, flow: &FourTuple, at: Ingress) -> Option<u32> {
         let any = Endpoint::new(if flow.is_v4() { ANY_V4 } else { ANY_V6 }, flow.local.port());
         [flow.local, any]
             .iter()
             .filter_map(|place| self.bound.get(place))
-            .find_map(|group| self.chosen(&group.native, flow).or_else(|| self.chosen(&group.dual, flow)))
+            .find_map(|group| self.chosen(group, flow, at))
     }
 
-    /// The newest of those that share a place, or, where they share its flows, the one that this flow belongs to.
-    fn chosen(&self, members: &[Bound], flow: &FourTuple) -> Option<u32> {
+    /// Which of those that share a place (`inet_lhash2_lookup`, `udp4_lib_lookup2`): the one that fits best, of several the newest; and
+    /// where it shares the flows with others, the one that this flow belongs to.
+    fn chosen(&self, group: &Group, flow: &FourTuple, at: Ingress) -> Option<u32> {
         // A socket of TCP that is bound and does not listen is not there for anybody, nor is one of UDP that has a peer.
-        let listening = members.iter().filter(|bound| bound.binding.listens);
-        let many = listening.clone().count();
-        let newest = listening.clone().next_back()?;
-        if many == 1 || !newest.binding.reuse_port {
-            return Some(newest.socket);
+        let hears = |bound: &&Bound| bound.binding.listens && bound.binding.hears.admits(at);
+        if let ([only], []) | ([], [only]) = (&group.native[..], &group.dual[..]) {
+            return Some(only).filter(hears).map(|bound| bound.socket);
         }
+        let sides = [(&group.native, true), (&group.dual, false)];
+        let scored = sides.into_iter().flat_map(|(side, is_native)| {
+            side.iter().filter(hears).map(move |bound| (bound.binding.score(at, is_native), bound.order, bound, side))
+        });
+        let (_, _, best, side) = scored.max_by_key(|&(score, order, ..)| (score, order))?;
+        if !best.binding.reuse_port {
+            return Some(best.socket);
+        }
+        self.of_those_that_share(side, best, flow, at)
+    }
+
+    /// `reuseport_select_sock_by_hash`: by the flow, and where some ask for a CPU, from there on the first that asks for this one.
+    fn of_those_that_share(&self, side: &[Bound], best: &Bound, flow: &FourTuple, at: Ingress) -> Option<u32> {
+        let shares = |bound: &&Bound| {
+            let Binding { listens, reuse_port, hears, .. } = bound.binding;
+            listens && reuse_port && hears.has_device_of(&best.binding.hears)
+        };
+        let members = side.iter().filter(shares);
+        let many = members.clone().count();
         // `reciprocal_scale(hash, num_socks)`
-        let hash = self.hasher.hash_one(flow) & 0xffff_ffff;
-        listening.clone().nth(((hash * many as u64) >> 32) as usize).map(|bound| bound.socket)
+        let first = (((self.hasher.hash_one(flow) & 0xffff_ffff) * many as u64) >> 32) as usize;
+        let mut from_there = members.clone().cycle().skip(first).take(many);
+        let prefers = |bound: &&Bound| bound.binding.hears.prefers(at);
+        let preferred = members
+            .clone()
+            .any(|bound| bound.binding.hears.has_cpu())
+            .then(|| from_there.clone().find(prefers))
+            .flatten();
+        preferred.or_else(|| from_there.next()).map(|bound| bound.socket)
     }
 
     /// Every socket that is bound to an address, or to its port on any address: those that hear what is for many.
@@ -236,7 +272,7 @@ impl<T: Copy + PartialEq> Demux<T> {
                 addrs.push(place.ip());
             }
             let group = self.bound.entry(place).or_default();
-            group.side(place, binding.family).push(Bound { socket, binding });
+            group.side(place, binding.family).push(Bound { socket, binding, order: self.version });
         }
         true
     }
@@ -256,6 +292,17 @@ impl<T: Copy + PartialEq> Demux<T> {
             }
         }
         true
+    }
+
+    /// A bound socket hears from elsewhere.
+    pub(crate) fn rebind(&mut self, local: Endpoint, socket: u32, binding: Binding) {
+        self.version += 1;
+        for place in places(local, binding.family) {
+            let Some(group) = self.bound.get_mut(&place) else { continue };
+            for bound in group.side(place, binding.family).iter_mut().filter(|bound| bound.socket == socket) {
+                bound.binding.hears = binding.hears;
+            }
+        }
     }
 
     /// From now on only what belongs exactly to one of its flows, or is for many, goes to a bound socket.
@@ -370,8 +417,11 @@ fn places(local: Endpoint, family: Family) -> Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sockopt::{Opt, Value};
+    use crate::stack::hears::{DEVICE, LOOPBACK};
 
     const OWN: &str = "10.0.0.1:80";
+    const HERE: Ingress = Ingress { device: DEVICE, cpu: 0 };
 
     fn end(text: &str) -> Endpoint {
         text.parse::<std::net::SocketAddr>().unwrap().into()
@@ -392,13 +442,13 @@ mod tests {
         for (any, own, other) in [("0.0.0.0:80", OWN, "10.0.0.1:81"), ("[::]:80", "[fd00::1]:80", "[fd00::1]:81")] {
             let mut demux = Demux::new([1, 2, 3, 4]);
             assert!(demux.bind(end(any), 1, binding(any, true)));
-            assert_eq!(demux.bound(&flow(own, 5)), Some(1));
+            assert_eq!(demux.bound(&flow(own, 5), HERE), Some(1));
             assert!(demux.bind(end(own), 2, binding(own, true)));
             let there = flow(own, 5);
             demux.insert(&there, 3u32);
             let exact = |demux: &Demux<u32>, flow: &FourTuple| demux.exact(flow, |_| *flow == there);
             assert_eq!((exact(&demux, &there), exact(&demux, &flow(own, 6))), (Some(3), None));
-            assert_eq!((demux.bound(&flow(own, 6)), demux.bound(&flow(other, 6))), (Some(2), None));
+            assert_eq!((demux.bound(&flow(own, 6), HERE), demux.bound(&flow(other, 6), HERE)), (Some(2), None));
         }
     }
 
@@ -435,20 +485,20 @@ mod tests {
     fn ipv6_only_leaves_ipv4_to_others() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         assert!(demux.bind(end("[::]:80"), 1, Binding::alone(Family::V6 { only: true })));
-        assert_eq!(demux.bound(&flow(OWN, 5)), None);
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), None);
         assert!(demux.bind(end("0.0.0.0:80"), 2, Binding::alone(Family::V4)));
-        assert_eq!((demux.bound(&flow(OWN, 5)), demux.bound(&flow("[fd00::1]:80", 5))), (Some(2), Some(1)));
+        assert_eq!((demux.bound(&flow(OWN, 5), HERE), demux.bound(&flow("[fd00::1]:80", 5), HERE)), (Some(2), Some(1)));
     }
 
     #[test]
     fn a_dual_socket_takes_what_no_socket_of_ipv4_does() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         assert!(demux.bind(end("[::]:80"), 1, binding("[::]:80", true)));
-        assert_eq!((demux.bound(&flow(OWN, 5)), demux.bound(&flow("[fd00::1]:80", 5))), (Some(1), Some(1)));
+        assert_eq!((demux.bound(&flow(OWN, 5), HERE), demux.bound(&flow("[fd00::1]:80", 5), HERE)), (Some(1), Some(1)));
         assert!(demux.bind(end("0.0.0.0:80"), 2, binding("0.0.0.0:80", true)));
-        assert_eq!((demux.bound(&flow(OWN, 5)), demux.bound(&flow("[fd00::1]:80", 5))), (Some(2), Some(1)));
+        assert_eq!((demux.bound(&flow(OWN, 5), HERE), demux.bound(&flow("[fd00::1]:80", 5), HERE)), (Some(2), Some(1)));
         demux.unbind(end("0.0.0.0:80"), 2, Family::V4);
-        assert_eq!(demux.bound(&flow(OWN, 5)), Some(1));
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), Some(1));
         demux.unbind(end("[::]:80"), 1, Family::V6 { only: false });
         assert!(!demux.port_in_use(80));
     }
@@ -471,8 +521,8 @@ mod tests {
     fn a_group_shares_its_flows_and_keeps_each_with_one_member() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         (0..4).for_each(|n| assert!(demux.bind(end(OWN), n, binding(OWN, true))));
-        let chosen: Vec<_> = (0..400).map(|port| demux.bound(&flow(OWN, port)).unwrap()).collect();
-        assert_eq!(chosen, (0..400).map(|port| demux.bound(&flow(OWN, port)).unwrap()).collect::<Vec<_>>());
+        let chosen: Vec<_> = (0..400).map(|port| demux.bound(&flow(OWN, port), HERE).unwrap()).collect();
+        assert_eq!(chosen, (0..400).map(|port| demux.bound(&flow(OWN, port), HERE).unwrap()).collect::<Vec<_>>());
         for n in 0..4 {
             let share = chosen.iter().filter(|&&member| member == n).count();
             assert!((60..140).contains(&share), "member {n}: {share}");
@@ -485,8 +535,9 @@ mod tests {
     fn a_group_that_grows_keeps_half_of_its_flows_in_place() {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         (0..4).for_each(|n| assert!(demux.bind(end(OWN), n, binding(OWN, true))));
-        let of_all =
-            |demux: &Demux<u32>| -> Vec<_> { (0..2000).map(|port| demux.bound(&flow(OWN, port)).unwrap()).collect() };
+        let of_all = |demux: &Demux<u32>| -> Vec<_> {
+            (0..2000).map(|port| demux.bound(&flow(OWN, port), HERE).unwrap()).collect()
+        };
         let four = of_all(&demux);
         assert!(demux.bind(end(OWN), 4, binding(OWN, true)));
         let five = of_all(&demux);
@@ -500,9 +551,9 @@ mod tests {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         let shared = Binding { reuse_addr: true, ..Binding::alone(Family::V4) };
         (0..3).for_each(|n| assert!(demux.bind(end(OWN), n, shared)));
-        assert_eq!(demux.bound(&flow(OWN, 5)), Some(2));
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), Some(2));
         demux.unbind(end(OWN), 2, Family::V4);
-        assert_eq!(demux.bound(&flow(OWN, 5)), Some(1));
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), Some(1));
     }
 
     /// `inet_csk_bind_conflict`
@@ -512,10 +563,77 @@ mod tests {
         let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
         assert!(demux.bind(end(OWN), 1, tcp) && demux.bind(end(OWN), 2, tcp));
         assert!(!demux.bind(end(OWN), 3, Binding::tcp(Family::V4, false, false)));
-        assert_eq!(demux.bound(&flow(OWN, 5)), None, "nobody listens");
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), None, "nobody listens");
         assert!(demux.listen(end(OWN), 1, tcp) && !demux.listen(end(OWN), 2, tcp));
         assert!(!demux.bind(end(OWN), 3, tcp));
-        assert_eq!(demux.bound(&flow(OWN, 5)), Some(1));
+        assert_eq!(demux.bound(&flow(OWN, 5), HERE), Some(1));
         assert!(demux.listen(end(OWN), 1, tcp), "again");
+    }
+
+    /// docs/rxpath.md, row 31: the device counts, then the CPU, and at last who was bound last. Sockets 1, 2, .. in the order in
+    /// which they were bound, each with its device and its CPU.
+    #[test]
+    fn device_before_cpu_before_age() {
+        const NONE: (u8, u32) = (0, u32::MAX);
+        let check =
+            |binding: fn(Family) -> Binding, sockets: &[(&str, (u8, u32))], at: (u8, u8), heard: Option<u32>| {
+                let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
+                for (&(local, (device, cpu)), socket) in sockets.iter().zip(1..) {
+                    let mut binding = Binding { reuse_addr: true, ..binding(Family::of(&local.parse().unwrap())) };
+                    assert!(demux.bind(end(local), socket, binding), "{sockets:?}");
+                    // Set afterwards, as most programs do.
+                    binding.hears.set(Opt::BoundDevice, Value::Number(device.into())).unwrap();
+                    binding.hears.set(Opt::IncomingCpu, Value::Number(cpu)).unwrap();
+                    demux.rebind(end(local), socket, binding);
+                }
+                let at = Ingress { device: at.0, cpu: at.1 };
+                assert_eq!(demux.bound(&flow(OWN, 5), at), heard, "{sockets:?} {at:?}");
+            };
+        let udp: fn(Family) -> Binding = Binding::alone;
+        // Listeners of TCP on one address share the port, or their devices differ.
+        let tcp: fn(Family) -> Binding = |family| Binding { listens: true, ..Binding::tcp(family, true, true) };
+        let (any, dual) = ("0.0.0.0:80", "[::]:80");
+        let (eth, lo, cpu) = ((DEVICE, u32::MAX), (LOOPBACK, u32::MAX), (0, 3));
+        let here = (DEVICE, 3);
+        for binding in [udp, tcp] {
+            check(binding, &[(any, NONE)], here, Some(1));
+            check(binding, &[(any, lo)], here, None);
+            check(binding, &[(any, lo)], (LOOPBACK, 3), Some(1));
+            check(binding, &[(any, NONE), (any, lo)], here, Some(1));
+            check(binding, &[(any, eth), (any, lo)], (LOOPBACK, 3), Some(2));
+        }
+        check(tcp, &[(any, NONE), (any, eth), (any, NONE)], here, Some(2));
+        check(tcp, &[(any, NONE), (any, cpu), (any, eth)], here, Some(3));
+        check(udp, &[(any, NONE), (any, NONE)], here, Some(2));
+        check(udp, &[(any, cpu), (any, NONE)], here, Some(1));
+        check(udp, &[(any, cpu), (any, NONE)], (DEVICE, 2), Some(2));
+        check(udp, &[(any, eth), (any, cpu)], here, Some(1));
+        check(udp, &[(any, cpu), (any, eth), (any, (DEVICE, 3)), (any, eth)], here, Some(3));
+        check(udp, &[(any, (LOOPBACK, 3)), (any, NONE)], here, Some(2));
+        // The address counts more than all of these, and its own family as much as a CPU, or to TCP as a device.
+        check(udp, &[(OWN, NONE), (any, (DEVICE, 3))], here, Some(1));
+        check(udp, &[(any, NONE), (dual, NONE)], here, Some(1));
+        check(udp, &[(any, NONE), (dual, cpu)], here, Some(2));
+        check(udp, &[(dual, cpu), (any, NONE)], here, Some(2));
+        check(udp, &[(dual, eth), (any, NONE)], here, Some(1));
+    }
+
+    /// Of those that share a port and the flow, the one that asks for the CPU, wherever the hash begins (`reuseport_select_sock`).
+    #[test]
+    fn those_that_share_a_port_may_have_a_cpu_each() {
+        let mut demux = Demux::<u32>::new([1, 2, 3, 4]);
+        let bind = |demux: &mut Demux<u32>, socket: u32, cpu: u32| {
+            let mut binding = binding(OWN, true);
+            binding.hears.set(Opt::IncomingCpu, Value::Number(cpu)).unwrap();
+            assert!(demux.bind(end(OWN), socket, binding));
+        };
+        (0..4).for_each(|cpu| bind(&mut demux, cpu, cpu));
+        for (port, cpu) in (1..100).flat_map(|port| (0..4).map(move |cpu| (port, cpu))) {
+            assert_eq!(demux.bound(&flow(OWN, port), Ingress { device: DEVICE, cpu }), Some(cpu.into()));
+        }
+        // For whom nobody asks, the hash decides.
+        let chosen: std::collections::BTreeSet<_> =
+            (1..100).map(|port| demux.bound(&flow(OWN, port), Ingress { device: DEVICE, cpu: 9 })).collect();
+        assert_eq!(chosen.len(), 4, "{chosen:?}");
     }
 }

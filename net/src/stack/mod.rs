@@ -34,6 +34,7 @@ pub(crate) mod error;
 pub(crate) mod flow_table;
 pub(crate) mod forward;
 pub(crate) mod fragment;
+pub(crate) mod hears;
 pub(crate) mod icmp;
 pub(crate) mod icmpv6;
 pub(crate) mod ip;

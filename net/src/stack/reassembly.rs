@@ -359,6 +359,7 @@ pub(crate) fn join(whole: Whole, headroom: usize, pool: &mut PoolCache) -> Optio
             }
             joined.put(piece.packet.len()).copy_from_slice(piece.packet.data());
         }
+        joined.rx.rx_queue = whole.pieces[0].packet.rx.rx_queue;
         if let Some(sum) = sum {
             joined.set_device_sum(sum.folded());
         }

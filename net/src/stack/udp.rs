@@ -10,6 +10,7 @@ use crate::stack::dst::Dst;
 use crate::stack::effects::Stray;
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
+use crate::stack::hears::{DEVICE, Ingress};
 use crate::stack::ip::{HEADROOM, IpLayer, Lower};
 use crate::stack::ip_output::{PACKET_MAX, header_len};
 use crate::stack::ip_settings::IpFields;
@@ -180,7 +181,7 @@ impl UdpLayer {
             packet.pull(UdpHeader::LEN);
             return self.deliver_to_many(sockets, (&flow, ip.tos), packet, lower);
         }
-        match self.find(sockets, &flow) {
+        match self.find(sockets, &flow, Ingress::of(&packet, lower.ip.config.shard.index)) {
             Some(index) => {
                 packet.pull(UdpHeader::LEN);
                 self.early = Early::new(&packet, ip, flow.remote, index, self.versions(lower.ip));
@@ -207,8 +208,11 @@ impl UdpLayer {
     ) {
         let v4 = flow.is_v4();
         let mut hearers = self.demux.all_bound(flow.local);
+        let at = Ingress::of(&packet, lower.ip.config.shard.index);
         hearers.retain(|index| {
-            sockets.udp_ref(*index).is_some_and(|socket| socket.peer.is_none_or(|peer| peer == flow.remote))
+            sockets.udp_ref(*index).is_some_and(|socket| {
+                socket.binding.hears.admits(at) && socket.peer.is_none_or(|peer| peer == flow.remote)
+            })
         });
         let Some(last) = hearers.pop() else {
             count(lower, v4, (Mib::UdpIgnoredMulti, Mib::Udp6IgnoredMulti));
@@ -258,6 +262,11 @@ impl UdpLayer {
         self.early = None;
     }
 
+    /// A socket hears from elsewhere.
+    pub(crate) fn rebind(&mut self, local: Endpoint, id: SocketId, binding: Binding) {
+        self.demux.rebind(local, id.index(), binding);
+    }
+
     /// What `early` depends on.
     #[inline]
     fn versions(&self, ip: &IpLayer) -> [u64; 2] {
@@ -266,11 +275,9 @@ impl UdpLayer {
 
     /// Connected to the sender, or bound to the address, or to the port on any. A socket that is connected to somebody
     /// else is none of these.
-    fn find(&self, sockets: &Sockets, flow: &FourTuple) -> Option<u32> {
-        if let Some(index) = self.exact(sockets, flow) {
-            return Some(index);
-        }
-        self.demux.bound(flow)
+    fn find(&self, sockets: &Sockets, flow: &FourTuple, at: Ingress) -> Option<u32> {
+        let admits = |index: &u32| sockets.udp_ref(*index).is_some_and(|socket| socket.binding.hears.admits(at));
+        self.exact(sockets, flow).filter(admits).or_else(|| self.demux.bound(flow, at))
     }
 
     /// An ICMP error about a datagram of ours (`__udp4_lib_err`). As in Linux only connected sockets hear of it, and only
@@ -284,7 +291,9 @@ impl UdpLayer {
         if !first && connected.is_none() {
             return;
         }
-        let Some(index) = connected.or_else(|| self.demux.bound(flow)) else { return };
+        // What routers say comes through the device.
+        let at = Ingress { device: DEVICE, cpu: lower.ip.config.shard.index as u8 };
+        let Some(index) = connected.or_else(|| self.demux.bound(flow, at)) else { return };
         if let Some(mtu) = said.mtu {
             let _ = lower.ip.hear_of_path(flow.remote.ip(), mtu, lower.now, lower.fx);
         }

@@ -36,7 +36,10 @@ impl TcpSocket {
         match opt {
             opt if opt.is_of_v6() && !self.is_v6 => Err(SocketError::NotSupported.into()),
             Opt::OnlyV6 => Ok(Value::Flag(state.settings.flags.contains(SettingFlags::ONLY_V6))),
-            opt => Ok(state.settings.get(opt)?),
+            opt => {
+                let value = state.settings.get(opt)?;
+                Ok(self.host.with_stack_recent(0, |stack, _, _| stack.by_name(opt, value)))
+            }
         }
     }
 
@@ -52,6 +55,7 @@ impl TcpSocket {
             }
             (opt, value) => {
                 self.host.note_option(opt, value);
+                let value = self.host.with_stack_recent(0, |stack, _, _| stack.by_number(opt, value))?;
                 Ok(state.settings.set(opt, value)?)
             }
         }

@@ -38,6 +38,10 @@ sockopt_impl!(
     BusyPoll, Both, libc::SOL_SOCKET, libc::SO_BUSY_POLL, u32
 );
 sockopt_impl!(
+    /// `SO_INCOMING_CPU`
+    IncomingCpu, Both, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, i32
+);
+sockopt_impl!(
     /// `SO_PREFER_BUSY_POLL`
     PreferBusyPoll, Both, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL, bool
 );
@@ -92,6 +96,12 @@ pub(super) fn get(socket: &Socket, opt: Opt) -> io::Result<Value> {
             let micros = getsockopt(socket, BusyPoll)?;
             Value::Time((micros > 0).then(|| Duration::from_micros(micros.into())))
         }
+        Opt::BoundDevice => {
+            let name = socket.device()?.unwrap_or_default();
+            let name = std::str::from_utf8(&name).ok().and_then(Name::new);
+            Value::Name(name.ok_or(io::ErrorKind::InvalidData)?)
+        }
+        Opt::IncomingCpu => Value::Number(getsockopt(socket, IncomingCpu)?.cast_unsigned()),
         Opt::PreferBusyPoll => Value::Flag(getsockopt(socket, PreferBusyPoll)?),
         Opt::KeepIdle => Value::Time(Some(socket.tcp_keepalive_time()?)),
         Opt::KeepInterval => Value::Time(Some(socket.tcp_keepalive_interval()?)),
@@ -141,6 +151,11 @@ pub(super) fn set(socket: &Socket, opt: Opt, value: Value) -> io::Result<()> {
             let micros = u32::try_from(time.unwrap_or_default().as_micros()).unwrap_or(u32::MAX);
             Ok(setsockopt(socket, BusyPoll, &micros)?)
         }
+        (Opt::BoundDevice, Value::Name(name)) => {
+            let name = name.as_str().as_bytes();
+            socket.bind_device((!name.is_empty()).then_some(name))
+        }
+        (Opt::IncomingCpu, Value::Number(n)) => Ok(setsockopt(socket, IncomingCpu, &n.cast_signed())?),
         (Opt::PreferBusyPoll, Value::Flag(flag)) => Ok(setsockopt(socket, PreferBusyPoll, &flag)?),
         (Opt::BusyPollBudget, Value::Number(n)) => Ok(setsockopt(socket, BusyPollBudget, &n)?),
         (Opt::KeepInterval, Value::Time(Some(time))) => {

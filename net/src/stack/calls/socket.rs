@@ -1,10 +1,11 @@
 //! What programs ask of any socket: its options, addresses, readiness and errors, and its end.
 
-use crate::sockopt::{Opt, Value};
+use crate::sockopt::{Name, Opt, Value};
 use crate::stack::busy_poll::BusyPoll;
 use crate::stack::effects::Effects;
 use crate::stack::endpoint::{Endpoint, Family, Proto};
 use crate::stack::error::SocketError;
+use crate::stack::hears::{DEVICE, LOOPBACK, NO_DEVICE};
 use crate::stack::ip::Lower;
 use crate::stack::shard::Stack;
 use crate::stack::socket::{Socket, SocketId};
@@ -55,12 +56,44 @@ impl Stack {
             // It has an address already.
             return Err(SocketError::InvalidInput);
         }
+        let value = self.by_number(opt, value)?;
         if let Ok(socket) = self.sockets.udp(id) {
             socket.forget_way();
+            if matches!(opt, Opt::BoundDevice | Opt::IncomingCpu) {
+                socket.binding.hears.set(opt, value)?;
+                self.udp.rebind(socket.local, id, socket.binding);
+                return Ok(());
+            }
             return socket.options.set(opt, value);
         }
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.set_option(&mut self.sockets, id, (opt, value), lower)
+    }
+
+    /// The number of an interface where a program gives its name, which any other value is already.
+    ///
+    /// # Errors
+    /// `NoDevice`.
+    pub(crate) fn by_number(&self, opt: Opt, value: Value) -> Result<Value, SocketError> {
+        let (Opt::BoundDevice, Value::Name(name)) = (opt, value) else { return Ok(value) };
+        let number = match name.as_str() {
+            "" => NO_DEVICE,
+            "lo" => LOOPBACK,
+            name if *name == *self.ip.config.dev => DEVICE,
+            _ => return Err(SocketError::NoDevice),
+        };
+        Ok(Value::Number(number.into()))
+    }
+
+    /// The other way round.
+    pub(crate) fn by_name(&self, opt: Opt, value: Value) -> Value {
+        let (Opt::BoundDevice, Value::Number(number)) = (opt, value) else { return value };
+        let name = match number as u8 {
+            LOOPBACK => "lo",
+            DEVICE => &self.ip.config.dev,
+            _ => "",
+        };
+        Name::new(name).map_or(value, Value::Name)
     }
 
     /// How a socket's readers poll busily, if they do; those of a listener do as the connections that it accepts.
@@ -91,9 +124,16 @@ impl Stack {
             (_, Opt::OnlyV6, Family::V6 { only }) => Ok(Value::Flag(only)),
             (Socket::Udp(socket), Opt::ReuseAddr, _) => Ok(Value::Flag(socket.binding.reuse_addr)),
             (Socket::Udp(socket), Opt::ReusePort, _) => Ok(Value::Flag(socket.binding.reuse_port)),
+            // `sk_incoming_cpu_update`: where a flow is received, it always is.
+            (Socket::Connection(_), Opt::IncomingCpu, _) => Ok(Value::Number(self.ip.config.shard.index)),
+            (Socket::Udp(socket), Opt::IncomingCpu, _) if socket.peer.is_some() && socket.keeper.is_none() => {
+                Ok(Value::Number(self.ip.config.shard.index))
+            }
+            (Socket::Udp(socket), Opt::BoundDevice | Opt::IncomingCpu, _) => socket.binding.hears.get(opt),
             (Socket::Udp(socket), opt, _) => socket.options.get(opt),
             _ => TcpLayer::option(&self.sockets, id, opt),
         }
+        .map(|value| self.by_name(opt, value))
     }
 
     /// The socket's own address.

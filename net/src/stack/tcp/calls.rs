@@ -48,7 +48,7 @@ impl TcpLayer {
             // As in Linux without SO_REUSEADDR. A simplification: with it, Linux asks that the connections have it too.
             return Err(SocketError::AddrInUse);
         }
-        let binding = Binding::tcp(family, reuse_addr, reuse_port);
+        let binding = Binding { hears: settings.hears, ..Binding::tcp(family, reuse_addr, reuse_port) };
         let listener = Listener {
             local,
             binding,
@@ -79,6 +79,7 @@ impl TcpLayer {
     ) -> Result<(), SocketError> {
         let backlog = backlog.min(self.limits.somaxconn);
         let listener = sockets.listener(id)?;
+        listener.binding.hears = settings.hears;
         if !self.demux.listen(listener.local, id.index(), listener.binding) {
             return Err(SocketError::AddrInUse);
         }

@@ -7,6 +7,7 @@ use crate::stack::counters::Mib;
 use crate::stack::demux::{Demux, FourTuple, Target};
 use crate::stack::endpoint::Endpoint;
 use crate::stack::error::SocketError;
+use crate::stack::hears::Ingress;
 use crate::stack::ip::{IpLayer, Lower};
 use crate::stack::ip_output::header_len;
 use crate::stack::ip_settings::IpFields;
@@ -297,7 +298,7 @@ impl TcpLayer {
         let entry = self.time_wait.get(index).copied();
         // When nobody listens any more, it is acknowledged like any other that is out of place.
         if let Verdict::Reopen { iss } = verdict
-            && self.demux.bound(&segment.flow).is_some()
+            && self.demux.bound(&segment.flow, Ingress::of(&segment.text, lower.ip.config.shard.index)).is_some()
         {
             lower.ip.counters.count(Mib::TcpExtTWRecycled);
             self.forget_time_wait(index, &segment.flow);

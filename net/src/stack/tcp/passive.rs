@@ -4,6 +4,7 @@
 use crate::event::DropReason;
 use crate::stack::counters::Mib;
 use crate::stack::demux::{FourTuple, Target};
+use crate::stack::hears::Ingress;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, Sockets};
 use crate::stack::socket_wq::caller;
@@ -42,7 +43,8 @@ impl TcpLayer {
         iss: Option<SeqNumber>,
         lower: &mut Lower<'_>,
     ) {
-        let Some(index) = self.demux.bound(&segment.flow) else { return self.refuse(segment, lower) };
+        let at = Ingress::of(&segment.text, lower.ip.config.shard.index);
+        let Some(index) = self.demux.bound(&segment.flow, at) else { return self.refuse(segment, lower) };
         if sockets.listener_at(index).is_none_or(|listener| listener.backlog.is_none()) {
             return self.refuse(segment, lower);
         }

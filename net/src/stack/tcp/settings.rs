@@ -6,6 +6,7 @@
 use crate::sockopt::{Name, Opt, Value};
 use crate::stack::busy_poll::BusyPoll;
 use crate::stack::error::SocketError;
+use crate::stack::hears::Hears;
 use crate::stack::ip_settings::IpSettings;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
 use crate::stack::tcp::defer::{retransmissions_in, time_of_retransmissions};
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) keep_count: u8,
     pub(crate) ip: IpSettings,
     pub(crate) busy_poll: BusyPoll,
+    pub(crate) hears: Hears,
     pub(crate) congestion: CongestionChoice,
     pub(crate) flags: SettingFlags,
 }
@@ -86,6 +88,7 @@ impl Settings {
             keep_count: KEEP_COUNT,
             ip: IpSettings::new(),
             busy_poll: BusyPoll::new(0),
+            hears: Hears::new(),
             congestion,
             flags: SettingFlags::QUICK_ACK,
         }
@@ -134,6 +137,7 @@ impl Settings {
                 self.congestion = CongestionChoice::by_name(name.as_str()).ok_or(SocketError::NotFound)?;
             }
             (Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget, value) => self.busy_poll.set(opt, value)?,
+            (Opt::BoundDevice | Opt::IncomingCpu, value) => self.hears.set(opt, value)?,
             _ => self.ip.set(opt, value, true)?,
         }
         Ok(())
@@ -167,6 +171,7 @@ impl Settings {
             // `TCP_MSS_DEFAULT`: what a socket without a peer says.
             Opt::MaxSeg => Value::Number(536),
             Opt::BusyPoll | Opt::PreferBusyPoll | Opt::BusyPollBudget => self.busy_poll.get(opt)?,
+            Opt::BoundDevice | Opt::IncomingCpu => self.hears.get(opt)?,
             _ => self.ip.get(opt)?,
         })
     }

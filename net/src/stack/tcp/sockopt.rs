@@ -34,7 +34,12 @@ impl TcpLayer {
         lower: &mut Lower<'_>,
     ) -> Result<(), SocketError> {
         match sockets.get_mut(id)? {
-            Socket::Listener(listener) => return listener.settings.set(opt, value),
+            Socket::Listener(listener) => {
+                listener.settings.set(opt, value)?;
+                listener.binding.hears = listener.settings.hears;
+                self.demux.rebind(listener.local, id.index(), listener.binding);
+                return Ok(());
+            }
             Socket::Udp(_) => return Err(SocketError::OptionUnknown),
             Socket::Connection(connection) => {
                 connection.settings.set(opt, value)?;
