@@ -109,6 +109,21 @@ pub fn emulated_on_cpus(until: Until, cpus: usize) -> io::Result<Measured> {
     })
 }
 
+/// What [`emulated_on_cpus`] does on one CPU, `times` at once, which share nothing but the machine: what it gives to so many threads.
+///
+/// # Errors
+/// Those of [`emulated_on_cpus`].
+pub fn emulated_apart(until: Until, times: usize) -> io::Result<Measured> {
+    let threads: Vec<_> = (0..times).map(|_| std::thread::spawn(move || emulated_on_cpus(until, 1))).collect();
+    let mut sum = Measured { requests: 0, elapsed: Duration::ZERO };
+    for thread in threads {
+        let Measured { requests, elapsed } = thread.join().map_err(|_| io::Error::other("a flow panicked"))??;
+        sum.requests += requests;
+        sum.elapsed = sum.elapsed.max(elapsed);
+    }
+    Ok(sum)
+}
+
 /// A sender and a receiver, connected to each other, whose datagrams arrive at `cpu` on either host.
 async fn flow_at_home(server: &Host, client: &Host, cpu: usize) -> io::Result<(UdpSocket, UdpSocket)> {
     for _ in 0..PORTS_TRIED {
@@ -215,6 +230,7 @@ mod tests {
         assert_eq!(emulated(Until::Requests(10), 5).unwrap().requests, 10);
         assert_eq!(emulated_in_batches(Until::Requests(10), 5).unwrap().requests, 10);
         assert_eq!(emulated_on_cpus(Until::Requests(10), 2).unwrap().requests, 20);
+        assert_eq!(emulated_apart(Until::Requests(10), 2).unwrap().requests, 20);
         assert_eq!(kernel(Until::Requests(10)).unwrap().requests, 10);
     }
 }

@@ -243,6 +243,15 @@ pub(crate) const CONTESTANTS: &[Contestant] = &[
     },
     Contestant {
         row: 'c',
+        name: "udp-2-apart",
+        what: "one emulated CPU on one worker, twice at once: what the machine gives to two",
+        unit: "Mpps",
+        figures: MPPS,
+        work: TimedOnAll(|until| mpps(datagrams::emulated_apart(until, 2)?)),
+        promises: &[],
+    },
+    Contestant {
+        row: 'c',
         name: "udp-smoltcp",
         what: "smoltcp's bare loop",
         unit: "Mpps",
