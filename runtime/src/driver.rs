@@ -20,7 +20,7 @@ mod unpark;
 
 use crate::clock::{Clock, Instant, Standing};
 use crate::park::{Parker, might_sleep};
-use crate::reactor::{Poller, ReactorHandle, Registered, Registration};
+use crate::reactor::{PollWaker, Poller, ReactorHandle, Registered, Registration};
 use crate::timer::Timers;
 use crate::timer::shard::Precision;
 use crate::wait_queue::WakeBatch;
@@ -90,8 +90,8 @@ const PATIENCE: u32 = 16;
 pub(crate) fn new(config: DriverConfig) -> io::Result<(Driver, DriverHandle)> {
     let mut io = None;
     let (poller, reactor) = if config.io {
-        let ring = |poll: &mio::Poll| {
-            let (choice, ring) = Choice::make(config.io_driver, poll, config.workers == 1);
+        let ring = |poll: &mio::Poll, waker: &PollWaker| {
+            let (choice, ring) = Choice::make(config.io_driver, poll, waker, config.workers == 1);
             io = Some(choice);
             ring
         };

@@ -177,3 +177,75 @@ fn a_closed_listener_gives_its_port_back_and_a_dropped_stream_its_end() {
         assert_eq!(a.read(&mut [0]).await.unwrap(), 0);
     });
 }
+
+#[test]
+fn another_thread_goes_on_where_one_that_lives_has_driven() {
+    let runtime = &runtime();
+    let (tell, told) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(move || {
+            let (mut a, mut b) = runtime.block_on(pair(LOOPBACK));
+            let read = runtime.spawn(async move {
+                let mut got = [0; 7];
+                b.read_exact(&mut got).await.unwrap();
+                got
+            });
+            runtime.block_on(async {
+                wakeline::time::sleep(Duration::from_millis(1)).await;
+                a.write_all(b"abc").await.unwrap();
+            });
+            tell.send((a, read)).unwrap();
+            // It lives on, and so does what it has asked the kernel for.
+            let (mut a, read): (wakeline::net::TcpStream, wakeline::task::JoinHandle<[u8; 7]>) = ends.recv().unwrap();
+            runtime.block_on(async {
+                a.write_all(b"g").await.unwrap();
+                timeout(Duration::from_secs(30), read).await.expect("hangs").unwrap()
+            })
+        });
+        let (mut a, read) = told.recv().unwrap();
+        runtime.block_on(async {
+            a.write_all(b"def").await.unwrap();
+            wakeline::time::sleep(Duration::from_millis(1)).await;
+        });
+        end.send((a, read)).unwrap();
+        assert_eq!(first.join().unwrap(), *b"abcdefg");
+    });
+}
+
+#[test]
+fn a_stream_that_is_received_for_can_be_dropped_and_given_away_by_any_thread() {
+    by_ring(|| async {
+        let (mut a, mut b) = pair(LOOPBACK).await;
+        assert!(timeout(Duration::from_millis(1), b.read(&mut [0])).await.is_err());
+        let dropped = std::thread::spawn(move || drop(b));
+        assert_eq!(a.read(&mut [0]).await.unwrap(), 0);
+        dropped.join().unwrap();
+        let (mut a, mut b) = pair(LOOPBACK).await;
+        assert!(timeout(Duration::from_millis(1), b.read(&mut [0])).await.is_err());
+        let given = wakeline::spawn_blocking(move || b.into_std().unwrap());
+        let mut b = given.await.unwrap();
+        a.write_all(b"later").await.unwrap();
+        b.set_nonblocking(false).unwrap();
+        let mut got = [0; 5];
+        b.read_exact(&mut got).unwrap();
+        assert_eq!(got, *b"later");
+    });
+}
+
+#[test]
+fn the_last_source_is_closed_though_another_thread_drops_it() {
+    by_ring(|| async {
+        let listener = std::net::TcpListener::bind(LOOPBACK).unwrap();
+        let mut a = wakeline::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut there, _) = listener.accept().unwrap();
+        assert!(timeout(Duration::from_millis(1), a.read(&mut [0])).await.is_err());
+        // No source is left that the driver would look after.
+        let dropped = wakeline::spawn_blocking(move || {
+            drop(a);
+            there.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            there.read(&mut [0])
+        });
+        assert_eq!(dropped.await.unwrap().unwrap(), 0);
+    });
+}

@@ -1,5 +1,6 @@
 //! By what a runtime hears of the operating system's sources, and why.
 
+use crate::reactor::PollWaker;
 use crate::reactor::ring::Ring;
 
 /// By what a runtime hears of the operating system's sources.
@@ -24,6 +25,10 @@ pub enum IoDriver {
     #[default]
     Mio,
     /// Linux's io_uring, with the feature `io-uring`: TCP streams are received from by completions, into buffers that they share.
+    ///
+    /// A runtime of one worker is fastest where one thread drives it for all of its life: the ring is that thread's then
+    /// (Linux 6.1). When another drives it the ring is exchanged, once. A stream that a third thread drops while a receive is in
+    /// flight is closed when the runtime is driven next.
     IoUring,
 }
 
@@ -37,8 +42,9 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Makes the ring that was asked for, if it can be made. `lone`: one thread drives the runtime.
-    pub(super) fn make(wanted: IoDriver, poll: &mio::Poll, lone: bool) -> (Choice, Option<Ring>) {
-        Choice::of(wanted, || Ring::new(poll, lone))
+    pub(super) fn make(wanted: IoDriver, poll: &mio::Poll, waker: &PollWaker, lone: bool) -> (Choice, Option<Ring>) {
+        let waker = waker.clone();
+        Choice::of(wanted, || Ring::new(poll, lone, move || waker.wake()))
     }
 
     fn of<R>(wanted: IoDriver, ring: impl FnOnce() -> Result<R, String>) -> (Choice, Option<R>) {

@@ -107,13 +107,15 @@ impl Poller {
     ///
     /// # Errors
     /// When the operating system has no file descriptors left.
-    pub(crate) fn new(ring: impl FnOnce(&mio::Poll) -> Option<Ring>) -> io::Result<(Poller, ReactorHandle)> {
+    pub(crate) fn new(
+        ring: impl FnOnce(&mio::Poll, &PollWaker) -> Option<Ring>,
+    ) -> io::Result<(Poller, ReactorHandle)> {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = PollWaker(Arc::new(mio::Waker::new(&registry, WAKE)?));
         let alarm = Alarm::new(&registry, ALARM)?;
         let sources = Sources { table: Slab::new(), next_generation: 0, closed: false };
-        let ring = ring(&poll);
+        let ring = ring(&poll, &waker);
         let handle = ReactorHandle { registry, waker, count: AtomicUsize::new(0), sources: Mutex::new(sources), ring };
         Ok((Poller { poll, events: mio::Events::with_capacity(EVENTS_MAX), alarm }, handle))
     }
@@ -121,7 +123,11 @@ impl Poller {
     /// Waits at most `wait` (`None`: without limit) for events, and collects who waits for them.
     pub(crate) fn poll(&mut self, reactor: &ReactorHandle, wait: Option<Duration>, out: &mut WakeBatch) {
         if let Some(ring) = &reactor.ring {
-            ring.enter(wait);
+            if !ring.enter(wait) {
+                reactor.leave_ring(ring, out);
+                // Only a look: there may be somebody to wake.
+                let _ = ring.enter(Some(Duration::ZERO));
+            }
             reactor.hand_out_completed(ring, out);
             // What is more than one look takes makes the ring tell of the poller again.
             if ring.take_polled() {
@@ -148,7 +154,7 @@ impl ReactorHandle {
     /// Whether there is anything to poll.
     pub(crate) fn has_sources(&self) -> bool {
         // Acquire: see `DriverHandle::after_register`, whose `unpark` makes the store visible.
-        self.count.load(Ordering::Acquire) != 0
+        self.count.load(Ordering::Acquire) != 0 || self.ring.as_ref().is_some_and(Ring::is_owed)
     }
 
     /// How many sources are registered.
@@ -292,16 +298,21 @@ impl ReactorHandle {
             return;
         }
         let sources = self.sources.lock();
-        ring.fetch(|done| {
-            if let Some(Slot { state, socket: Some(socket), .. }) = sources.table.get(done.index())
-                && socket.owns(&done)
-            {
-                let events = socket.on_done(ring, &done);
+        ring.fetch(|done| sources.on_done(ring, &done, out));
+    }
+
+    /// The driver's thread is not the one that the ring is bound to: it goes on with another, in which every socket is again.
+    fn leave_ring(&self, ring: &Ring, out: &mut WakeBatch) {
+        let sources = self.sources.lock();
+        ring.leave(|done| sources.on_done(ring, &done, out));
+        for (_, slot) in &sources.table {
+            if let Some(socket) = &slot.socket {
+                let events = socket.rearm(ring);
                 if !events.is_empty() {
-                    state.set(events, out);
+                    slot.state.set(events, out);
                 }
             }
-        });
+        }
     }
 
     fn hand_out(&self, events: &mio::Events, out: &mut WakeBatch) {
@@ -316,6 +327,19 @@ impl ReactorHandle {
                 Some(slot) if slot.generation == generation => slot.state.set(events_of(event), out),
                 // It was deregistered after the operating system had put this event into the batch.
                 _ => {}
+            }
+        }
+    }
+}
+
+impl Sources {
+    fn on_done(&self, ring: &Ring, done: &ring::Done<'_>, out: &mut WakeBatch) {
+        if let Some(Slot { state, socket: Some(socket), .. }) = self.table.get(done.index())
+            && socket.owns(done)
+        {
+            let events = socket.on_done(ring, done);
+            if !events.is_empty() {
+                state.set(events, out);
             }
         }
     }

@@ -21,7 +21,7 @@ fn registration(registered: Registered) -> (Registration, bool) {
 
 #[test]
 fn only_the_first_source_is_first() {
-    let (_poller, reactor) = Poller::new(|_| None).unwrap();
+    let (_poller, reactor) = Poller::new(|_, _| None).unwrap();
     let (mut a, mut b) = UnixStream::pair().unwrap();
     let (first, is_first) = registration(reactor.register(&mut a, Interest::READABLE).unwrap());
     assert!(is_first);
@@ -37,7 +37,7 @@ fn only_the_first_source_is_first() {
 
 #[test]
 fn a_late_event_does_not_reach_the_next_tenant() {
-    let (mut poller, reactor) = Poller::new(|_| None).unwrap();
+    let (mut poller, reactor) = Poller::new(|_, _| None).unwrap();
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let (first, _) = registration(reactor.register(&mut ours, Interest::READABLE).unwrap());
     theirs.write_all(b"!").unwrap();
@@ -55,7 +55,7 @@ fn a_late_event_does_not_reach_the_next_tenant() {
 
 #[test]
 fn a_source_that_the_system_refuses_leaves_no_trace() {
-    let (_poller, reactor) = Poller::new(|_| None).unwrap();
+    let (_poller, reactor) = Poller::new(|_, _| None).unwrap();
     // A regular file can not be polled.
     let file = std::fs::File::open("/proc/self/exe").unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
@@ -109,7 +109,7 @@ fn an_event_wakes_only_whom_it_concerns() {
 
 #[test]
 fn peers_closing_is_readable_and_told_once_each() {
-    let (mut poller, reactor) = Poller::new(|_| None).unwrap();
+    let (mut poller, reactor) = Poller::new(|_, _| None).unwrap();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let (source, _) = registration(reactor.register(&mut ours, Interest::READABLE).unwrap());
     let mut slot = WaitSlot::new();
@@ -123,7 +123,7 @@ fn peers_closing_is_readable_and_told_once_each() {
 
 #[test]
 fn the_alarm_ends_a_poll_in_time_and_only_then() {
-    let (mut poller, reactor) = Poller::new(|_| None).unwrap();
+    let (mut poller, reactor) = Poller::new(|_, _| None).unwrap();
     let mut batch = WakeBatch::new();
     for micros in [200, 3000, 300, 1500, 100] {
         let (start, wait) = (std::time::Instant::now(), Duration::from_micros(micros));

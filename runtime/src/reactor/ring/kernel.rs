@@ -3,37 +3,71 @@
 //!
 //! # References
 //! The kernel refers to the buffers of a receive, and to nothing else of ours: a poll or a cancellation points nowhere. Requests
-//! and completions know each other by a number of the caller's. `in_flight` counts requests whose last completion has not been
-//! seen; the buffers are freed when there are none.
+//! and completions know each other by a number of the caller's. `in_flight` counts requests that the kernel has and whose last
+//! completion has not been seen; the buffers are freed when there are none.
 //!
 //! # Who enters
 //! Any thread may push; the one that has the driver takes the requests to the kernel when it looks or sleeps. Does it sleep, whoever
-//! pushes enters himself. Both look at `asleep` under the lock of the submission queue, under which the sleeper has counted what it
-//! takes along, so nothing is left behind.
+//! pushes enters himself, or wakes it where only one thread may enter. Both look at `asleep` under the lock of the submission, under
+//! which the sleeper has counted what it takes along, so nothing is left behind.
+//!
+//! # A ring of one thread
+//! With `IORING_SETUP_DEFER_TASKRUN` the kernel does its part of a receive when the thread asks for completions, and not at the end
+//! of its next system call. The ring is that thread's for good: the first that drives it. Before another goes on with another ring
+//! it [retires](Kernel::retire) this one: from then on nobody enters it, and since nothing is received but by who enters, no bytes
+//! get lost between the two.
 
 use super::buffers::{BUFFER_BYTES, Buffers, COUNT};
 use crate::atomic::Mutex;
+use crate::park::Parker;
 use io_uring::cqueue::{buffer_select, more};
-use io_uring::squeue::Entry;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, opcode};
+use io_uring::{EnterFlags, IoUring, opcode};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// The ring with its two ends.
 pub(super) struct Kernel {
     // Closed before the buffers go.
     ring: IoUring,
+    enters: Enters,
     submission: Mutex<Submission>,
     completion: Mutex<Completion>,
 }
 
+/// Which threads may enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Issuers {
+    /// Any, of several that drive the runtime.
+    Many,
+    /// Any, of which one at a time drives the runtime: the kernel need not interrupt it to complete what is in flight.
+    OneAtATime,
+}
+
+enum Enters {
+    Anybody,
+    /// The thread that came first.
+    Only(Owner),
+}
+
+struct Owner {
+    thread: OnceLock<ThreadId>,
+    /// Makes it come back from its sleep.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
 struct Submission {
-    /// Whoever has the driver sleeps, and has taken along what was queued.
+    /// What the kernel is to be told, in this order. A source has at most one request of each kind in it.
+    waiting: Vec<(u64, Request)>,
+    /// Whoever has the driver sleeps, and has taken along what was waiting.
     asleep: bool,
+    /// Nobody enters any more.
+    retired: bool,
     in_flight: usize,
 }
 
@@ -79,17 +113,34 @@ const LAST_LOOKS: u32 = 100;
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
 impl Kernel {
-    /// A ring that can do what is asked of it here. With `lone`, one thread does all the work: then the kernel need not
-    /// interrupt it to complete what is in flight.
+    /// A ring that can do what is asked of it here.
     ///
     /// # Errors
     /// A text that says what the kernel refuses, and why.
-    pub(super) fn new(lone: bool) -> Result<Kernel, String> {
+    pub(super) fn new(issuers: Issuers) -> Result<Kernel, String> {
         let mut builder = IoUring::builder();
-        builder.setup_clamp().setup_cqsize(COMPLETIONS);
-        if lone {
+        if issuers == Issuers::OneAtATime {
             builder.setup_coop_taskrun().setup_taskrun_flag();
         }
+        let kernel = Kernel::build(builder, Enters::Anybody)?;
+        kernel.try_receive()?;
+        Ok(kernel)
+    }
+
+    /// A ring of the thread that will be the first to [`enter`](Kernel::enter) it, whom `wake` wakes, by something that the ring
+    /// polls. It is not tried: where there is a ring that has been, it works as well.
+    ///
+    /// # Errors
+    /// A text that says what the kernel refuses (before Linux 6.1), and why.
+    pub(super) fn of_one_thread(wake: impl Fn() + Send + Sync + 'static) -> Result<Kernel, String> {
+        let mut builder = IoUring::builder();
+        // Disabled, so that it is the thread's who enables it.
+        builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_r_disabled();
+        Kernel::build(builder, Enters::Only(Owner { thread: OnceLock::new(), wake: Box::new(wake) }))
+    }
+
+    fn build(mut builder: io_uring::Builder, enters: Enters) -> Result<Kernel, String> {
+        builder.setup_clamp().setup_cqsize(COMPLETIONS);
         let ring = builder.build(REQUESTS).map_err(|error| refused("io_uring_setup", &error))?;
         if !(ring.params().is_feature_ext_arg() && ring.params().is_feature_nodrop()) {
             return Err("the kernel's io_uring has no timeouts (IORING_FEAT_EXT_ARG, Linux 5.11)".to_owned());
@@ -99,62 +150,82 @@ impl Kernel {
         unsafe { ring.submitter().register_buf_ring_with_flags(buffers.table(), COUNT, GROUP, 0) }
             .map_err(|error| refused("a ring of buffers (Linux 5.19)", &error))?;
         buffers.tell();
-        let kernel = Kernel {
+        let submission = Submission { waiting: Vec::new(), asleep: false, retired: false, in_flight: 0 };
+        Ok(Kernel {
             ring,
-            submission: Mutex::new(Submission { asleep: false, in_flight: 0 }),
+            enters,
+            submission: Mutex::new(submission),
             completion: Mutex::new(Completion { buffers: Some(buffers) }),
-        };
-        kernel.try_receive()?;
-        Ok(kernel)
+        })
     }
 
-    /// Queues a request; a descriptor in it must stay open until it is submitted.
+    /// Queues a request; a descriptor in it must stay open until it is submitted or [retracted](Kernel::retract).
     ///
     /// # Errors
-    /// When the queue is full and the kernel takes nothing out of it.
+    /// When the kernel takes nothing.
     pub(super) fn push(&self, about: u64, request: Request) -> io::Result<()> {
-        let entry = match request {
-            Request::Receive(fd) => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
-            Request::Poll(fd, events) => opcode::PollAdd::new(Fd(fd), events).build(),
-            Request::Cancel(other) => opcode::AsyncCancel::new(other).build(),
-        };
         let mut submission = self.submission.lock();
-        self.queue(&entry.user_data(about))?;
-        submission.in_flight += 1;
-        if submission.asleep { self.submit() } else { Ok(()) }
+        submission.waiting.push((about, request));
+        if submission.asleep { self.submit(&mut submission) } else { Ok(()) }
     }
 
-    /// Takes what is queued to the kernel.
+    /// Takes a request back that the kernel has not been told of; says whether there was one.
+    pub(super) fn retract(&self, about: u64) -> bool {
+        let waiting = &mut self.submission.lock().waiting;
+        let found = waiting.iter().position(|&(other, _)| other == about);
+        found.map(|at| waiting.remove(at)).is_some()
+    }
+
+    /// Takes what is queued to the kernel, or has the thread do so that alone may: at once, or when it drives the runtime next.
     ///
     /// # Errors
     /// When the kernel has no memory for it.
     pub(super) fn flush(&self) -> io::Result<()> {
-        let _submission = self.submission.lock();
-        self.submit()
+        self.submit(&mut self.submission.lock())
+    }
+
+    /// Whether something is queued.
+    pub(super) fn is_owed(&self) -> bool {
+        let submission = self.submission.lock();
+        // SAFETY: whoever has the lock has the only one.
+        let queue = unsafe { self.ring.submission_shared() };
+        !(submission.waiting.is_empty() && queue.is_empty())
     }
 
     /// Takes what is queued to the kernel, and waits at most `wait` (`None`: without limit) for a completion.
     ///
-    /// May return early. Without a wait and with nothing to do it makes no system call.
-    pub(super) fn enter(&self, wait: Option<Duration>) {
-        let sleeps = wait != Some(Duration::ZERO) && !self.has_completions();
-        {
+    /// May return early. Without a wait and with nothing to do it makes no system call. `false` when this thread may not enter.
+    pub(super) fn enter(&self, wait: Option<Duration>) -> bool {
+        if !self.claim() {
+            return false;
+        }
+        let mut sleeps = wait != Some(Duration::ZERO) && !self.has_completions();
+        let queued = {
             let mut submission = self.submission.lock();
+            let queued = self.hand_over(&mut submission);
+            sleeps &= submission.waiting.is_empty();
             // SAFETY: whoever has the lock has the only one.
             let queue = unsafe { self.ring.submission_shared() };
-            if !sleeps && queue.is_empty() && !queue.taskrun() && !queue.cq_overflow() {
-                return;
+            if !sleeps && queued == 0 && !queue.taskrun() && !queue.cq_overflow() {
+                return true;
             }
             submission.asleep = sleeps;
-        }
+            queued
+        };
         let submitter = self.ring.submitter();
-        let result = match wait {
-            _ if !sleeps => submitter.submit(),
+        let mut result = match wait {
+            _ if !sleeps => self.look(queued),
             None => submitter.submit_and_wait(1),
             Some(wait) => submitter.submit_with_args(1, &SubmitArgs::new().timespec(&Timespec::from(wait))),
         };
         if sleeps {
-            self.submission.lock().asleep = false;
+            let mut submission = self.submission.lock();
+            submission.asleep = false;
+            // What somebody woke it for who may not enter.
+            match self.hand_over(&mut submission) {
+                0 => {}
+                queued => result = result.and(self.look(queued)),
+            }
         }
         match result {
             Ok(_) => {}
@@ -163,12 +234,32 @@ impl Kernel {
                 if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
             Err(error) => panic!("the operating system refuses to wait for its ring: {error}"),
         }
+        true
+    }
+
+    /// From here on nobody enters the ring. What has been completed can still be fetched; all the rest is cancelled when the ring
+    /// is dropped.
+    pub(super) fn retire(&self) {
+        self.submission.lock().retired = true;
     }
 
     /// Waits a moment for a completion, on a thread that does not have the driver.
     pub(super) fn enter_beside(&self) {
-        // It fails when nothing comes.
-        let _ = self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&Timespec::from(BESIDE)));
+        let args = SubmitArgs::new();
+        let moment = Timespec::from(BESIDE);
+        match &self.enters {
+            // It fails when nothing comes.
+            Enters::Anybody => drop(self.ring.submitter().submit_with_args(1, &args.timespec(&moment))),
+            Enters::Only(_) => {
+                let submission = self.submission.lock();
+                if self.may_enter(&submission) {
+                    let _ = self.ring.submitter().submit_with_args(1, &args.timespec(&moment));
+                } else {
+                    drop(submission);
+                    Parker::new().park_timeout(BESIDE);
+                }
+            }
+        }
     }
 
     /// Whether there is something to [fetch](Kernel::drain).
@@ -207,31 +298,67 @@ impl Kernel {
         }
     }
 
-    fn queue(&self, entry: &Entry) -> io::Result<()> {
-        loop {
-            {
-                // SAFETY: the caller has the lock of the submission queue, and so the only one.
-                let mut queue = unsafe { self.ring.submission_shared() };
-                // SAFETY: what it points to, if anything, are the buffers of the ring, which live longer than it.
-                if unsafe { queue.push(entry) }.is_ok() {
-                    return Ok(());
-                }
-            }
-            if self.ring.submit()? == 0 {
-                return Err(io::Error::new(ErrorKind::WouldBlock, "the kernel takes no requests from its ring"));
-            }
+    /// Puts what is waiting into the kernel's queue, as far as there is room; says how much is in there now.
+    fn hand_over(&self, submission: &mut Submission) -> u32 {
+        // SAFETY: the caller has the lock of the submission, and so the only one.
+        let mut queue = unsafe { self.ring.submission_shared() };
+        let n = submission.waiting.len().min(queue.capacity() - queue.len());
+        for (about, request) in submission.waiting.drain(..n) {
+            let entry = match request {
+                Request::Receive(fd) => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
+                Request::Poll(fd, events) => opcode::PollAdd::new(Fd(fd), events).build(),
+                Request::Cancel(other) => opcode::AsyncCancel::new(other).build(),
+            };
+            // SAFETY: what it points to, if anything, are the buffers of the ring, which live longer than it.
+            unsafe { queue.push(&entry.user_data(about)) }.expect("there is room for so many");
+            submission.in_flight += 1;
         }
+        queue.len() as u32
     }
 
-    fn submit(&self) -> io::Result<()> {
+    fn submit(&self, submission: &mut Submission) -> io::Result<()> {
+        if !self.may_enter(submission) {
+            if let (true, Enters::Only(owner)) = (submission.asleep, &self.enters) {
+                (owner.wake)();
+            }
+            return Ok(());
+        }
         loop {
-            match self.ring.submit() {
-                Ok(_) => return Ok(()),
+            let queued = self.hand_over(submission);
+            match self.look(queued) {
+                Ok(_) if submission.waiting.is_empty() => return Ok(()),
+                Ok(0) => {
+                    return Err(io::Error::new(ErrorKind::WouldBlock, "the kernel takes no requests from its ring"));
+                }
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Completions have to be fetched first: that wakes whoever sleeps, and he comes back with what is queued.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(()),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Submits the queue, which is so long, and has completed what can be. Does not wait.
+    fn look(&self, queued: u32) -> io::Result<usize> {
+        // SAFETY: without an argument there is nothing that the call could misread.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, 0, EnterFlags::GETEVENTS.bits(), None) }
+    }
+
+    /// Makes the ring this thread's if it is nobody's; says whether this thread may enter. For who has the driver.
+    fn claim(&self) -> bool {
+        let Enters::Only(owner) = &self.enters else { return true };
+        let me = thread::current().id();
+        match owner.thread.get() {
+            Some(&thread) => thread == me,
+            None => self.ring.submitter().register_enable_rings().is_ok() && owner.thread.set(me).is_ok(),
+        }
+    }
+
+    fn may_enter(&self, submission: &Submission) -> bool {
+        match &self.enters {
+            Enters::Anybody => true,
+            Enters::Only(owner) => !submission.retired && owner.thread.get() == Some(&thread::current().id()),
         }
     }
 
@@ -277,6 +404,14 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
+        if !self.may_enter(&self.submission.lock()) {
+            // A thread that has ended has completed what it had in flight.
+            self.drain(|_| {});
+            if self.submission.lock().in_flight > 0 {
+                std::mem::forget(self.completion.get_mut().buffers.take());
+            }
+            return;
+        }
         // What was queued counts as in flight: only the kernel can complete it.
         let _ = self.flush();
         // It fails where there is nothing to cancel.

@@ -30,14 +30,14 @@ mod uring;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 pub use uring::Descriptor;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) use uring::{Ring, Socket};
+pub(crate) use uring::{Done, Ring, Socket};
 
 #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
 mod none;
 #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
 pub use none::Descriptor;
 #[cfg(not(all(feature = "io-uring", target_os = "linux")))]
-pub(crate) use none::{Ring, Socket};
+pub(crate) use none::{Done, Ring, Socket};
 
 mod terms;
 pub(crate) use terms::{Await, Quiet, Take, Taken};

@@ -2,6 +2,7 @@
 
 use super::terms::{Await, Quiet, Take, Taken};
 use crate::wait_queue::Events;
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
@@ -20,14 +21,22 @@ pub(crate) enum Socket {}
 
 /// No completion.
 #[derive(Debug)]
-pub(crate) enum Done {}
+pub(crate) struct Done<'a>(&'a Infallible);
 
 impl Ring {
-    pub(crate) fn new<P>(_: &P, _: bool) -> Result<Ring, String> {
+    pub(crate) fn new<P>(_: &P, _: bool, _: impl Fn()) -> Result<Ring, String> {
         Err("it was built without the feature `io-uring`, which is there on Linux".to_owned())
     }
 
-    pub(crate) fn enter(&self, _: Option<Duration>) {
+    pub(crate) fn enter(&self, _: Option<Duration>) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn leave(&self, _: impl FnMut(Done<'_>)) {
+        match *self {}
+    }
+
+    pub(crate) fn is_owed(&self) -> bool {
         match *self {}
     }
 
@@ -39,7 +48,7 @@ impl Ring {
         match *self {}
     }
 
-    pub(crate) fn fetch(&self, _: impl FnMut(Done)) {
+    pub(crate) fn fetch(&self, _: impl FnMut(Done<'_>)) {
         match *self {}
     }
 
@@ -52,18 +61,18 @@ impl Ring {
     }
 }
 
-impl Done {
+impl Done<'_> {
     pub(crate) fn index(&self) -> usize {
-        match *self {}
+        match *self.0 {}
     }
 }
 
 impl Socket {
-    pub(crate) fn owns(&self, _: &Done) -> bool {
+    pub(crate) fn owns(&self, _: &Done<'_>) -> bool {
         match *self {}
     }
 
-    pub(crate) fn on_done(&self, _: &Ring, _: &Done) -> Events {
+    pub(crate) fn on_done(&self, _: &Ring, _: &Done<'_>) -> Events {
         match *self {}
     }
 
@@ -80,6 +89,10 @@ impl Socket {
     }
 
     pub(crate) fn leave(&self, _: &Ring) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn rearm(&self, _: &Ring) -> Events {
         match *self {}
     }
 

@@ -1,12 +1,13 @@
 //! The ring as the reactor sees it, and what of a socket is in it.
 
 use super::inbox::{End, Inbox};
-use super::kernel::{self, Kernel, Request};
+use super::kernel::{self, Issuers, Kernel, Request};
 use super::terms::{Await, Quiet, Take, Taken};
 use crate::atomic::Mutex;
 use crate::wait_queue::Events;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What has a descriptor that the ring can take.
@@ -17,7 +18,10 @@ impl<T: AsRawFd> Descriptor for T {}
 /// An io_uring, and the poller's descriptor in it.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    kernel: Kernel,
+    /// The one in use.
+    kernel: Mutex<Arc<Kernel>>,
+    /// One that any thread may enter: the same, or what takes its place when another thread comes to drive the runtime.
+    for_any_thread: Arc<Kernel>,
     /// The descriptor of the poller, which lives as long as the driver.
     poller: RawFd,
     watch: Mutex<Watch>,
@@ -83,39 +87,81 @@ const READ_EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITE_EVENTS: u32 = libc::POLLOUT as u32;
 
 impl Ring {
-    /// A ring that watches `poller`. With `lone`, one thread drives the runtime.
+    /// A ring that watches `poller`, which `wake` makes ready. With `lone`, one thread at a time drives the runtime: the first gets
+    /// a ring of its own, if the kernel has such.
     ///
     /// # Errors
     /// A text that says what the kernel refuses, and why.
-    pub(crate) fn new(poller: &impl AsRawFd, lone: bool) -> Result<Ring, String> {
-        Ok(Ring { kernel: Kernel::new(lone)?, poller: poller.as_raw_fd(), watch: Mutex::new(Watch::default()) })
+    pub(crate) fn new(
+        poller: &impl AsRawFd,
+        lone: bool,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Ring, String> {
+        let for_any_thread = Arc::new(Kernel::new(if lone { Issuers::OneAtATime } else { Issuers::Many })?);
+        let own = if lone { Kernel::of_one_thread(wake).ok() } else { None };
+        Ok(Ring {
+            kernel: Mutex::new(own.map_or_else(|| for_any_thread.clone(), Arc::new)),
+            for_any_thread,
+            poller: poller.as_raw_fd(),
+            watch: Mutex::new(Watch::default()),
+        })
     }
 
-    /// Waits at most `wait` (`None`: without limit) for something to [fetch](Ring::fetch).
-    pub(crate) fn enter(&self, wait: Option<Duration>) {
-        {
+    /// To be asked under the lock of what is pushed for: who has that next sees whether the ring was [left](Ring::leave) meanwhile.
+    fn kernel(&self) -> Arc<Kernel> {
+        self.kernel.lock().clone()
+    }
+
+    /// Waits at most `wait` (`None`: without limit) for something to [fetch](Ring::fetch). `false` when it is another thread's
+    /// ring, which is to be [left](Ring::leave) then.
+    #[must_use]
+    pub(crate) fn enter(&self, wait: Option<Duration>) -> bool {
+        let kernel = {
             let mut watch = self.watch.lock();
+            let kernel = self.kernel();
             if !watch.armed {
                 // It fails when the kernel takes nothing, and will be tried again in a moment.
-                watch.armed = self.kernel.push(POLLER, Request::Poll(self.poller, READ_EVENTS)).is_ok();
+                watch.armed = kernel.push(POLLER, Request::Poll(self.poller, READ_EVENTS)).is_ok();
             }
-        }
-        self.kernel.enter(wait);
+            kernel
+        };
+        kernel.enter(wait)
+    }
+
+    /// Goes on with the ring that any thread may enter. The caller has the driver, and has each socket [rearm](Socket::rearm)
+    /// itself next, whatever it is handed here.
+    pub(crate) fn leave(&self, each: impl FnMut(Done<'_>)) {
+        let old = {
+            let mut watch = self.watch.lock();
+            *watch = Watch::default();
+            std::mem::replace(&mut *self.kernel.lock(), self.for_any_thread.clone())
+        };
+        old.retire();
+        self.fetch_from(&old, each);
+    }
+
+    /// Whether the kernel is still to be told of something.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.kernel().is_owed()
     }
 
     /// Waits a moment for something to fetch, beside whoever has the driver.
     pub(crate) fn enter_beside(&self) {
-        self.kernel.enter_beside();
+        self.kernel().enter_beside();
     }
 
     /// Whether there is something to [fetch](Ring::fetch).
     pub(crate) fn has_completions(&self) -> bool {
-        self.kernel.has_completions()
+        self.kernel().has_completions()
     }
 
     /// Hands out what has been completed by now, but for what concerns the ring alone.
-    pub(crate) fn fetch(&self, mut each: impl FnMut(Done<'_>)) {
-        self.kernel.drain(|done| match done.about {
+    pub(crate) fn fetch(&self, each: impl FnMut(Done<'_>)) {
+        self.fetch_from(&self.kernel(), each);
+    }
+
+    fn fetch_from(&self, kernel: &Kernel, mut each: impl FnMut(Done<'_>)) {
+        kernel.drain(|done| match done.about {
             POLLER => *self.watch.lock() = Watch { armed: false, told: true },
             about if about & KINDS == OF_THE_RING => {}
             _ => each(Done(done)),
@@ -183,15 +229,15 @@ impl Socket {
         let mut side = self.side.lock();
         if interest.intersects(Events::READABLE) && side.receive == Receive::No {
             if what == Await::Bytes && !side.raw {
-                ring.kernel.push(RECEIVE | self.place, Request::Receive(self.fd))?;
+                ring.kernel().push(RECEIVE | self.place, Request::Receive(self.fd))?;
                 side.receive = Receive::Yes;
             } else if !side.poll_in {
-                ring.kernel.push(POLL_IN | self.place, Request::Poll(self.fd, READ_EVENTS))?;
+                ring.kernel().push(POLL_IN | self.place, Request::Poll(self.fd, READ_EVENTS))?;
                 side.poll_in = true;
             }
         }
         if interest.intersects(Events::WRITABLE) && !side.poll_out {
-            ring.kernel.push(POLL_OUT | self.place, Request::Poll(self.fd, WRITE_EVENTS))?;
+            ring.kernel().push(POLL_OUT | self.place, Request::Poll(self.fd, WRITE_EVENTS))?;
             side.poll_out = true;
         }
         Ok(())
@@ -230,7 +276,7 @@ impl Socket {
         if side.receive == Receive::Yes {
             self.cancel_receive(&mut side, ring)?;
             // Now, so that what comes from here on stays in the socket.
-            ring.kernel.flush()?;
+            ring.kernel().flush()?;
         }
         self.unread_is_error(&mut side)?;
         Ok(if side.receive == Receive::No { Quiet::Yes } else { Quiet::Soon })
@@ -244,18 +290,23 @@ impl Socket {
         for (kind, armed) in
             [(RECEIVE, side.receive == Receive::Yes), (POLL_IN, side.poll_in), (POLL_OUT, side.poll_out)]
         {
-            if armed {
+            if !armed {
+                continue;
+            }
+            let kernel = ring.kernel();
+            let retracted = kernel.retract(kind | self.place);
+            if !retracted {
                 // If it fails the kernel has no memory: then the connection ends when the ring does.
-                let _ = ring.kernel.push(CANCEL, Request::Cancel(kind | self.place));
+                let _ = kernel.push(CANCEL, Request::Cancel(kind | self.place));
                 cancelled = true;
             }
-        }
-        if side.receive == Receive::Yes {
-            side.receive = Receive::Cancelled;
+            if kind == RECEIVE {
+                side.receive = if retracted { Receive::No } else { Receive::Cancelled };
+            }
         }
         if cancelled {
             // Now, for the descriptor may be closed next and its number be another's.
-            let _ = ring.kernel.flush();
+            let _ = ring.kernel().flush();
         }
         side.receive == Receive::Cancelled
     }
@@ -295,11 +346,39 @@ impl Socket {
     }
 
     fn cancel_receive(&self, side: &mut Side, ring: &Ring) -> io::Result<()> {
-        if side.receive == Receive::Yes {
-            ring.kernel.push(CANCEL, Request::Cancel(RECEIVE | self.place))?;
+        if side.receive != Receive::Yes {
+            return Ok(());
+        }
+        let kernel = ring.kernel();
+        if kernel.retract(RECEIVE | self.place) {
+            side.receive = Receive::No;
+        } else {
+            kernel.push(CANCEL, Request::Cancel(RECEIVE | self.place))?;
             side.receive = Receive::Cancelled;
         }
         Ok(())
+    }
+
+    /// The ring was [left](Ring::leave): what was in flight there is asked for here. Says what has ended instead.
+    pub(crate) fn rearm(&self, ring: &Ring) -> Events {
+        let mut side = self.side.lock();
+        let kernel = ring.kernel();
+        let asks = |about: u64, request| kernel.push(about | self.place, request).is_ok();
+        let mut ended = Events::empty();
+        if side.receive != Receive::No {
+            let again = side.receive == Receive::Yes && !side.left && asks(RECEIVE, Request::Receive(self.fd));
+            side.receive = if again { Receive::Yes } else { Receive::No };
+            ended.set(Events::IN, !again);
+        }
+        if side.poll_in {
+            side.poll_in = !side.left && asks(POLL_IN, Request::Poll(self.fd, READ_EVENTS));
+            ended |= if side.poll_in { Events::empty() } else { Events::IN };
+        }
+        if side.poll_out {
+            side.poll_out = !side.left && asks(POLL_OUT, Request::Poll(self.fd, WRITE_EVENTS));
+            ended |= if side.poll_out { Events::empty() } else { Events::OUT };
+        }
+        ended
     }
 
     fn on_received(&self, side: &mut Side, ring: &Ring, done: &kernel::Done<'_>) -> Events {
@@ -313,7 +392,7 @@ impl Socket {
             (error, _) => match -error {
                 // The thread that had it submitted is gone.
                 libc::ECANCELED if side.receive == Receive::Yes && !side.left => {
-                    if ring.kernel.push(done.about, Request::Receive(self.fd)).is_ok() {
+                    if ring.kernel().push(done.about, Request::Receive(self.fd)).is_ok() {
                         return Events::empty();
                     }
                 }
@@ -340,7 +419,7 @@ impl Socket {
             Ok(events) => (false, events_of(events)),
             // The thread that had it submitted is gone; or the source is, and then nobody waits.
             Err(_) => {
-                let again = !side.left && ring.kernel.push(done.about, Request::Poll(self.fd, asked)).is_ok();
+                let again = !side.left && ring.kernel().push(done.about, Request::Poll(self.fd, asked)).is_ok();
                 (again, Events::empty())
             }
         }
