@@ -123,9 +123,16 @@ impl TcpLayer {
             // `tcp_gro_complete`: these flags are the last one's.
             header.flags |= TcpHeader::flags_of(last.pulled(text_at)) & (TcpFlags::FIN | TcpFlags::PSH);
         }
-        let Some(packet) = check(ip, packet, lower) else { return };
+        let Some(packet) = verify(ip, packet, lower) else { return };
         let segment = segment(ip, &header, text_at, packet);
-        match self.find(sockets, &segment.flow) {
+        let found = self.find(sockets, &segment.flow);
+        // Both ends of a connection are one host's, as was seen when it was made.
+        let is_known = matches!(found, Some(Target::Connection(_))) && !ip.to_group;
+        if !is_known && !lower.ip.is_unicast(ip) {
+            // RFC 9293 MUST-57: never to a broadcast or multicast address.
+            return lower.ip.drop_packet(segment.text, DropReason::Otherhost, lower.fx);
+        }
+        match found {
             Some(Target::Connection(index)) => self.deliver_to_connection(sockets, index, segment, lower),
             Some(Target::Request(index)) => self.deliver_to_request(sockets, index, segment, lower),
             Some(Target::TimeWait(index)) => self.deliver_to_time_wait(sockets, index, segment, lower),
@@ -505,18 +512,13 @@ fn on_malformed(packet: PacketBuf, malformed: Malformed, lower: &mut Lower<'_>) 
     lower.ip.drop_packet(packet, reason, lower.fx);
 }
 
-/// The checks of `tcp_v4_rcv` before the lookup: the checksum, and that it is for this host alone.
+/// The check of `tcp_v4_rcv` before the lookup: the checksum.
 #[inline]
-fn check(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
+fn verify(ip: &IpHeader, packet: PacketBuf, lower: &mut Lower<'_>) -> Option<PacketBuf> {
     if lower.ip.must_verify(ip, &packet) && !TcpHeader::verify(ip.src, ip.dst, packet.len(), packet.pieces()) {
         lower.ip.counters.count(Mib::TcpInCsumErrors);
         lower.ip.counters.count(Mib::TcpInErrs);
         lower.ip.drop_packet(packet, DropReason::TcpCsum, lower.fx);
-        return None;
-    }
-    if !lower.ip.is_unicast(ip) {
-        // RFC 9293 MUST-57: never to a broadcast or multicast address.
-        lower.ip.drop_packet(packet, DropReason::Otherhost, lower.fx);
         return None;
     }
     Some(packet)
