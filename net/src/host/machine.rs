@@ -341,7 +341,7 @@ impl Works {
             shard.tx.device_fetch(batch);
             if batch.is_empty() {
                 shard.doorbell = Some(doorbell);
-                return shard.stack.is_throttled();
+                return shard.stack.note_tx_completion();
             }
             drop(shard);
             now = self.clock.now();

@@ -185,13 +185,14 @@ impl Stack {
         }
     }
 
-    /// Whether a connection waits for [`on_tx_completion`](Self::on_tx_completion).
+    /// The device has taken all frames that it was given. Says whether a connection waits for
+    /// [`on_tx_completion`](Self::on_tx_completion).
     #[inline]
-    pub(crate) fn is_throttled(&self) -> bool {
-        self.tcp.is_throttled()
+    pub(crate) fn note_tx_completion(&mut self) -> bool {
+        self.tcp.note_tx_completion()
     }
 
-    /// The device has taken all frames that it was given.
+    /// Who has waited for the device gives it more.
     pub(crate) fn on_tx_completion(&mut self, now: Instant, fx: &mut Effects) {
         let lower = &mut Lower { now, ip: &mut self.ip, fx };
         self.tcp.on_tx_completion(&mut self.sockets, lower);

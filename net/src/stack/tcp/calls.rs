@@ -8,7 +8,7 @@ use crate::stack::error::SocketError;
 use crate::stack::ip::Lower;
 use crate::stack::socket::{Socket, SocketId, Sockets};
 use crate::stack::socket_wq::{SocketWq, caller};
-use crate::stack::tcp::connection::{Connection, Owner};
+use crate::stack::tcp::connection::{Connection, Listed, Owner};
 use crate::stack::tcp::control_block::ControlBlock;
 use crate::stack::tcp::emit::send_reset;
 use crate::stack::tcp::layer::{TcpLayer, mind_path};
@@ -328,7 +328,7 @@ impl TcpLayer {
             (mib, reset) = (Mib::TcpExtTCPAbortOnMemory, connection.block.abort_reset());
             connection.block.abort(&mut lower.ip.pool);
         } else if goes_on {
-            connection.is_orphan = true;
+            connection.listed |= Listed::ORPHAN;
             self.orphans += 1;
         }
         if let Some(reset) = reset {

@@ -41,19 +41,26 @@ pub(crate) struct Connection {
     pub(crate) is_done: bool,
     /// What the sum of all connections' memory has for this one.
     pub(crate) charged: u32,
-    /// Nobody holds it, and it is counted among those.
-    pub(crate) is_orphan: bool,
-    /// It stands in the layer's list of those that have something to send at the end of the batch.
-    pub(crate) is_deferred: bool,
-    /// It has given the device as much as it may, and stands in the layer's list of those that wait for a completion
-    /// (`TSQ_THROTTLED`).
-    pub(crate) is_throttled: bool,
+    /// Where the layer has it, too.
+    pub(crate) listed: Listed,
+    /// How much of its text the device has (`sk_wmem_alloc`), and how often that had taken everything when it was given the first
+    /// of it. A simplification: it is text that counts, not what its buffers take (`truesize`).
+    given: u32,
+    given_since: u8,
 }
 
-/// How many bytes of text a connection gives to the device at once, before what stands in the transmit ring has left it: the
-/// `tcp_limit_output_bytes` that Linux began with. Its later, larger ones pay where a completion takes time; here what is given is
-/// still in the processor's cache when it arrives.
-const LIMIT_OUTPUT_BYTES: u32 = 128 << 10;
+bitflags::bitflags! {
+    /// Which of the layer's lists and counts a connection stands in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Listed: u8 {
+        /// Nobody holds it, and it is counted among those.
+        const ORPHAN = 1 << 0;
+        /// It has something to send at the end of the batch.
+        const DEFERRED = 1 << 1;
+        /// It has given the device as much as it may, and waits for a completion (`TSQ_THROTTLED`).
+        const THROTTLED = 1 << 2;
+    }
+}
 
 /// Whose a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,22 +96,26 @@ impl Connection {
             read_shut_down: false,
             is_done: false,
             charged: 0,
-            is_orphan: false,
-            is_deferred: false,
-            is_throttled: false,
+            listed: Listed::empty(),
+            given: 0,
+            given_since: 0,
         }
     }
 
-    /// Sends everything that is due and allowed now, as far as the device may have it (`tcp_small_queue_check`). Says whether
-    /// it waits for the device.
+    /// Sends everything that is due and allowed now, as far as the device may have it (`tcp_small_queue_check`), which has
+    /// taken everything so many times. Says whether it waits for the device.
     #[inline]
-    pub(crate) fn transmit(&mut self, lower: &mut Lower<'_>) -> bool {
-        let (queued, mut given) = (lower.fx.tx.len(), 0);
+    pub(crate) fn transmit(&mut self, tx_completions: u8, lower: &mut Lower<'_>) -> bool {
+        if self.given_since != tx_completions {
+            (self.given, self.given_since) = (0, tx_completions);
+        }
+        let mut limit = None;
         while self.block.has_something_due() {
-            // What went elsewhere than to the device is followed by no completion.
-            if self.is_throttled || (given >= LIMIT_OUTPUT_BYTES && lower.fx.tx.len() > queued) {
+            let is_full = self.given > 0 && self.given > *limit.get_or_insert_with(|| self.block.output_limit());
+            if is_full || self.listed.contains(Listed::THROTTLED) {
                 return true;
             }
+            let queued = lower.fx.tx.len();
             let Some(mut outgoing) = self.block.poll_transmit(lower.now) else { break };
             if let Some(mib) = outgoing.again {
                 lower.ip.counters.count(mib);
@@ -116,13 +127,16 @@ impl Connection {
             let sums = !lower.ip.config.checksum_offload;
             let fields = IpFields { tos: fields.tos | outgoing.ecn, ..fields };
             let Outgoing { ref mut header, offset, len, gso_size, .. } = outgoing;
-            given += len;
             if gso_size > 0 && lower.ip.config.cuts_itself {
                 let put = |packet: &mut PacketBuf, at, len| self.block.put_text(packet, (offset + at, len), sums);
                 send_cut(lower, &self.flow, (header, fields), (len, gso_size.into()), put);
             } else {
                 let put = |packet: &mut PacketBuf| self.block.put_text(packet, (offset, len as usize), sums);
                 send_segment(lower, &self.flow, (header, fields), (len as usize, gso_size), put);
+            }
+            // What went elsewhere than to the device is followed by no completion.
+            if lower.fx.tx.len() > queued {
+                self.given += len;
             }
         }
         self.block.note_limit(self.no_space, lower.now);

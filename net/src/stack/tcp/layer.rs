@@ -16,7 +16,7 @@ use crate::stack::socket::Sockets;
 use crate::stack::socket_wq::caller;
 use crate::stack::tcp::challenge::ChallengeLimit;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::stack::tcp::connection::Owner;
+use crate::stack::tcp::connection::{Listed, Owner};
 use crate::stack::tcp::control_block::{ControlBlock, Disposition, Notice};
 use crate::stack::tcp::cookies::Cookies;
 use crate::stack::tcp::emit::{refuse, send_ack};
@@ -60,6 +60,9 @@ pub(crate) struct TcpLayer {
     deferred: Vec<u32>,
     /// Connections that have more to send than the device may have at once.
     throttled: Vec<u32>,
+    /// How often the device has taken all that it was given. The count wraps, and few bits do: who takes an old account for the
+    /// present one waits for the device once more.
+    tx_completions: u8,
 }
 
 /// A segment that was found to be sound: where it belongs, its header, and the text that follows it.
@@ -101,6 +104,7 @@ impl TcpLayer {
             timers: TimerHeap::new(),
             deferred: Vec::new(),
             throttled: Vec::new(),
+            tx_completions: 0,
         }
     }
 
@@ -199,8 +203,8 @@ impl TcpLayer {
         if matches!(connection.block.state(), State::Closed | State::TimeWait) {
             self.settle(sockets, index, lower);
         } else if connection.block.has_something_due() {
-            if !connection.is_deferred {
-                connection.is_deferred = true;
+            if !connection.listed.contains(Listed::DEFERRED) {
+                connection.listed |= Listed::DEFERRED;
                 self.deferred.push(index);
             }
         } else {
@@ -220,16 +224,17 @@ impl TcpLayer {
         let mut deferred = std::mem::take(&mut self.deferred);
         for index in deferred.drain(..) {
             if let Some(connection) = sockets.connection_at(index) {
-                connection.is_deferred = false;
+                connection.listed -= Listed::DEFERRED;
                 self.settle(sockets, index, lower);
             }
         }
         self.deferred = deferred;
     }
 
-    /// Whether a connection waits for the device.
+    /// The device has taken all that it was given. Says whether a connection waits for that.
     #[inline]
-    pub(crate) fn is_throttled(&self) -> bool {
+    pub(crate) fn note_tx_completion(&mut self) -> bool {
+        self.tx_completions = self.tx_completions.wrapping_add(1);
         !self.throttled.is_empty()
     }
 
@@ -237,7 +242,7 @@ impl TcpLayer {
     pub(crate) fn on_tx_completion(&mut self, sockets: &mut Sockets, lower: &mut Lower<'_>) {
         for index in std::mem::take(&mut self.throttled) {
             if let Some(connection) = sockets.connection_at(index) {
-                connection.is_throttled = false;
+                connection.listed -= Listed::THROTTLED;
                 self.settle(sockets, index, lower);
             }
         }
@@ -248,8 +253,8 @@ impl TcpLayer {
     #[inline]
     pub(super) fn settle(&mut self, sockets: &mut Sockets, index: u32, lower: &mut Lower<'_>) {
         let Some(connection) = sockets.connection_at(index) else { return };
-        if connection.transmit(lower) && !connection.is_throttled {
-            connection.is_throttled = true;
+        if connection.transmit(self.tx_completions, lower) && !connection.listed.contains(Listed::THROTTLED) {
+            connection.listed |= Listed::THROTTLED;
             self.throttled.push(index);
         }
         self.memory.account(connection);
@@ -292,7 +297,7 @@ impl TcpLayer {
         if connection.owner == Owner::Nobody {
             connection.block.abort(&mut lower.ip.pool);
             connection.wq.state_change(caller::CALL, lower.fx);
-            self.orphans -= u32::from(connection.is_orphan);
+            self.orphans -= u32::from(connection.listed.contains(Listed::ORPHAN));
             self.memory.release(connection);
             sockets.remove(index);
         }

@@ -32,7 +32,24 @@ const RECORD_BYTES: usize = 256;
 /// As many segments may be out whatever the buffer.
 const RECORDS_LEAST: usize = 64;
 
+/// The `tcp_limit_output_bytes` that Linux began with: how many bytes of text a connection that is not paced gives to the device
+/// before that has taken what it has. Linux's later, larger ones pay where a completion takes time; here what is given is still in
+/// the processor's cache when it arrives.
+const LIMIT_OUTPUT_BYTES: u64 = 128 << 10;
+/// `sk_pacing_shift`: the device may have as much as leaves in about a millisecond.
+const PACING_SHIFT: u32 = 10;
+
 impl ControlBlock {
+    /// `tcp_small_queue_check`: how many bytes the device may have of this connection before it is given more: two segments
+    /// like the next, or a millisecond's.
+    pub(crate) fn output_limit(&self) -> u32 {
+        let next = self.unsent().min(self.gso_max.max(self.snd_mss.into()));
+        let (rate, paced) = self.congestion.output_rate(self.rtt.srtt());
+        let limit = (rate >> PACING_SHIFT).max(2 * u64::from(next));
+        let limit = if paced { limit } else { limit.min(LIMIT_OUTPUT_BYTES) };
+        u32::try_from(limit).unwrap_or(u32::MAX)
+    }
+
     /// Whether [`poll_transmit`](Self::poll_transmit) may have something; a quick no saves the search.
     #[inline]
     pub(crate) fn has_something_due(&self) -> bool {

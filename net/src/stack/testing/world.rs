@@ -105,6 +105,14 @@ pub(crate) struct World {
     tracer: Tracer,
 }
 
+/// What a stack wants to send, as far as its connections give it to a device that takes it at once.
+pub(crate) fn take_tx(stack: &mut Stack, now: Instant, fx: &mut Effects) -> Vec<PacketBuf> {
+    while stack.note_tx_completion() {
+        stack.on_tx_completion(now, fx);
+    }
+    std::mem::take(&mut fx.tx)
+}
+
 impl World {
     pub(crate) fn new(seed: u64) -> World {
         World::with(seed, |_| {})
@@ -143,7 +151,7 @@ impl World {
         let mut fx = Effects::new(tracer.clone());
         let result = f(&mut self.stacks[host], self.now, &mut fx);
         self.send_all(host, &mut fx);
-        while self.stacks[host].is_throttled() {
+        while self.stacks[host].note_tx_completion() {
             self.stacks[host].on_tx_completion(self.now, &mut fx);
             self.send_all(host, &mut fx);
         }

@@ -139,7 +139,7 @@ fn one_batch_is_answered_with_one_acknowledgement() {
     let bytes = pattern(10 * 1448);
     let frames = world.call(CLIENT, |stack, now, fx| {
         assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
-        std::mem::take(&mut fx.tx)
+        take_tx(stack, now, fx)
     });
     assert_eq!(frames.len(), 10);
     world.call(SERVER, |stack, now, fx| {
@@ -150,6 +150,30 @@ fn one_batch_is_answered_with_one_acknowledgement() {
         stack.on_batch_end(now, fx);
         assert_eq!(fx.tx.len(), 1);
     });
+}
+
+/// `tcp_small_queue_check`: the account is the connection's, not a call's, and what has left the device leaves it.
+#[test]
+fn the_device_has_two_segments_of_a_slow_connection_at_once() {
+    let mut world = World::new(8);
+    let (client, server, _) = world.establish();
+    world.wire.delay_us = 20_000;
+    transfer(&mut world, (CLIENT, client), (SERVER, server), 2_000);
+    world.run_ms(100);
+    // What leaves in a millisecond is less than two segments.
+    let counts = world.call(CLIENT, |stack, now, fx| {
+        let mut counts = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(stack.tcp_send(now, client, &pattern(1448)[..], fx), Ok(1448));
+            counts.push(fx.tx.len());
+        }
+        while stack.note_tx_completion() {
+            stack.on_tx_completion(now, fx);
+            counts.push(fx.tx.len());
+        }
+        counts
+    });
+    assert_eq!(counts, [1, 2, 3, 3, 3, 3, 3, 6, 7]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn send(world: &mut World, client: SocketId, fates: &str) -> Vec<u8> {
     let bytes = pattern(fates.len() * MSS);
     let frames: Vec<PacketBuf> = world.call(CLIENT, |stack, now, fx| {
         assert_eq!(stack.tcp_send(now, client, &bytes[..], fx), Ok(bytes.len()));
-        std::mem::take(&mut fx.tx)
+        take_tx(stack, now, fx)
     });
     assert_eq!(frames.len(), fates.len());
     for (frame, fate) in frames.into_iter().zip(fates.chars()) {
@@ -125,7 +125,7 @@ fn a_little_disorder_is_no_loss() {
     let (mut world, client, server) = establish(2, true);
     let frames = world.call(CLIENT, |stack, now, fx| {
         stack.tcp_send(now, client, &pattern(4 * MSS)[..], fx).unwrap();
-        std::mem::take(&mut fx.tx)
+        take_tx(stack, now, fx)
     });
     let mut frames: Vec<_> = frames.into_iter().map(Some).collect();
     for n in [0, 2, 1, 3] {

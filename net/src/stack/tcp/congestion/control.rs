@@ -46,12 +46,15 @@ pub(crate) trait CongestionControl: fmt::Debug {
     fn on_transmit_start(&mut self, _window: &mut Window, _now: Instant, _idle: Duration) {}
 
     /// How fast text should leave, in bytes a second; `None` for as fast as the window allows. Unless the algorithm has a
-    /// better idea, `tcp_update_pacing_rate` where pacing is on: twice the window in a round trip while slow start may
-    /// double it, 1.2 times later.
+    /// better idea, [`window_rate`] where pacing is on.
     fn pacing_rate(&self, window: &Window, srtt: Option<Duration>) -> Option<u64> {
-        let srtt = srtt.filter(|_| window.paced)?;
-        let percent = if window.cwnd < window.ssthresh / 2 { 200 } else { 120 };
-        let us = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        Some(u64::from(window.cwnd) * percent * 10_000 / us)
+        srtt.filter(|_| window.paced).map(|srtt| window_rate(window, srtt))
     }
+}
+
+/// `tcp_update_pacing_rate`: twice the window in a round trip while slow start may double it, 1.2 times later.
+pub(crate) fn window_rate(window: &Window, srtt: Duration) -> u64 {
+    let percent = if window.cwnd < window.ssthresh / 2 { 200 } else { 120 };
+    let us = u64::try_from(srtt.as_micros()).unwrap_or(u64::MAX).max(1);
+    u64::from(window.cwnd) * percent * 10_000 / us
 }

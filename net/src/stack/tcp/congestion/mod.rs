@@ -35,7 +35,7 @@ mod tests;
 
 use crate::stack::tcp::congestion::bbr::Bbr;
 use crate::stack::tcp::congestion::choice::CongestionChoice;
-use crate::stack::tcp::congestion::control::CongestionControl;
+use crate::stack::tcp::congestion::control::{CongestionControl, window_rate};
 use crate::stack::tcp::congestion::cubic::Cubic;
 use crate::stack::tcp::congestion::new_reno::NewReno;
 use crate::stack::tcp::congestion::pacer::Pacer;
@@ -152,6 +152,14 @@ impl Congestion {
     /// How fast text should leave, in bytes a second; `None` for as fast as the window allows.
     pub(crate) fn pacing_rate(&self, srtt: Option<Duration>) -> Option<u64> {
         self.algorithm.get().pacing_rate(&self.window, srtt)
+    }
+
+    /// How fast text leaves, whether or not it is paced, as `sk_pacing_rate` says it; and whether it is.
+    pub(crate) fn output_rate(&self, srtt: Option<Duration>) -> (u64, bool) {
+        match self.pacing_rate(srtt) {
+            Some(rate) => (rate, true),
+            None => (srtt.map_or(u64::MAX, |srtt| window_rate(&self.window, srtt)), false),
+        }
     }
 
     /// Something is newly acknowledged, has newly arrived out of order, or is newly lost.
